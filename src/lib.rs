@@ -1,0 +1,5 @@
+//! Stormglass: a deterministic simulation testbed for network services.
+
+pub mod events;
+pub mod net;
+pub mod rng;

@@ -1,0 +1,59 @@
+//! The seam between a host and its network.
+//!
+//! A host is generic over [`Net`] and knows nothing else of where it runs: [`real`] is tokio's sockets, `sim` the
+//! simulated ones. Both are in every build, so that one process can run a host over both and compare.
+//!
+//! Addresses are `host:port` in text. There is no trait for time: turmoil already simulates `tokio::time`.
+//!
+//! **Invariant:** `real.rs` is the only file that names `tokio::net`, and `sim.rs` the only one outside the testbed
+//! that names `turmoil`.
+
+pub mod real;
+
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+
+use tokio::io::{AsyncRead, AsyncWrite};
+
+/// The largest payload that a UDP datagram over IPv4 carries, in bytes.
+pub const DATAGRAM_BYTES_MAX: usize = 65_507;
+
+/// A network: where a host gets its sockets from.
+pub trait Net: Clone + 'static {
+    /// A connected TCP stream. Dropping it closes the connection.
+    type Stream: AsyncRead + AsyncWrite + Unpin + 'static;
+    /// A TCP listener.
+    type Listener: Listener<Stream = Self::Stream>;
+    /// A UDP socket.
+    type Socket: Socket;
+
+    /// Listens for TCP connections at `host:port`; port 0 lets the network choose one.
+    fn listen(&self, addr: &str) -> impl Future<Output = io::Result<Self::Listener>>;
+    /// Opens a TCP connection. It has no deadline of its own beyond the network's: callers wrap it in one.
+    fn connect(&self, addr: &str) -> impl Future<Output = io::Result<Self::Stream>>;
+    /// Binds a UDP socket; port 0 lets the network choose one.
+    fn bind(&self, addr: &str) -> impl Future<Output = io::Result<Self::Socket>>;
+    /// The first address that `host:port` stands for.
+    fn resolve(&self, addr: &str) -> impl Future<Output = io::Result<SocketAddr>>;
+}
+
+/// Accepts TCP connections.
+pub trait Listener: 'static {
+    /// What it accepts.
+    type Stream;
+    /// The next connection and its peer's address. Cancel-safe.
+    fn accept(&mut self) -> impl Future<Output = io::Result<(Self::Stream, SocketAddr)>>;
+    /// The address it listens at, with the port that was chosen.
+    fn local_addr(&self) -> io::Result<SocketAddr>;
+}
+
+/// Sends and receives datagrams.
+pub trait Socket: 'static {
+    /// Sends one datagram of at most [`DATAGRAM_BYTES_MAX`] bytes.
+    fn send_to(&self, payload: &[u8], to: SocketAddr) -> impl Future<Output = io::Result<usize>>;
+    /// The next datagram's length and sender; what does not fit into `buffer` is cut off. Cancel-safe.
+    fn recv_from(&self, buffer: &mut [u8]) -> impl Future<Output = io::Result<(usize, SocketAddr)>>;
+    /// The address it is bound to, with the port that was chosen.
+    fn local_addr(&self) -> io::Result<SocketAddr>;
+}

@@ -1,0 +1,100 @@
+//! The operating system's sockets.
+
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+
+use tokio::net::{TcpListener, TcpStream, UdpSocket, lookup_host};
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::{Listener, Net, Socket};
+
+/// The network of this machine.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct RealNet;
+
+impl Net for RealNet {
+    type Stream = TcpStream;
+    type Listener = TcpListener;
+    type Socket = UdpSocket;
+
+    async fn listen(&self, addr: &str) -> io::Result<TcpListener> {
+        TcpListener::bind(addr).await.map_err(|error| cannot("listen on", addr, &error))
+    }
+
+    async fn connect(&self, addr: &str) -> io::Result<TcpStream> {
+        let stream = TcpStream::connect(addr).await?;
+        stream.set_nodelay(true)?;
+        Ok(stream)
+    }
+
+    async fn bind(&self, addr: &str) -> io::Result<UdpSocket> {
+        UdpSocket::bind(addr).await.map_err(|error| cannot("bind", addr, &error))
+    }
+
+    async fn resolve(&self, addr: &str) -> io::Result<SocketAddr> {
+        let found = lookup_host(addr).await.map_err(|error| cannot("resolve", addr, &error))?.next();
+        found.ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, format!("{addr} has no address")))
+    }
+}
+
+/// The same kind of error, with the address and what to do about it.
+fn cannot(what: &str, addr: &str, error: &io::Error) -> io::Error {
+    let advice = match error.kind() {
+        io::ErrorKind::PermissionDenied => ": ports below 1024 need privileges, choose a higher one",
+        io::ErrorKind::AddrInUse => ": another process has this port, choose another one or stop it",
+        io::ErrorKind::AddrNotAvailable => ": this machine does not have that address",
+        io::ErrorKind::InvalidInput => ": write it as host:port, like 127.0.0.1:8080",
+        _ => "",
+    };
+    io::Error::new(error.kind(), format!("cannot {what} {addr}: {error}{advice}"))
+}
+
+impl Listener for TcpListener {
+    type Stream = TcpStream;
+
+    async fn accept(&mut self) -> io::Result<(TcpStream, SocketAddr)> {
+        let (stream, peer) = TcpListener::accept(self).await?;
+        stream.set_nodelay(true)?;
+        Ok((stream, peer))
+    }
+
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        TcpListener::local_addr(self)
+    }
+}
+
+impl Socket for UdpSocket {
+    async fn send_to(&self, payload: &[u8], to: SocketAddr) -> io::Result<usize> {
+        UdpSocket::send_to(self, payload, to).await
+    }
+
+    async fn recv_from(&self, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
+        UdpSocket::recv_from(self, buffer).await
+    }
+
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        UdpSocket::local_addr(self)
+    }
+}
+
+/// Runs a service on one current-thread runtime with a [`tokio::task::LocalSet`], as the testbed does.
+pub fn run<T>(service: impl Future<Output = T>) -> io::Result<T> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let result = tokio::task::LocalSet::new().block_on(&runtime, service);
+    // A read of stdin that is under way on tokio's thread for it would hold the end up until somebody presses a key.
+    runtime.shutdown_background();
+    Ok(result)
+}
+
+/// Resolves at the first SIGINT or SIGTERM. The handlers are in place when this returns, before the first poll.
+pub fn shutdown_signal() -> io::Result<impl Future<Output = ()>> {
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    Ok(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+    })
+}
