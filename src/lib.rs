@@ -3,3 +3,4 @@
 pub mod events;
 pub mod net;
 pub mod rng;
+pub mod script;

@@ -1,0 +1,90 @@
+//! Steps: when something happens, and what.
+
+use std::time::Duration;
+
+use super::LinkRule;
+
+/// One step of a script.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Step {
+    /// When it fires.
+    pub trigger: Trigger,
+    /// What it does.
+    pub action: Action,
+    /// After how long it is undone; `None`: never, or by a later step.
+    pub lasts: Option<Duration>,
+    /// The line of the script; 0 for a step that was generated.
+    pub line: usize,
+}
+
+/// When a step fires.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Trigger {
+    /// At this time of the run.
+    At(Duration),
+    /// This long after the step before it fired (the first: after the run began).
+    After(Duration),
+    /// When the step before it has fired and the system is in the state of this name.
+    When(String),
+}
+
+/// What a step does.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Action {
+    /// No packet passes between hosts of different groups; hosts of no group are untouched.
+    Partition(Vec<Vec<HostPattern>>),
+    /// No packet passes from some hosts to others; the way back stays open.
+    Cut {
+        /// Senders.
+        from: Vec<HostPattern>,
+        /// Receivers.
+        to: Vec<HostPattern>,
+    },
+    /// Ends every partition, cut, hold, drop and link change of the steps before.
+    Heal,
+    /// Changes links.
+    Link(LinkRule),
+    /// The process dies.
+    Kill(Vec<HostPattern>),
+    /// The machine loses power.
+    Power(Vec<HostPattern>),
+    /// The process stands still.
+    Pause(Vec<HostPattern>),
+    /// A process that stood still goes on.
+    Resume(Vec<HostPattern>),
+    /// A dead or waiting host starts (again); one that runs is killed first.
+    Restart(Vec<HostPattern>),
+    /// Packets that match wait on the link until they are released.
+    Hold(MessageRule),
+    /// Packets that match are lost.
+    Drop(MessageRule),
+    /// Ends every hold; what waited goes on its way.
+    Release,
+}
+
+/// Which packets a hold or drop is for.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MessageRule {
+    /// Senders.
+    pub from: Vec<HostPattern>,
+    /// Receivers.
+    pub to: Vec<HostPattern>,
+    /// The message's name, as the system labels its packets; `None`: every packet.
+    pub message: Option<String>,
+    /// How many packets it is for; `None`: all, until it ends.
+    pub count: Option<u64>,
+}
+
+/// Names hosts: a name, or a beginning and `*`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct HostPattern(pub String);
+
+impl HostPattern {
+    /// Whether it names this host.
+    pub fn matches(&self, host: &str) -> bool {
+        match self.0.strip_suffix('*') {
+            Some(start) => host.starts_with(start),
+            None => self.0 == host,
+        }
+    }
+}

@@ -1,0 +1,230 @@
+//! Scripts as plain data: what a run is made of, before anything runs.
+//!
+//! A script is a TOML file that a person writes without knowing Rust. [`Script::parse`] turns its text into the types
+//! below and refuses what it does not understand, with the file, the line and what was expected ([`error`]). The
+//! testbed reads nothing but these types, so that a script may come from a file, from a generator or from a test.
+
+pub mod action;
+mod comparison;
+mod document;
+pub mod error;
+mod latency;
+mod raw;
+pub mod schema;
+mod section;
+mod show;
+#[cfg(test)]
+mod tests;
+mod units;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+pub use action::{Action, HostPattern, MessageRule, Step, Trigger};
+pub use comparison::Comparison;
+pub use error::{ScriptError, Source};
+pub use latency::Latency;
+pub use units::{ByteSize, Chance, TimeSpan, parse_duration, show_duration};
+
+/// One script.
+#[derive(Clone, Debug)]
+pub struct Script {
+    /// Where the text came from, for errors.
+    pub source: Arc<Source>,
+    /// One sentence: what happens and what is expected.
+    pub about: String,
+    /// The system's name; its own settings are in [`Script::section`].
+    pub system: String,
+    /// The simulated time after which the run ends.
+    pub duration: Duration,
+    /// The resolution of simulated time.
+    pub tick: Duration,
+    /// Hosts that do not run until a step starts them.
+    pub waiting: Vec<HostPattern>,
+    /// What every link does.
+    pub network: LinkSettings,
+    /// The TCP model's constants.
+    pub tcp: TcpSettings,
+    /// The bytes a UDP socket's receive buffer holds.
+    pub udp_buffer_bytes: u64,
+    /// What single links do instead, in order: a later rule wins over an earlier one.
+    pub links: Vec<LinkRule>,
+    /// The faults, in the order written.
+    pub steps: Vec<Step>,
+    /// Swarm testing instead of, or on top of, the steps.
+    pub chaos: Option<Chaos>,
+    /// What the run must end with.
+    pub expect: Expect,
+    /// The system's own table, as written.
+    pub section: Section,
+}
+
+/// What a link does to packets, one direction. `None`: as the rule below it says.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct LinkSettings {
+    /// One-way latency of a packet.
+    pub latency: Option<Latency>,
+    /// The chance that a packet is lost, in `[0, 1]`.
+    pub loss: Option<f64>,
+    /// Losses that come in bursts.
+    pub burst: Option<Burst>,
+    /// The chance that a datagram arrives twice.
+    pub duplicate: Option<f64>,
+    /// The chance that a bit of a datagram is flipped.
+    pub corrupt: Option<f64>,
+    /// Datagrams that arrive out of order.
+    pub reorder: Option<Reorder>,
+}
+
+/// Burst loss after Gilbert (1960) and Elliott (1963): a link is in a good or a bad state, and moves between them at
+/// each packet.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Burst {
+    /// The chance to go from good to bad at a packet.
+    pub enter: f64,
+    /// The chance to go back. The mean burst is `1 / leave` packets.
+    pub leave: f64,
+    /// The chance that a packet is lost in the bad state. The good state loses what [`LinkSettings::loss`] says.
+    pub loss: f64,
+}
+
+/// Reordering: a datagram is held back for longer than its latency.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Reorder {
+    /// The chance that a datagram is held back.
+    pub chance: f64,
+    /// By how much.
+    pub extra: Latency,
+}
+
+/// Settings for the links from some hosts to others.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LinkRule {
+    /// Senders.
+    pub from: Vec<HostPattern>,
+    /// Receivers.
+    pub to: Vec<HostPattern>,
+    /// Whether it holds for the way back too.
+    pub both_ways: bool,
+    /// What the links do.
+    pub settings: LinkSettings,
+    /// The line of the script.
+    pub line: usize,
+}
+
+/// Constants of the TCP model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TcpSettings {
+    /// The receive window, in bytes.
+    pub window_bytes: u64,
+    /// The least that a retransmission waits beyond the round trip.
+    pub rto_min: Duration,
+    /// The timeout of the first SYN.
+    pub syn_rto: Duration,
+    /// The most that a timeout grows to by doubling.
+    pub rto_max: Duration,
+    /// Retransmissions of a data segment before the connection is given up.
+    pub tries: u32,
+    /// Retransmissions of a SYN before the connect is given up.
+    pub syn_tries: u32,
+}
+
+/// Swarm testing: the seed draws which families of fault exist in this run, how hard each is, and a list of steps.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Chaos {
+    /// The families that may be drawn.
+    pub families: Vec<Family>,
+    /// Hosts that faults of hosts (kill, power, pause) may hit.
+    pub hosts: Vec<HostPattern>,
+    /// The time between one fault's start and the next one's.
+    pub every: Latency,
+    /// How long a fault lasts.
+    pub lasts: Latency,
+    /// When everything heals and the liveness phase begins.
+    pub until: Duration,
+    /// The line of the script.
+    pub line: usize,
+}
+
+/// A family of faults.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Family {
+    /// Packets lost one by one.
+    Loss,
+    /// Packets lost in bursts.
+    Burst,
+    /// Latencies that grow and scatter.
+    Latency,
+    /// Datagrams that arrive twice.
+    Duplicate,
+    /// Datagrams out of order.
+    Reorder,
+    /// Datagrams with a flipped bit.
+    Corrupt,
+    /// Groups of hosts that do not reach each other.
+    Partition,
+    /// Links that are cut one way.
+    OneWay,
+    /// Processes that die.
+    Kill,
+    /// Machines that lose power.
+    Power,
+    /// Processes that stand still.
+    Pause,
+}
+
+impl Family {
+    /// All of them, in the order in which they are drawn.
+    pub const ALL: [Self; 11] = [
+        Self::Loss,
+        Self::Burst,
+        Self::Latency,
+        Self::Duplicate,
+        Self::Reorder,
+        Self::Corrupt,
+        Self::Partition,
+        Self::OneWay,
+        Self::Kill,
+        Self::Power,
+        Self::Pause,
+    ];
+
+    /// Its name in scripts and counters.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Loss => "loss",
+            Self::Burst => "burst",
+            Self::Latency => "latency",
+            Self::Duplicate => "duplicate",
+            Self::Reorder => "reorder",
+            Self::Corrupt => "corrupt",
+            Self::Partition => "partition",
+            Self::OneWay => "one-way",
+            Self::Kill => "kill",
+            Self::Power => "power",
+            Self::Pause => "pause",
+        }
+    }
+}
+
+/// What the run must end with.
+#[derive(Clone, Debug)]
+pub struct Expect {
+    /// The invariant that must be violated; `None`: none may be.
+    pub violation: Option<String>,
+    /// Bounds on counters, by name.
+    pub counters: BTreeMap<String, (Comparison, usize)>,
+    /// What the system itself is to expect: the other keys of `[expect]`.
+    pub section: Section,
+}
+
+/// A table that a system reads with its own types, kept as text so that its errors name the line.
+#[derive(Clone, Debug)]
+pub struct Section {
+    pub(crate) source: Arc<Source>,
+    /// The table's name at the top level of the script.
+    pub(crate) name: String,
+    /// Keys of the table that have been read already.
+    pub(crate) taken: &'static [&'static str],
+}

@@ -1,0 +1,54 @@
+//! Tables that a system reads with its own types.
+
+use std::sync::Arc;
+
+use serde::de::DeserializeOwned;
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::document::{Document, Part, keep};
+use super::{ScriptError, Section, Source};
+
+impl Section {
+    pub(super) fn new(source: &Arc<Source>, name: &str, taken: &'static [&'static str]) -> Self {
+        Self { source: Arc::clone(source), name: name.to_owned(), taken }
+    }
+
+    /// Reads the table with a type of the system's own. A table that the script does not have reads as an empty one.
+    ///
+    /// For a mistake in it to be an error and not ignored, the type says `#[serde(deny_unknown_fields)]`.
+    pub fn read<T: DeserializeOwned>(&self) -> Result<T, ScriptError> {
+        let document = Document::parse(&self.source)?;
+        let Some(mut table) = document.value(&[Part::Key(&self.name)]).cloned() else {
+            let nothing = Spanned::new(document.span(), DeValue::Table(DeTable::new()));
+            return document.read(nothing, &[]).map_err(|mut error: ScriptError| {
+                error.message += &[" in [", &self.name, "], a table that the script does not have"].concat();
+                error
+            });
+        };
+        if let DeValue::Table(keys) = table.get_mut() {
+            keep(keys, |key| !self.taken.contains(&key));
+        }
+        document.read(table, self.taken)
+    }
+
+    /// The line of one of its keys, for errors; a dotted key leads into tables. Of the table itself if there is no such
+    /// key, and 1 if there is no table.
+    pub fn line_of(&self, key: &str) -> usize {
+        let path = self.path(key);
+        Document::parse(&self.source).map_or(1, |document| document.line_at(&path))
+    }
+
+    /// An error about one of its keys; a dotted key leads into tables.
+    pub fn error(&self, key: &str, message: impl Into<String>) -> ScriptError {
+        let message = message.into();
+        match Document::parse(&self.source) {
+            Ok(document) => document.error_at(&self.path(key), &message),
+            Err(error) => error,
+        }
+    }
+
+    fn path<'a>(&'a self, key: &'a str) -> Vec<Part<'a>> {
+        [self.name.as_str()].into_iter().chain(key.split('.')).map(Part::Key).collect()
+    }
+}

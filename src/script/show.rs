@@ -1,0 +1,150 @@
+//! Scripts' parts in the short form in which run headers and traces show them.
+
+use std::fmt::{self, Display, Formatter};
+
+use super::units::{Chance, show_duration};
+use super::{
+    Action, Burst, Chaos, Family, HostPattern, LinkRule, LinkSettings, MessageRule, Reorder, Step, TcpSettings, Trigger,
+};
+
+fn join<T: Display>(items: &[T], between: &str) -> String {
+    items.iter().map(ToString::to_string).collect::<Vec<_>>().join(between)
+}
+
+impl Display for HostPattern {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl Display for Family {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// `at 1.2s: partition [n3] | [n1 n2] for 3s`
+impl Display for Step {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.trigger, self.action)?;
+        match self.lasts {
+            Some(lasts) => write!(f, " for {}", show_duration(lasts)),
+            None => Ok(()),
+        }
+    }
+}
+
+/// `at 1.2s`, `after 500ms`, `then` (at once), `when leader`
+impl Display for Trigger {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::At(time) => write!(f, "at {}", show_duration(*time)),
+            Self::After(time) if time.is_zero() => f.write_str("then"),
+            Self::After(time) => write!(f, "after {}", show_duration(*time)),
+            Self::When(state) => write!(f, "when {state}"),
+        }
+    }
+}
+
+/// `partition [n3] | [n1 n2]`, `cut n1 -> n2 n3`, `kill n1`, `hold 1 RequestVote n1 -> n2`
+impl Display for Action {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Partition(groups) => {
+                let groups: Vec<String> = groups.iter().map(|group| format!("[{}]", join(group, " "))).collect();
+                write!(f, "partition {}", groups.join(" | "))
+            }
+            Self::Cut { from, to } => write!(f, "cut {} -> {}", join(from, " "), join(to, " ")),
+            Self::Heal => f.write_str("heal"),
+            Self::Link(rule) => write!(f, "link {rule}"),
+            Self::Kill(hosts) => write!(f, "kill {}", join(hosts, " ")),
+            Self::Power(hosts) => write!(f, "power {}", join(hosts, " ")),
+            Self::Pause(hosts) => write!(f, "pause {}", join(hosts, " ")),
+            Self::Resume(hosts) => write!(f, "resume {}", join(hosts, " ")),
+            Self::Restart(hosts) => write!(f, "restart {}", join(hosts, " ")),
+            Self::Hold(rule) => write!(f, "hold {rule}"),
+            Self::Drop(rule) => write!(f, "drop {rule}"),
+            Self::Release => f.write_str("release"),
+        }
+    }
+}
+
+/// `n1 -> *`, `1 RequestVote n1 -> n2`
+impl Display for MessageRule {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        if let Some(count) = self.count {
+            write!(f, "{count} ")?;
+        }
+        if let Some(message) = &self.message {
+            write!(f, "{message} ")?;
+        }
+        write!(f, "{} -> {}", join(&self.from, " "), join(&self.to, " "))
+    }
+}
+
+/// `c1 -> server: loss 20 %`, `c1 <-> server: latency 300ms`
+impl Display for LinkRule {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        if self.both_ways && self.from == self.to {
+            write!(f, "{}", join(&self.from, " <-> "))?;
+        } else {
+            let arrow = if self.both_ways { "<->" } else { "->" };
+            write!(f, "{} {arrow} {}", join(&self.from, " "), join(&self.to, " "))?;
+        }
+        write!(f, ": {}", self.settings)
+    }
+}
+
+/// `latency 1ms..5ms, loss 1 %`
+impl Display for LinkSettings {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let chance = |name: &str, chance: Option<f64>| chance.map(|chance| format!("{name} {}", Chance(chance)));
+        let parts = [
+            self.latency.map(|latency| format!("latency {latency}")),
+            chance("loss", self.loss),
+            self.burst.map(|burst| burst.to_string()),
+            chance("duplicate", self.duplicate),
+            chance("corrupt", self.corrupt),
+            self.reorder.as_ref().map(ToString::to_string),
+        ];
+        let parts: Vec<String> = parts.into_iter().flatten().collect();
+        f.write_str(if parts.is_empty() { "no settings" } else { "" })?;
+        f.write_str(&parts.join(", "))
+    }
+}
+
+/// `burst 100 % (enter 2 %, leave 25 %)`
+impl Display for Burst {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let Self { enter, leave, loss } = *self;
+        write!(f, "burst {} (enter {}, leave {})", Chance(loss), Chance(enter), Chance(leave))
+    }
+}
+
+/// `reorder 10 % by 5ms..20ms`
+impl Display for Reorder {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        write!(f, "reorder {} by {}", Chance(self.chance), self.extra)
+    }
+}
+
+/// `window 65536 B, rto 200ms..120s, syn rto 1s, tries 15, syn tries 6`
+impl Display for TcpSettings {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let [rto_min, rto_max, syn_rto] = [self.rto_min, self.rto_max, self.syn_rto].map(show_duration);
+        let Self { window_bytes, tries, syn_tries, .. } = self;
+        write!(f, "window {window_bytes} B, rto {rto_min}..{rto_max}, syn rto {syn_rto}, ")?;
+        write!(f, "tries {tries}, syn tries {syn_tries}")
+    }
+}
+
+/// `loss, kill on n1 n2 every 200ms..1.5s for 100ms..2s until 20s`
+impl Display for Chaos {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let families =
+            if self.families == Family::ALL { "all families".to_owned() } else { join(&self.families, ", ") };
+        let Self { every, lasts, .. } = self;
+        write!(f, "{families} on {} every {every} for {lasts} until ", join(&self.hosts, " "))?;
+        f.write_str(&show_duration(self.until))
+    }
+}
