@@ -1,0 +1,54 @@
+//! The TCP echo service on real sockets.
+
+use std::io;
+use std::process::ExitCode;
+
+use clap::Parser;
+use stormglass::echo::cli::{self, Screen, SendArgs};
+use stormglass::echo::{tcp, tcp_client};
+use stormglass::events::Sink;
+use stormglass::net::real::{self, RealNet, shutdown_signal};
+use stormglass::net::{Listener, Net};
+use stormglass::rng::fresh_seed;
+
+/// Echoes lines over TCP
+#[derive(Parser)]
+#[command(version)]
+enum Command {
+    /// Answer every line with itself behind a prefix
+    Serve {
+        /// Where to listen, as host:port; with port 0 a free one is chosen
+        #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080")]
+        listen: String,
+        #[command(flatten)]
+        options: tcp::ServeOptions,
+    },
+    /// Send lines, print the answers to stdout and times and losses to stderr
+    Send(SendArgs),
+}
+
+async fn serve(listen: &str, options: tcp::ServeOptions) -> io::Result<ExitCode> {
+    let shutdown = shutdown_signal()?;
+    let listener = RealNet.listen(listen).await?;
+    cli::announce(Listener::local_addr(&listener)?);
+    let summary = tcp::serve::<RealNet>(listener, options, Sink::none(), shutdown).await?;
+    cli::note(summary);
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn send(args: &SendArgs) -> io::Result<ExitCode> {
+    let screen = Screen::new(&args.to, b"\n");
+    let (stop, rng) = (screen.stop(shutdown_signal()?), fresh_seed().stream("tcp-echo"));
+    let summary = tcp_client::run(&RealNet, &args.to, args.source(), &args.tcp(), rng, screen.sink(), stop).await?;
+    Ok(cli::finish(&summary))
+}
+
+fn main() -> ExitCode {
+    let command = Command::parse();
+    cli::log_to_stderr();
+    let ended = match command {
+        Command::Serve { listen, options } => real::run(serve(&listen, options)),
+        Command::Send(args) => real::run(send(&args)),
+    };
+    cli::exit(ended.flatten())
+}

@@ -1,0 +1,53 @@
+//! The UDP echo service on real sockets.
+
+use std::io;
+use std::process::ExitCode;
+
+use clap::Parser;
+use stormglass::echo::cli::{self, Screen, SendArgs};
+use stormglass::echo::{udp, udp_client};
+use stormglass::events::Sink;
+use stormglass::net::real::{self, RealNet, shutdown_signal};
+use stormglass::net::{Net, Socket};
+
+/// Echoes datagrams over UDP
+#[derive(Parser)]
+#[command(version)]
+enum Command {
+    /// Answer every datagram with itself behind a prefix
+    Serve {
+        /// Where to receive, as host:port; with port 0 a free one is chosen
+        #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8081")]
+        listen: String,
+        #[command(flatten)]
+        options: udp::ServeOptions,
+    },
+    /// Send datagrams, print the answers to stdout and times and losses to stderr
+    Send(SendArgs),
+}
+
+async fn serve(listen: &str, options: udp::ServeOptions) -> io::Result<ExitCode> {
+    let shutdown = shutdown_signal()?;
+    let socket = RealNet.bind(listen).await?;
+    cli::announce(Socket::local_addr(&socket)?);
+    let summary = udp::serve::<RealNet>(socket, options, Sink::none(), shutdown).await?;
+    cli::note(summary);
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn send(args: &SendArgs) -> io::Result<ExitCode> {
+    let screen = Screen::new(&args.to, b"");
+    let stop = screen.stop(shutdown_signal()?);
+    let summary = udp_client::run(&RealNet, &args.to, args.source(), &args.udp(), screen.sink(), stop).await?;
+    Ok(cli::finish(&summary))
+}
+
+fn main() -> ExitCode {
+    let command = Command::parse();
+    cli::log_to_stderr();
+    let ended = match command {
+        Command::Serve { listen, options } => real::run(serve(&listen, options)),
+        Command::Send(args) => real::run(send(&args)),
+    };
+    cli::exit(ended.flatten())
+}
