@@ -5,3 +5,5 @@ pub mod events;
 pub mod net;
 pub mod rng;
 pub mod script;
+pub mod sim;
+pub mod systems;

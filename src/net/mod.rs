@@ -1,6 +1,6 @@
 //! The seam between a host and its network.
 //!
-//! A host is generic over [`Net`] and knows nothing else of where it runs: [`real`] is tokio's sockets, `sim` the
+//! A host is generic over [`Net`] and knows nothing else of where it runs: [`real`] is tokio's sockets, [`sim`] the
 //! simulated ones. Both are in every build, so that one process can run a host over both and compare.
 //!
 //! Addresses are `host:port` in text. There is no trait for time: turmoil already simulates `tokio::time`.
@@ -9,6 +9,7 @@
 //! that names `turmoil`.
 
 pub mod real;
+pub mod sim;
 
 use std::future::Future;
 use std::io;

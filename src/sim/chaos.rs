@@ -1,0 +1,179 @@
+//! Swarm testing: each seed draws which families of fault exist at all in its run, then how hard each is, then a timed
+//! list of ordinary steps.
+//!
+//! Runs in which everything happens at once hide what a few faults alone would show (Groce et al., Swarm Testing,
+//! 2012). What is drawn are steps as a person would write them, so that a run can be shown, and taken apart, as one.
+
+use std::time::Duration;
+
+use rand::Rng as _;
+
+use crate::rng::{Rng, Seed};
+use crate::script::{
+    Action, Burst, Chaos, Family, HostPattern, Latency, LinkRule, LinkSettings, Reorder, Step, Trigger,
+};
+
+use super::latency::sample;
+use super::links::named;
+
+/// The steps that this seed draws, in time order.
+pub(crate) fn draw(chaos: &Chaos, hosts: &[String], seed: Seed) -> Vec<Step> {
+    let mut rng = seed.stream("chaos");
+    let families = draw_families(&chaos.families, &mut rng);
+    let victims: Vec<&String> = hosts.iter().filter(|host| named(&chaos.hosts, host)).collect();
+    let mut steps: Vec<Step> = families
+        .iter()
+        .filter_map(|family| weather(*family, &mut rng))
+        .map(|settings| {
+            let everyone = vec![HostPattern("*".into())];
+            let rule = LinkRule { from: everyone.clone(), to: everyone, both_ways: false, settings, line: 0 };
+            step(Duration::ZERO, Action::Link(rule), chaos.until)
+        })
+        .collect();
+    let blows: Vec<Family> = families.into_iter().filter(|family| strikes(*family)).collect();
+    let mut at = sample(&chaos.every, rng.random());
+    while at < chaos.until && !blows.is_empty() {
+        let family = blows[rng.random_range(0..blows.len())];
+        let lasts = sample(&chaos.lasts, rng.random()).clamp(Duration::from_millis(1), chaos.until - at);
+        if let Some(action) = strike(family, hosts, &victims, &mut rng) {
+            steps.push(step(at, action, lasts));
+        }
+        at += sample(&chaos.every, rng.random()).max(Duration::from_millis(1));
+    }
+    steps
+}
+
+fn step(at: Duration, action: Action, lasts: Duration) -> Step {
+    Step { trigger: Trigger::At(at), action, lasts: Some(lasts), line: 0 }
+}
+
+/// Each family with even odds; one at least.
+fn draw_families(allowed: &[Family], rng: &mut Rng) -> Vec<Family> {
+    let drawn: Vec<Family> = allowed.iter().copied().filter(|_| rng.random_bool(0.5)).collect();
+    if drawn.is_empty() && !allowed.is_empty() {
+        return vec![allowed[rng.random_range(0..allowed.len())]];
+    }
+    drawn
+}
+
+/// Whether a family's faults hit at moments, rather than all the time.
+fn strikes(family: Family) -> bool {
+    matches!(family, Family::Partition | Family::OneWay | Family::Kill | Family::Power | Family::Pause)
+}
+
+/// What a family does to all links, all the time.
+fn weather(family: Family, rng: &mut Rng) -> Option<LinkSettings> {
+    let mut settings = LinkSettings::default();
+    match family {
+        Family::Loss => settings.loss = Some(rarely(rng)),
+        Family::Burst => {
+            let (enter, leave) = (rarely(rng) / 2.0, rng.random_range(0.1..0.6));
+            settings.burst = Some(Burst { enter, leave, loss: rng.random_range(0.5..1.0) });
+        }
+        Family::Latency => {
+            let median = Duration::from_micros(rng.random_range(500..40_000));
+            let p99 = median * rng.random_range(2..10);
+            settings.latency = Some(Latency::Quantiles { min: median / 2, median, p99 });
+        }
+        Family::Duplicate => settings.duplicate = Some(rarely(rng)),
+        Family::Corrupt => settings.corrupt = Some(rarely(rng) / 4.0),
+        Family::Reorder => {
+            let min = Duration::from_millis(rng.random_range(1..10));
+            let extra = Latency::Uniform { min, max: min * rng.random_range(2..8) };
+            settings.reorder = Some(Reorder { chance: rarely(rng), extra });
+        }
+        _ => return None,
+    }
+    Some(settings)
+}
+
+/// A chance between 0.5 % and 30 %, small ones as likely as large ones.
+fn rarely(rng: &mut Rng) -> f64 {
+    let chance = 0.005 * libm::exp(rng.random_range(0.0..1.0) * libm::log(60.0));
+    // Rounded, so that it prints as it is.
+    libm::round(chance * 10_000.0) / 10_000.0
+}
+
+/// One fault of a family that hits at moments.
+fn strike(family: Family, hosts: &[String], victims: &[&String], rng: &mut Rng) -> Option<Action> {
+    let victim = |rng: &mut Rng| {
+        let index = rng.random_range(0..victims.len());
+        vec![HostPattern(victims[index].clone())]
+    };
+    match family {
+        Family::Partition if hosts.len() > 1 => Some(partition(hosts, rng)),
+        Family::OneWay if hosts.len() > 1 => {
+            let from = rng.random_range(0..hosts.len());
+            let to = (from + rng.random_range(1..hosts.len())) % hosts.len();
+            let name = |index: usize| vec![HostPattern(hosts[index].clone())];
+            Some(Action::Cut { from: name(from), to: name(to) })
+        }
+        Family::Kill if !victims.is_empty() => Some(Action::Kill(victim(rng))),
+        Family::Power if !victims.is_empty() => Some(Action::Power(victim(rng))),
+        Family::Pause if !victims.is_empty() => Some(Action::Pause(victim(rng))),
+        _ => None,
+    }
+}
+
+/// Two groups: one host alone, or any split.
+fn partition(hosts: &[String], rng: &mut Rng) -> Action {
+    let alone = rng.random_range(0..hosts.len());
+    let any_split = rng.random_bool(0.5);
+    let mut groups = vec![Vec::new(), Vec::new()];
+    for (index, host) in hosts.iter().enumerate() {
+        let second = if any_split { rng.random_bool(0.5) } else { index == alone };
+        groups[usize::from(second)].push(HostPattern(host.clone()));
+    }
+    if let Some(empty) = groups.iter().position(Vec::is_empty) {
+        let moved = groups[1 - empty].remove(alone);
+        groups[empty].push(moved);
+    }
+    Action::Partition(groups)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn chaos() -> Chaos {
+        let ms = Duration::from_millis;
+        Chaos {
+            families: Family::ALL.to_vec(),
+            hosts: vec![HostPattern("n*".into())],
+            every: Latency::Uniform { min: ms(100), max: ms(900) },
+            lasts: Latency::Uniform { min: ms(100), max: ms(2000) },
+            until: ms(10_000),
+            line: 1,
+        }
+    }
+
+    #[test]
+    fn every_fault_is_over_when_chaos_is() {
+        let hosts: Vec<String> = ["n1", "n2", "n3", "c1"].map(str::to_owned).into();
+        for seed in 0..500 {
+            let steps = draw(&chaos(), &hosts, Seed(seed));
+            assert!(!steps.is_empty(), "seed {seed} draws nothing");
+            for step in &steps {
+                let Trigger::At(at) = step.trigger else { panic!("drawn steps have times") };
+                assert!(at + step.lasts.expect("drawn steps end") <= chaos().until);
+                if let Action::Partition(groups) = &step.action {
+                    assert!(groups.iter().all(|group| !group.is_empty()));
+                    assert_eq!(groups.iter().map(Vec::len).sum::<usize>(), hosts.len());
+                }
+                if let Action::Kill(hosts) | Action::Power(hosts) | Action::Pause(hosts) = &step.action {
+                    assert!(hosts.iter().all(|host| host.0.starts_with('n')));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn over_many_seeds_each_family_is_drawn_and_left_out() {
+        let hosts: Vec<String> = ["n1", "n2"].map(str::to_owned).into();
+        let killed = (0..200).filter(|seed| {
+            draw(&chaos(), &hosts, Seed(*seed)).iter().any(|step| matches!(step.action, Action::Kill(_)))
+        });
+        let share = killed.count();
+        assert!((40..160).contains(&share), "{share} of 200 seeds kill");
+    }
+}

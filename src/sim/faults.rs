@@ -1,0 +1,217 @@
+//! Steps put into effect, and taken back.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::script::{Action, Family, HostPattern, LinkSettings, Step};
+
+use super::host::Wanted;
+use super::links::named;
+use super::schedule::Due;
+use super::trace::{HostId, What};
+use super::world::World;
+
+/// The cuts that each step made and has not taken back.
+#[derive(Default)]
+pub(crate) struct Cuts(BTreeMap<usize, Vec<(HostId, HostId)>>);
+
+impl World {
+    /// Does what is due now.
+    pub(crate) fn fire_due(&mut self, now: Duration) {
+        loop {
+            let states = &self.states;
+            let holds = |state: &str| states.iter().any(|(name, holds)| *name == state && holds());
+            match self.schedule.pop(now, &holds) {
+                Some(Due::Begin(index)) => self.begin(index, now),
+                Some(Due::End(index)) => self.end(index, now),
+                None => return,
+            }
+        }
+    }
+
+    fn begin(&mut self, index: usize, now: Duration) {
+        let Step { action, .. } = self.schedule.step(index).clone();
+        let what = What::Fault { step: index + 1, action: action.to_string() };
+        self.shared.record_caused(None, None, what);
+        self.count(&action);
+        match action {
+            Action::Partition(groups) => {
+                let groups: Vec<Vec<HostId>> = groups.iter().map(|group| self.hosts(group)).collect();
+                for (nth, group) in groups.iter().enumerate() {
+                    for other in groups.iter().skip(nth + 1) {
+                        self.cut(index, group, other, now);
+                        self.cut(index, other, group, now);
+                    }
+                }
+            }
+            Action::Cut { from, to } => {
+                let (from, to) = (self.hosts(&from), self.hosts(&to));
+                self.cut(index, &from, &to, now);
+            }
+            Action::Heal => self.heal(now),
+            Action::Link(rule) => self.shared.wire.borrow_mut().links.change(index, rule),
+            Action::Kill(hosts) => self.each(&hosts, Self::kill),
+            Action::Power(hosts) => self.each(&hosts, Self::power),
+            Action::Pause(hosts) => self.each(&hosts, Self::pause),
+            Action::Resume(hosts) => self.each(&hosts, Self::resume),
+            Action::Restart(hosts) => self.each(&hosts, Self::restart),
+            Action::Hold(rule) => self.shared.wire.borrow_mut().links.add_rule(index, rule, true),
+            Action::Drop(rule) => self.shared.wire.borrow_mut().links.add_rule(index, rule, false),
+            Action::Release => {
+                let mut wire = self.shared.wire.borrow_mut();
+                wire.links.remove_holds();
+                wire.release(&self.shared, None, now);
+            }
+        }
+    }
+
+    fn end(&mut self, index: usize, now: Duration) {
+        let action = self.schedule.step(index).action.clone();
+        let what = What::FaultEnded { step: index + 1, action: action.to_string() };
+        self.shared.record_caused(None, None, what);
+        match action {
+            Action::Partition(_) | Action::Cut { .. } => self.uncut(index),
+            Action::Link(_) => self.shared.wire.borrow_mut().links.unchange(index),
+            Action::Kill(hosts) | Action::Power(hosts) => self.each(&hosts, |world, host| {
+                if world.control(host).wanted() == Wanted::Dead {
+                    world.restart(host);
+                }
+            }),
+            Action::Pause(hosts) => self.each(&hosts, Self::resume),
+            Action::Hold(_) => {
+                let mut wire = self.shared.wire.borrow_mut();
+                wire.links.remove_rule(index);
+                wire.release(&self.shared, Some(index), now);
+            }
+            Action::Drop(_) => self.shared.wire.borrow_mut().links.remove_rule(index),
+            Action::Heal | Action::Resume(_) | Action::Restart(_) | Action::Release => {}
+        }
+    }
+
+    /// Every partition, cut, link change, hold and drop of the steps ends.
+    fn heal(&mut self, now: Duration) {
+        let steps: Vec<usize> = self.cuts.0.keys().copied().collect();
+        steps.into_iter().for_each(|step| self.uncut(step));
+        self.schedule.ended(|step| {
+            let of_hosts = matches!(step.action, Action::Kill(_) | Action::Power(_) | Action::Pause(_));
+            !of_hosts
+        });
+        let mut wire = self.shared.wire.borrow_mut();
+        wire.links.heal();
+        wire.release(&self.shared, None, now);
+    }
+
+    fn cut(&mut self, step: usize, from: &[HostId], to: &[HostId], now: Duration) {
+        for (from, to) in from.iter().flat_map(|from| to.iter().map(|to| (*from, *to))) {
+            if from != to {
+                self.shared.wire.borrow_mut().cut(&self.shared, from, to, now);
+                self.cuts.0.entry(step).or_default().push((from, to));
+            }
+        }
+    }
+
+    fn uncut(&mut self, step: usize) {
+        for (from, to) in self.cuts.0.remove(&step).unwrap_or_default() {
+            self.shared.wire.borrow_mut().links.uncut(from, to);
+        }
+    }
+
+    fn kill(&mut self, host: HostId) {
+        if self.control(host).wanted() != Wanted::Dead {
+            self.shared.record_caused(Some(host), None, What::Killed);
+            self.control(host).want(Wanted::Dead);
+        }
+    }
+
+    fn power(&mut self, host: HostId) {
+        if self.control(host).off.get() {
+            return;
+        }
+        self.shared.record_caused(Some(host), None, What::PowerLost);
+        {
+            let mut wire = self.shared.wire.borrow_mut();
+            let machine = wire.machine(host);
+            machine.off = true;
+            machine.boots += 1;
+        }
+        self.control(host).power_lost();
+        let name = self.shared.name(host).to_owned();
+        self.sim.crash(name);
+        // What its sockets emitted while they were dropped is found on the links and goes nowhere.
+        self.absorb(self.sim.elapsed());
+    }
+
+    fn pause(&mut self, host: HostId) {
+        if self.control(host).wanted() == Wanted::Running {
+            self.shared.record_caused(Some(host), None, What::Paused);
+            self.control(host).want(Wanted::Paused);
+        }
+    }
+
+    fn resume(&mut self, host: HostId) {
+        if self.control(host).wanted() == Wanted::Paused {
+            self.shared.record_caused(Some(host), None, What::Resumed);
+            self.control(host).want(Wanted::Running);
+        }
+    }
+
+    fn restart(&mut self, host: HostId) {
+        if self.control(host).wanted() != Wanted::Dead {
+            self.shared.record_caused(Some(host), None, What::Killed);
+        }
+        self.control(host).start();
+        if self.control(host).off.replace(false) {
+            self.shared.wire.borrow_mut().machine(host).off = false;
+            let name = self.shared.name(host).to_owned();
+            if !self.sim.is_host_running(name.as_str()) {
+                self.sim.bounce(name);
+            }
+        }
+    }
+
+    fn each(&mut self, patterns: &[HostPattern], mut act: impl FnMut(&mut Self, HostId)) {
+        for host in self.hosts(patterns) {
+            act(self, host);
+        }
+    }
+
+    fn hosts(&self, patterns: &[HostPattern]) -> Vec<HostId> {
+        let all = self.shared.names.iter().zip(0_u16..);
+        all.filter(|(name, _)| named(patterns, name)).map(|(_, id)| HostId(id)).collect()
+    }
+
+    fn count(&mut self, action: &Action) {
+        let mut recorder = self.shared.recorder.borrow_mut();
+        for name in families(action) {
+            *recorder.faults.entry(name.to_owned()).or_default() += 1;
+        }
+    }
+}
+
+/// Under which names a fault is counted.
+fn families(action: &Action) -> Vec<&'static str> {
+    match action {
+        Action::Partition(_) => vec![Family::Partition.name()],
+        Action::Cut { .. } => vec![Family::OneWay.name()],
+        Action::Kill(_) => vec![Family::Kill.name()],
+        Action::Power(_) => vec![Family::Power.name()],
+        Action::Pause(_) => vec![Family::Pause.name()],
+        Action::Hold(_) => vec!["hold"],
+        Action::Drop(_) => vec!["drop"],
+        Action::Link(rule) => weather(&rule.settings),
+        Action::Heal | Action::Resume(_) | Action::Restart(_) | Action::Release => Vec::new(),
+    }
+}
+
+fn weather(settings: &LinkSettings) -> Vec<&'static str> {
+    let LinkSettings { latency, loss, burst, duplicate, corrupt, reorder } = settings;
+    let set = [
+        (Family::Latency, latency.is_some()),
+        (Family::Loss, loss.is_some()),
+        (Family::Burst, burst.is_some()),
+        (Family::Duplicate, duplicate.is_some()),
+        (Family::Corrupt, corrupt.is_some()),
+        (Family::Reorder, reorder.is_some()),
+    ];
+    set.into_iter().filter(|(_, set)| *set).map(|(family, _)| family.name()).collect()
+}

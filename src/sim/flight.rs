@@ -1,0 +1,98 @@
+//! A packet under way, and what the two ends of a connection share with the network.
+
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::rc::Rc;
+use std::task::Waker;
+use std::time::Duration;
+
+use super::trace::Packet;
+
+/// A packet that lies on a turmoil link.
+pub(crate) struct Flight {
+    pub(crate) packet: Packet,
+    /// Its number among the packets of its direction: the key of its draws.
+    pub(crate) number: u64,
+    /// The record of its sending.
+    pub(crate) record: u64,
+    /// The transmission: 0 is the first.
+    pub(crate) attempt: u32,
+    /// When this transmission left.
+    pub(crate) left: Duration,
+    /// The boot of the sending machine.
+    pub(crate) boot: u32,
+    pub(crate) state: State,
+    /// The connect that waits for a SYN's answer.
+    pub(crate) connect: Option<Rc<Connect>>,
+}
+
+/// Where a packet is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum State {
+    /// On its way; arrives when due.
+    Travelling { due: Duration },
+    /// A SYN that has arrived; its answer is back when due.
+    Answered { due: Duration },
+    /// A TCP segment that was lost; it is sent again at this time.
+    Waiting { at: Duration },
+    /// Held back by a step.
+    Held { step: usize },
+    /// Never to be delivered.
+    Dead,
+    /// Handed to turmoil for the next step.
+    Done,
+}
+
+/// One end of a TCP connection, shared by its stream and the network.
+#[derive(Default)]
+pub(crate) struct Side {
+    /// Bytes written and not yet acknowledged as read.
+    pub(crate) unread: Cell<u64>,
+    /// Why the connection is over, if the network ended it.
+    pub(crate) error: Cell<Option<io::ErrorKind>>,
+    /// Whether the peer has reset the connection.
+    pub(crate) reset: Cell<bool>,
+    pub(crate) reader: RefCell<Option<Waker>>,
+    pub(crate) writer: RefCell<Option<Waker>>,
+}
+
+impl Side {
+    /// Ends the connection for this end.
+    pub(crate) fn fail(&self, kind: io::ErrorKind) {
+        self.error.set(Some(kind));
+        self.wake();
+    }
+
+    /// Wakes whoever waits to read or to write.
+    pub(crate) fn wake(&self) {
+        let wakers = [self.reader.borrow_mut().take(), self.writer.borrow_mut().take()];
+        wakers.into_iter().flatten().for_each(Waker::wake);
+    }
+
+    /// This many bytes were read at the other end.
+    pub(crate) fn credit(&self, bytes: u64) {
+        self.unread.set(self.unread.get().saturating_sub(bytes));
+        if let Some(waker) = self.writer.borrow_mut().take() {
+            waker.wake();
+        }
+    }
+}
+
+/// A connect under way, shared by its future and the network.
+#[derive(Default)]
+pub(crate) struct Connect {
+    /// When the answer to the SYN is back.
+    pub(crate) completes: Cell<Option<Duration>>,
+    /// Whether the tries ran out.
+    pub(crate) timed_out: Cell<bool>,
+    pub(crate) waker: RefCell<Option<Waker>>,
+}
+
+impl Connect {
+    pub(crate) fn time_out(&self) {
+        self.timed_out.set(true);
+        if let Some(waker) = self.waker.borrow_mut().take() {
+            waker.wake();
+        }
+    }
+}

@@ -1,0 +1,280 @@
+//! A host's process under its supervisor, so that it can be killed, paused and started again.
+//!
+//! The process (a root future and the tasks it spawns) runs in a `LocalSet` of its own, nested in turmoil's. The
+//! supervisor polls that set, or does not: a paused process is not polled and finds all its deadlines past when it
+//! goes on, as after a long stop of a real one; a killed one is dropped, so that its sockets close. Beside the set
+//! run the tasks of the host's "kernel", which go on while the process stands still.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::error::Error;
+use std::future::{Future, poll_fn};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+
+use tokio::task::{AbortHandle, JoinHandle, LocalSet};
+
+use crate::net::sim::SimNet;
+use crate::rng::{Rng, Seed};
+
+use super::Watch;
+use super::panics;
+use super::recorder::Breach;
+use super::shared::{Events, Shared};
+use super::trace::{HostId, What};
+
+/// What a host's root future comes to.
+pub type HostResult = Result<(), Box<dyn Error>>;
+
+/// Makes a host's root future, at its start and at every restart.
+pub(crate) type Factory = Box<dyn FnMut(Host) -> Pin<Box<dyn Future<Output = HostResult>>>>;
+
+/// What a host gets when it starts.
+pub struct Host {
+    /// Its name in the network.
+    pub name: String,
+    /// How often it has started before.
+    pub incarnation: u32,
+    /// Its network.
+    pub net: SimNet,
+    /// Its randomness, its own in each incarnation.
+    pub rng: Rng,
+    /// Where it tells what it does.
+    pub events: Events,
+}
+
+/// What the testbed wants a host to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wanted {
+    /// Not running.
+    Dead,
+    Running,
+    Paused,
+}
+
+type Task = Pin<Box<dyn Future<Output = ()>>>;
+
+/// Tasks that belong to the host's operating system.
+#[derive(Default)]
+pub struct Kernel {
+    next: Cell<u64>,
+    new: RefCell<Vec<(u64, Task)>>,
+    running: RefCell<BTreeMap<u64, AbortHandle>>,
+}
+
+impl Kernel {
+    /// Runs a task beside the process, from the supervisor's next poll on.
+    pub(crate) fn spawn(&self, task: impl Future<Output = ()> + 'static) -> u64 {
+        let id = self.next.get();
+        self.next.set(id + 1);
+        self.new.borrow_mut().push((id, Box::pin(task)));
+        id
+    }
+
+    /// Ends a task.
+    pub(crate) fn end(&self, id: u64) {
+        self.new.borrow_mut().retain(|(new, _)| *new != id);
+        if let Some(task) = self.running.borrow_mut().remove(&id) {
+            task.abort();
+        }
+    }
+
+    /// Puts new tasks onto turmoil's own `LocalSet`, whose context the supervisor is polled in.
+    fn start_new(&self) {
+        for (id, task) in self.new.take() {
+            self.running.borrow_mut().insert(id, tokio::task::spawn_local(task).abort_handle());
+        }
+    }
+
+    fn end_all(&self) {
+        self.new.take();
+        for task in self.running.take().into_values() {
+            task.abort();
+        }
+    }
+}
+
+struct Process {
+    tasks: LocalSet,
+    root: Option<JoinHandle<HostResult>>,
+}
+
+/// A host, as the testbed holds it.
+pub(crate) struct Control {
+    id: HostId,
+    shared: Rc<Shared>,
+    seed: Seed,
+    factory: RefCell<Factory>,
+    watch: Option<Rc<dyn Watch>>,
+    kernel: Rc<Kernel>,
+    wanted: Cell<Wanted>,
+    /// Whether the process that runs is to be replaced by a new one.
+    fresh: Cell<bool>,
+    incarnation: Cell<u32>,
+    /// Whether the root future has ended by itself.
+    pub(crate) finished: Cell<bool>,
+    /// Whether the machine is without power.
+    pub(crate) off: Cell<bool>,
+    waker: RefCell<Option<Waker>>,
+}
+
+impl Control {
+    pub(crate) fn new(
+        id: HostId,
+        shared: &Rc<Shared>,
+        seed: Seed,
+        factory: Factory,
+        watch: Option<Rc<dyn Watch>>,
+        waits: bool,
+    ) -> Rc<Self> {
+        Rc::new(Self {
+            id,
+            shared: shared.clone(),
+            seed,
+            factory: RefCell::new(factory),
+            watch,
+            kernel: Rc::default(),
+            wanted: Cell::new(if waits { Wanted::Dead } else { Wanted::Running }),
+            fresh: Cell::new(false),
+            incarnation: Cell::new(0),
+            finished: Cell::new(false),
+            off: Cell::new(waits),
+            waker: RefCell::new(None),
+        })
+    }
+
+    pub(crate) fn wanted(&self) -> Wanted {
+        self.wanted.get()
+    }
+
+    /// Says what the host is to be from the next step on.
+    pub(crate) fn want(&self, wanted: Wanted) {
+        self.wanted.set(wanted);
+        if let Some(waker) = self.waker.borrow_mut().take() {
+            waker.wake();
+        }
+    }
+
+    /// Starts the process, in place of the one that runs, if one does.
+    pub(crate) fn start(&self) {
+        self.fresh.set(true);
+        self.finished.set(false);
+        self.want(Wanted::Running);
+    }
+
+    /// The machine loses power: whatever its sockets emit now goes nowhere.
+    pub(crate) fn power_lost(&self) {
+        self.off.set(true);
+        self.wanted.set(Wanted::Dead);
+        self.kernel.end_all();
+        self.waker.take();
+    }
+
+    /// The future that turmoil runs for this host.
+    pub(crate) async fn supervise(self: Rc<Self>) -> turmoil::Result {
+        let mut process: Option<Process> = None;
+        poll_fn(|cx| {
+            self.shared.current.set(Some(self.id));
+            let poll = self.poll(&mut process, cx);
+            self.shared.current.set(None);
+            poll
+        })
+        .await
+    }
+
+    fn poll(&self, process: &mut Option<Process>, cx: &mut Context<'_>) -> Poll<turmoil::Result> {
+        let wanted = self.wanted.get();
+        if wanted == Wanted::Dead || self.fresh.take() {
+            self.kernel.end_all();
+            *process = None;
+        }
+        *self.waker.borrow_mut() = Some(cx.waker().clone());
+        if wanted != Wanted::Running {
+            return Poll::Pending;
+        }
+        if process.is_none() {
+            if self.finished.get() {
+                return Poll::Pending;
+            }
+            *process = Some(self.launch());
+        }
+        if let Some(watch) = &self.watch {
+            watch.polls(self.shared.now(), self.shared.name(self.id));
+        }
+        if let Some(running) = process {
+            let polled = catch_unwind(AssertUnwindSafe(|| self.poll_process(running, cx)));
+            if polled.is_err() {
+                self.panicked();
+                *process = None;
+            }
+        }
+        self.kernel.start_new();
+        Poll::Pending
+    }
+
+    fn launch(&self) -> Process {
+        let incarnation = self.incarnation.get();
+        self.incarnation.set(incarnation + 1);
+        self.shared.record(Some(self.id), What::Started { incarnation });
+        let name = self.shared.name(self.id).to_owned();
+        let ip = self.shared.wire.borrow().machines[usize::from(self.id.0)].ip;
+        let host = Host {
+            rng: self.seed.stream(&format!("host {name} {incarnation}")),
+            name,
+            incarnation,
+            net: SimNet { shared: self.shared.clone(), host: self.id, ip, kernel: self.kernel.clone() },
+            events: Events { shared: self.shared.clone(), host: Some(self.id) },
+        };
+        let tasks = local_set();
+        let root = tasks.spawn_local((self.factory.borrow_mut())(host));
+        Process { tasks, root: Some(root) }
+    }
+
+    fn poll_process(&self, process: &mut Process, cx: &mut Context<'_>) {
+        // Tasks that the root has left behind go on: whether any do, the set's own end, is of no interest.
+        let _ = Pin::new(&mut process.tasks).poll(cx);
+        let ended = process.root.as_ref().is_some_and(JoinHandle::is_finished);
+        if !ended {
+            return;
+        }
+        // The root's own result is ready: polling its handle takes it out and wakes nobody.
+        let mut root = process.root.take().expect("it has ended just now");
+        self.finished.set(true);
+        match Pin::new(&mut root).poll(cx) {
+            Poll::Ready(Ok(Ok(()))) => {
+                self.shared.record(Some(self.id), What::Finished);
+            }
+            Poll::Ready(Ok(Err(error))) => self.failed(&error.to_string()),
+            Poll::Ready(Err(error)) => self.failed(&error.to_string()),
+            Poll::Pending => unreachable!("a finished task has its result"),
+        }
+    }
+
+    fn failed(&self, message: &str) {
+        self.shared.record(Some(self.id), What::Failed { message: message.to_owned() });
+        let text = format!("{} ended with an error: {message}", self.shared.name(self.id));
+        self.shared.breach(Some(self.id), Breach::new("host error", text));
+    }
+
+    fn panicked(&self) {
+        let message = panics::take_message();
+        self.finished.set(true);
+        self.shared.record(Some(self.id), What::Panicked { message: message.clone() });
+        let text = format!("{} panicked: {message}", self.shared.name(self.id));
+        self.shared.breach(Some(self.id), Breach::new("panic", text));
+    }
+}
+
+/// A set of tasks in which a panic is not swallowed.
+fn local_set() -> LocalSet {
+    #[cfg(not(tokio_unstable))]
+    return LocalSet::new();
+    #[cfg(tokio_unstable)]
+    {
+        let mut tasks = LocalSet::new();
+        tasks.unhandled_panic(tokio::runtime::UnhandledPanic::ShutdownRuntime);
+        tasks
+    }
+}

@@ -1,0 +1,109 @@
+//! The verdict over a run that is over.
+
+use std::rc::Rc;
+
+use crate::script::Script;
+
+use super::outcome::{Outcome, PacketCounts, Verdict};
+use super::recorder::Breach;
+use super::setup::{EndCheck, Report};
+use super::shared::{Events, Shared};
+use super::trace::Trace;
+use super::world::World;
+
+/// Judges the run and takes out what it came to.
+pub(crate) fn judge(world: &World, script: &Script, end_checks: Vec<EndCheck>) -> Outcome {
+    let shared = world.shared.clone();
+    shared.recorder.borrow_mut().packets.in_flight = shared.wire.borrow().in_flight();
+    for check in end_checks {
+        if shared.recorder.borrow().found.is_some() {
+            break;
+        }
+        let events = Events { shared: shared.clone(), host: None };
+        check(&Report { events, simulated: world.elapsed() });
+    }
+    check_liveness(world, script);
+    check_counters(&shared, script);
+    let verdict = verdict(world);
+    world.record_end(&verdict);
+    // Hosts that are dropped still write records: the outcome is taken before.
+    take_outcome(&shared, world, verdict)
+}
+
+fn check_liveness(world: &World, script: &Script) {
+    if world.shared.recorder.borrow().found.is_some() {
+        return;
+    }
+    let starved: Vec<&str> = world.starved().map(|host| world.shared.name(host)).collect();
+    if !starved.is_empty() {
+        let message =
+            format!("{} did not finish in {}", starved.join(", "), crate::script::show_duration(script.duration));
+        world.shared.breach(None, Breach::new("liveness", message));
+    }
+}
+
+fn check_counters(shared: &Rc<Shared>, script: &Script) {
+    if shared.recorder.borrow().found.is_some() {
+        return;
+    }
+    for (name, (bound, _)) in &script.expect.counters {
+        let value = counter(shared, name);
+        if !bound.holds(value) {
+            let message = format!("{name} is {value}, expected {bound}");
+            shared.breach(None, Breach::new("expectation", message));
+            return;
+        }
+    }
+}
+
+/// A counter by its name: of packets, of faults, or the system's own. One that nobody counted is 0.
+fn counter(shared: &Rc<Shared>, name: &str) -> u64 {
+    let recorder = shared.recorder.borrow();
+    let PacketCounts { sent, delivered, lost, retransmitted, duplicated, corrupted, in_flight } = recorder.packets;
+    match name {
+        "packets.sent" => sent,
+        "packets.delivered" => delivered,
+        "packets.lost" => lost,
+        "packets.retransmitted" => retransmitted,
+        "packets.duplicated" => duplicated,
+        "packets.corrupted" => corrupted,
+        "packets.in_flight" => in_flight,
+        _ => match name.strip_prefix("faults.") {
+            Some(fault) => recorder.faults.get(fault).copied().unwrap_or(0),
+            None => recorder.counters.get(name).copied().unwrap_or(0),
+        },
+    }
+}
+
+fn verdict(world: &World) -> Verdict {
+    let recorder = world.shared.recorder.borrow();
+    if let Some(found) = &recorder.found {
+        return found.clone();
+    }
+    if let Some((index, step)) = world.schedule.unfired() {
+        let reason = format!("step {} ({step}) never fired", index + 1);
+        return Verdict::Inconclusive { reason };
+    }
+    if recorder.work == 0 {
+        return Verdict::Inconclusive { reason: "no work was completed".to_owned() };
+    }
+    Verdict::Pass
+}
+
+fn take_outcome(shared: &Rc<Shared>, world: &World, verdict: Verdict) -> Outcome {
+    let mut recorder = shared.recorder.borrow_mut();
+    let machines = &shared.wire.borrow().machines;
+    let hosts = shared.names.iter().zip(machines).map(|(name, machine)| (name.clone(), machine.ip)).collect();
+    Outcome {
+        verdict,
+        hash: recorder.hash(),
+        simulated: world.elapsed(),
+        steps: world.steps(),
+        records: recorder.next_number(),
+        packets: recorder.packets,
+        faults: recorder.faults.clone(),
+        counters: recorder.counters.iter().map(|(name, count)| ((*name).to_owned(), *count)).collect(),
+        times: recorder.quantiles(),
+        trace: recorder.take_records().map(|records| Trace { hosts, records }),
+    }
+}

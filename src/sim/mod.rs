@@ -1,0 +1,111 @@
+//! The testbed: a run from script and seed to verdict.
+//!
+//! [`run`] reads: the system sets up its hosts ([`setup`]), steps are laid out ([`schedule`], [`chaos`]), the world is
+//! stepped ([`world`]) with every packet in the testbed's hand ([`wire`]), everything is taken down ([`recorder`],
+//! [`trace`]), and the verdict is given ([`judge`]).
+//!
+//! **Invariant:** the testbed knows the [`System`] trait, never a host.
+
+mod chaos;
+mod faults;
+pub(crate) mod flight;
+pub(crate) mod host;
+mod judge;
+mod latency;
+mod links;
+pub mod outcome;
+mod panics;
+mod recorder;
+mod rto;
+mod schedule;
+mod setup;
+pub(crate) mod shared;
+pub mod trace;
+mod wire;
+mod world;
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use crate::rng::Seed;
+use crate::script::{Script, ScriptError, Step};
+use crate::systems::System;
+
+pub use host::{Host, HostResult};
+pub use outcome::{Fact, Finding, Outcome, PacketCounts, Quantiles, Verdict};
+pub use recorder::Breach;
+pub use setup::{Report, Setup};
+pub use shared::{Events, LogContext, log_context};
+
+/// What is to be known of a run beyond its outcome.
+#[derive(Clone, Default)]
+pub struct RunOptions {
+    /// Whether the records are kept, for [`Outcome::trace`].
+    pub keep_records: bool,
+    /// Somebody who watches it, to notice when it stands still.
+    pub watch: Option<Rc<dyn Watch>>,
+}
+
+/// Watches a run from inside. It can change nothing.
+pub trait Watch {
+    /// A step of the simulation is over; simulated time is now `at`.
+    fn stepped(&self, at: Duration) {
+        let _ = at;
+    }
+
+    /// A host is about to be polled.
+    fn polls(&self, at: Duration, host: &str) {
+        let _ = (at, host);
+    }
+}
+
+/// Why a run could not begin.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The script is wrong.
+    #[error(transparent)]
+    Script(#[from] ScriptError),
+    /// The build lets `select!` draw from the operating system's entropy.
+    #[error(
+        "this build is not deterministic: tokio's `select!` is seeded only under `--cfg tokio_unstable`\n\
+         add to .cargo/config.toml:\n\n  [build]\n  rustflags = [\"--cfg\", \"tokio_unstable\"]\n\n\
+         or, where RUSTFLAGS is set (it overrides that file): RUSTFLAGS=\"$RUSTFLAGS --cfg tokio_unstable\""
+    )]
+    Unseeded,
+}
+
+/// Runs a script with a seed. The same script and seed give the same run, byte for byte.
+pub fn run(
+    system: &'static dyn System,
+    script: &Script,
+    seed: Seed,
+    options: &RunOptions,
+) -> Result<Outcome, RunError> {
+    if !cfg!(tokio_unstable) {
+        return Err(RunError::Unseeded);
+    }
+    let mut setup = Setup::new(script, seed);
+    system.build(&mut setup)?;
+    setup.validate()?;
+    let Setup { hosts, states, watchers, end_checks, .. } = setup;
+
+    let names: Vec<String> = hosts.iter().map(|host| host.name.clone()).collect();
+    let schedule = schedule::Schedule::new(script.steps.clone(), drawn_steps(script, &names, seed));
+    let links = links::Links::new(seed, names.clone(), script.network.clone(), script.links.clone());
+    let labeller = Box::new(|packet: &trace::Packet| system.label(packet));
+    let wire = wire::Wire::new(links, script.tcp, script.udp_buffer_bytes, labeller);
+    let mut recorder = recorder::Recorder::new(options.keep_records);
+    watchers.into_iter().for_each(|watcher| recorder.watch(watcher));
+
+    let shared = shared::Shared::new(names, script.tick, recorder, wire);
+    let _captures = panics::Capture::begin();
+    let _logs = shared::LogGuard::new(&shared);
+    let mut world = world::World::new(script, seed, shared, schedule, (hosts, states), options);
+    world.run();
+    Ok(judge::judge(&world, script, end_checks))
+}
+
+/// The steps that a script's chaos comes to with this seed: none if it has no chaos.
+pub fn drawn_steps(script: &Script, hosts: &[String], seed: Seed) -> Vec<Step> {
+    script.chaos.as_ref().map(|chaos| chaos::draw(chaos, hosts, seed)).unwrap_or_default()
+}

@@ -1,0 +1,142 @@
+//! What a run came to: verdict, numbers, hash.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::trace::{Trace, TraceHash};
+
+/// What a run came to.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Outcome {
+    /// The verdict.
+    pub verdict: Verdict,
+    /// The hash over all records.
+    pub hash: TraceHash,
+    /// The simulated time that passed.
+    pub simulated: Duration,
+    /// The ticks of the simulation.
+    pub steps: u64,
+    /// The number of records.
+    pub records: u64,
+    /// What became of the packets.
+    pub packets: PacketCounts,
+    /// How many faults began, by their name (`partition`, `kill` …).
+    pub faults: BTreeMap<String, u64>,
+    /// The system's own counters.
+    pub counters: BTreeMap<String, u64>,
+    /// The system's own times (of requests, say), by name.
+    pub times: BTreeMap<String, Quantiles>,
+    /// The records, if they were kept.
+    #[serde(skip)]
+    pub trace: Option<Trace>,
+}
+
+/// Packets, counted. Every transmission is accounted for:
+/// `sent + retransmitted + duplicated = delivered + lost + in_flight`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PacketCounts {
+    /// Packets that hosts handed to the network.
+    pub sent: u64,
+    /// Transmissions that arrived.
+    pub delivered: u64,
+    /// Transmissions that were lost.
+    pub lost: u64,
+    /// TCP segments sent again.
+    pub retransmitted: u64,
+    /// Copies that the network made.
+    pub duplicated: u64,
+    /// Datagrams of which the network flipped a bit.
+    pub corrupted: u64,
+    /// Transmissions under way, or held, when the run ended.
+    pub in_flight: u64,
+}
+
+/// Quantiles of a set of durations.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Quantiles {
+    /// How many durations there were.
+    pub count: u64,
+    /// The shortest.
+    pub min: Duration,
+    /// The median.
+    pub p50: Duration,
+    /// Of 100, 99 are at most this.
+    pub p99: Duration,
+    /// The longest.
+    pub max: Duration,
+}
+
+/// The verdict over a run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "kind")]
+pub enum Verdict {
+    /// Nothing was violated, and work was done.
+    Pass,
+    /// An invariant was violated.
+    Violation(Finding),
+    /// A host, or the testbed, panicked.
+    Panic(Finding),
+    /// A task kept its thread and never yielded. Only a watching process can tell.
+    Stuck(Finding),
+    /// The run says nothing: no work was completed, or a step never fired.
+    Inconclusive {
+        /// Why.
+        reason: String,
+    },
+}
+
+/// What was found, and what led to it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Finding {
+    /// The invariant's name; `panic` and `stuck` for those.
+    pub invariant: String,
+    /// When, in simulated time.
+    pub at: Duration,
+    /// The record at which it was found.
+    pub record: u64,
+    /// One sentence.
+    pub message: String,
+    /// The facts that contradict each other, oldest first.
+    pub facts: Vec<Fact>,
+}
+
+/// One fact of a finding.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fact {
+    /// When.
+    pub at: Duration,
+    /// The record that shows it.
+    pub record: u64,
+    /// What, beginning with the host.
+    pub text: String,
+}
+
+impl Verdict {
+    /// Its name in output and JSON.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Pass => "pass",
+            Self::Violation(_) => "violation",
+            Self::Panic(_) => "panic",
+            Self::Stuck(_) => "stuck",
+            Self::Inconclusive { .. } => "inconclusive",
+        }
+    }
+
+    /// What was found, if something was.
+    pub fn finding(&self) -> Option<&Finding> {
+        match self {
+            Self::Violation(finding) | Self::Panic(finding) | Self::Stuck(finding) => Some(finding),
+            Self::Pass | Self::Inconclusive { .. } => None,
+        }
+    }
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.invariant, self.message)
+    }
+}

@@ -1,0 +1,189 @@
+//! Takes down the records of a run: numbers them, hashes them, counts them, shows them to the checks, and keeps them
+//! if asked to.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::outcome::{Fact, Finding, PacketCounts, Quantiles, Verdict};
+use super::trace::{Hasher, HostId, Record, TraceHash, What};
+
+/// Looks at every record as it is made; what it finds ends the run.
+pub(crate) type Watcher = Box<dyn FnMut(&Record) -> Option<Breach>>;
+
+/// An invariant that a check found broken.
+#[derive(Clone, Debug)]
+pub struct Breach {
+    /// The invariant's name.
+    pub invariant: String,
+    /// One sentence.
+    pub message: String,
+    /// The facts that contradict each other, oldest first.
+    pub facts: Vec<Fact>,
+}
+
+impl Breach {
+    /// A breach without further facts.
+    pub fn new(invariant: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { invariant: invariant.into(), message: message.into(), facts: Vec::new() }
+    }
+
+    /// Adds a fact that led to it.
+    #[must_use]
+    pub fn fact(mut self, at: Duration, record: u64, text: impl Into<String>) -> Self {
+        self.facts.push(Fact { at, record, text: text.into() });
+        self
+    }
+}
+
+pub(crate) struct Recorder {
+    hasher: Hasher,
+    next: u64,
+    last: Duration,
+    kept: Option<Vec<Record>>,
+    watchers: Vec<Watcher>,
+    pub(crate) packets: PacketCounts,
+    pub(crate) faults: BTreeMap<String, u64>,
+    pub(crate) counters: BTreeMap<&'static str, u64>,
+    times: BTreeMap<&'static str, Vec<Duration>>,
+    pub(crate) work: u64,
+    pub(crate) found: Option<Verdict>,
+}
+
+impl Recorder {
+    pub(crate) fn new(keep: bool) -> Self {
+        Self {
+            hasher: Hasher::new(),
+            next: 0,
+            last: Duration::ZERO,
+            kept: keep.then(Vec::new),
+            watchers: Vec::new(),
+            packets: PacketCounts::default(),
+            faults: BTreeMap::new(),
+            counters: BTreeMap::new(),
+            times: BTreeMap::new(),
+            work: 0,
+            found: None,
+        }
+    }
+
+    /// Whether records are looked at by anyone but the hash.
+    pub(crate) fn keeps(&self) -> bool {
+        self.kept.is_some()
+    }
+
+    pub(crate) fn watch(&mut self, watcher: Watcher) {
+        self.watchers.push(watcher);
+    }
+
+    /// The number that the next record gets.
+    pub(crate) fn next_number(&self) -> u64 {
+        self.next
+    }
+
+    /// Takes down what happened, and returns the record's number. Times never go back: what is noticed late is
+    /// written at the time of the record before it.
+    pub(crate) fn record(&mut self, at: Duration, host: Option<HostId>, cause: Option<u64>, what: What) -> u64 {
+        let number = self.next;
+        self.next += 1;
+        self.last = self.last.max(at);
+        let record = Record { number, at: self.last, host, cause, what };
+        self.count(&record.what);
+        self.hasher.update(&record);
+        let mut watchers = std::mem::take(&mut self.watchers);
+        for watcher in &mut watchers {
+            if let Some(breach) = watcher(&record) {
+                self.breach(record.at, host, Some(number), breach);
+            }
+        }
+        self.watchers = watchers;
+        if let Some(kept) = &mut self.kept {
+            kept.push(record);
+        }
+        number
+    }
+
+    fn count(&mut self, what: &What) {
+        let packets = &mut self.packets;
+        match what {
+            What::Sent(_) => packets.sent += 1,
+            What::Lost { .. } => packets.lost += 1,
+            What::Retransmitted { .. } => packets.retransmitted += 1,
+            What::Duplicated { .. } => packets.duplicated += 1,
+            What::Corrupted { .. } => packets.corrupted += 1,
+            What::Delivered { .. } => packets.delivered += 1,
+            _ => {}
+        }
+    }
+
+    /// Writes a breach down. The first one is the verdict.
+    pub(crate) fn breach(&mut self, at: Duration, host: Option<HostId>, cause: Option<u64>, breach: Breach) {
+        let Breach { invariant, message, facts } = breach;
+        let what = What::Violated { invariant: invariant.clone(), message: message.clone() };
+        let record = Record { number: self.next, at: self.last.max(at), host, cause, what };
+        self.next += 1;
+        self.last = record.at;
+        self.hasher.update(&record);
+        let finding = Finding { invariant, at: record.at, record: record.number, message, facts };
+        if let Some(kept) = &mut self.kept {
+            kept.push(record);
+        }
+        if self.found.is_none() {
+            let panicked = finding.invariant == "panic";
+            self.found = Some(if panicked { Verdict::Panic(finding) } else { Verdict::Violation(finding) });
+        }
+    }
+
+    pub(crate) fn time(&mut self, name: &'static str, value: Duration) {
+        self.times.entry(name).or_default().push(value);
+    }
+
+    pub(crate) fn hash(&self) -> TraceHash {
+        self.hasher.finish()
+    }
+
+    pub(crate) fn take_records(&mut self) -> Option<Vec<Record>> {
+        self.kept.take()
+    }
+
+    pub(crate) fn quantiles(&mut self) -> BTreeMap<String, Quantiles> {
+        let times = std::mem::take(&mut self.times);
+        times.into_iter().map(|(name, values)| (name.to_owned(), quantiles(values))).collect()
+    }
+}
+
+fn quantiles(mut values: Vec<Duration>) -> Quantiles {
+    values.sort_unstable();
+    // Nearest rank: the least value that at least this share of all values does not exceed.
+    let rank = |percent: usize| values[(values.len() * percent).div_ceil(100).max(1) - 1];
+    Quantiles { count: values.len() as u64, min: rank(0), p50: rank(50), p99: rank(99), max: rank(100) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quantiles_are_by_nearest_rank() {
+        let values = (1..=200).rev().map(Duration::from_millis).collect();
+        let got = quantiles(values);
+        let ms = [got.min, got.p50, got.p99, got.max].map(|d| d.as_millis());
+        assert_eq!((got.count, ms), (200, [1, 100, 198, 200]));
+    }
+
+    #[test]
+    fn every_field_of_a_record_is_in_the_hash() {
+        let record = |at: u64, host: u16, cause: Option<u64>, attempt: u32| {
+            let mut recorder = Recorder::new(false);
+            let what = What::Delivered { packet: 1, attempt };
+            recorder.record(Duration::from_nanos(at), Some(HostId(host)), cause, what);
+            recorder.hash()
+        };
+        let base = record(5, 1, Some(3), 0);
+        assert_eq!(base, record(5, 1, Some(3), 0));
+        for other in
+            [record(6, 1, Some(3), 0), record(5, 2, Some(3), 0), record(5, 1, None, 0), record(5, 1, Some(3), 1)]
+        {
+            assert_ne!(base, other);
+        }
+    }
+}

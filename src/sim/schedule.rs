@@ -1,0 +1,131 @@
+//! Which step fires when.
+//!
+//! Steps are in lanes: the script's own, and those that chaos drew. In a lane, a step waits for the one before it.
+
+use std::time::Duration;
+
+use crate::script::{Step, Trigger};
+
+/// The steps of a run and how far they are.
+pub(crate) struct Schedule {
+    steps: Vec<Step>,
+    lanes: [Lane; 2],
+    /// Steps in force that end by themselves: the time, and the step.
+    ends: Vec<(Duration, usize)>,
+}
+
+struct Lane {
+    next: usize,
+    end: usize,
+    /// When the step before fired.
+    last: Duration,
+}
+
+/// What is to be done now.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Due {
+    Begin(usize),
+    End(usize),
+}
+
+impl Schedule {
+    /// The script's steps and the ones that chaos drew, in time order each.
+    pub(crate) fn new(scripted: Vec<Step>, drawn: Vec<Step>) -> Self {
+        let middle = scripted.len();
+        let steps: Vec<Step> = scripted.into_iter().chain(drawn).collect();
+        let lane = |next, end| Lane { next, end, last: Duration::ZERO };
+        let lanes = [lane(0, middle), lane(middle, steps.len())];
+        Self { steps, lanes, ends: Vec::new() }
+    }
+
+    pub(crate) fn step(&self, index: usize) -> &Step {
+        &self.steps[index]
+    }
+
+    /// The next thing to do at `now`, if there is one. `holds` tells whether the system is in a state.
+    pub(crate) fn pop(&mut self, now: Duration, holds: &dyn Fn(&str) -> bool) -> Option<Due> {
+        let ending = (0..self.ends.len()).filter(|&i| self.ends[i].0 <= now).min_by_key(|&i| self.ends[i]);
+        if let Some(index) = ending {
+            return Some(Due::End(self.ends.remove(index).1));
+        }
+        for lane in &mut self.lanes {
+            if lane.next == lane.end {
+                continue;
+            }
+            let index = lane.next;
+            let fires = match &self.steps[index].trigger {
+                Trigger::At(at) => *at <= now,
+                Trigger::After(wait) => lane.last + *wait <= now,
+                Trigger::When(state) => holds(state),
+            };
+            if fires {
+                lane.next += 1;
+                lane.last = now;
+                if let Some(lasts) = self.steps[index].lasts {
+                    self.ends.push((now + lasts, index));
+                }
+                return Some(Due::Begin(index));
+            }
+        }
+        None
+    }
+
+    /// Forgets when these steps would end: they have been ended.
+    pub(crate) fn ended(&mut self, ended: impl Fn(&Step) -> bool) {
+        let steps = &self.steps;
+        self.ends.retain(|(_, index)| !ended(&steps[*index]));
+    }
+
+    /// Whether every step has fired, and all that end by themselves have.
+    pub(crate) fn is_over(&self) -> bool {
+        self.ends.is_empty() && self.lanes.iter().all(|lane| lane.next == lane.end)
+    }
+
+    /// The first step that has not fired.
+    pub(crate) fn unfired(&self) -> Option<(usize, &Step)> {
+        let lane = self.lanes.iter().find(|lane| lane.next < lane.end)?;
+        Some((lane.next, &self.steps[lane.next]))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::script::Action;
+
+    fn step(trigger: Trigger, lasts: Option<u64>) -> Step {
+        Step { trigger, action: Action::Heal, lasts: lasts.map(Duration::from_millis), line: 0 }
+    }
+
+    fn ms(value: u64) -> Duration {
+        Duration::from_millis(value)
+    }
+
+    #[test]
+    fn steps_of_a_lane_wait_for_each_other_and_end_by_themselves() {
+        let scripted = vec![
+            step(Trigger::When("leader".into()), None),
+            step(Trigger::After(ms(5)), Some(10)),
+            step(Trigger::At(ms(3)), None),
+        ];
+        let mut schedule = Schedule::new(scripted, vec![step(Trigger::At(ms(1)), None)]);
+        let mut seen = Vec::new();
+        for now in 0..30 {
+            let leader = now >= 4;
+            while let Some(due) = schedule.pop(ms(now), &|state| state == "leader" && leader) {
+                seen.push((now, due));
+            }
+        }
+        let expected =
+            [(1, Due::Begin(3)), (4, Due::Begin(0)), (9, Due::Begin(1)), (9, Due::Begin(2)), (19, Due::End(1))];
+        assert_eq!(seen, expected);
+        assert!(schedule.is_over());
+    }
+
+    #[test]
+    fn a_step_that_waits_for_ever_is_named() {
+        let mut schedule = Schedule::new(vec![step(Trigger::When("never".into()), None)], Vec::new());
+        assert_eq!(schedule.pop(ms(1000), &|_| false), None);
+        assert_eq!(schedule.unfired().map(|(index, _)| index), Some(0));
+    }
+}

@@ -1,0 +1,220 @@
+//! Where a system sets up its hosts, workload and checks.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::time::Duration;
+
+use serde::de::DeserializeOwned;
+
+use crate::rng::{Rng, Seed};
+use crate::script::error::nearest;
+use crate::script::{Action, HostPattern, LinkRule, MessageRule, Script, ScriptError, Section, Trigger};
+
+use super::host::{Factory, Host, HostResult};
+use super::outcome::PacketCounts;
+use super::recorder::{Breach, Watcher};
+use super::shared::Events;
+use super::trace::Record;
+
+/// A host to be.
+pub(crate) struct Plan {
+    pub(crate) name: String,
+    pub(crate) factory: Factory,
+    /// Whether the run waits for its end.
+    pub(crate) workload: bool,
+}
+
+/// A state's name, and whether it holds.
+pub(crate) type StateCheck = (&'static str, Box<dyn Fn() -> bool>);
+
+/// A check at the end of the run.
+pub(crate) type EndCheck = Box<dyn FnOnce(&Report)>;
+
+/// What a system sets up; see [`crate::systems::System::build`].
+pub struct Setup<'a> {
+    script: &'a Script,
+    seed: Seed,
+    pub(crate) hosts: Vec<Plan>,
+    pub(crate) states: Vec<StateCheck>,
+    pub(crate) watchers: Vec<Watcher>,
+    pub(crate) end_checks: Vec<EndCheck>,
+}
+
+impl<'a> Setup<'a> {
+    pub(crate) fn new(script: &'a Script, seed: Seed) -> Self {
+        let (hosts, states, watchers, end_checks) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        Self { script, seed, hosts, states, watchers, end_checks }
+    }
+
+    /// The script that is to run.
+    pub fn script(&self) -> &'a Script {
+        self.script
+    }
+
+    /// The system's own table in the script, in the system's own types. Errors name the line.
+    pub fn section<T: DeserializeOwned>(&self) -> Result<T, ScriptError> {
+        self.script.section.read()
+    }
+
+    /// The system's own keys in `[expect]`.
+    pub fn expect<T: DeserializeOwned>(&self) -> Result<T, ScriptError> {
+        self.script.expect.section.read()
+    }
+
+    /// The system's own table, to name one of its keys in an error.
+    pub fn table(&self) -> &'a Section {
+        &self.script.section
+    }
+
+    /// Randomness for the setup itself, by label.
+    pub fn rng(&self, label: &str) -> Rng {
+        self.seed.stream(label)
+    }
+
+    /// Adds a host. `start` makes its root future, at its start and at every restart. A host that ends with an error
+    /// ends the run with a violation.
+    pub fn host<F, R>(&mut self, name: impl Into<String>, start: F)
+    where
+        F: FnMut(Host) -> R + 'static,
+        R: Future<Output = HostResult> + 'static,
+    {
+        self.add(name.into(), start, false);
+    }
+
+    /// Adds a host whose end the run waits for: a client that has so much to do.
+    pub fn workload<F, R>(&mut self, name: impl Into<String>, start: F)
+    where
+        F: FnMut(Host) -> R + 'static,
+        R: Future<Output = HostResult> + 'static,
+    {
+        self.add(name.into(), start, true);
+    }
+
+    fn add<F, R>(&mut self, name: String, mut start: F, workload: bool)
+    where
+        F: FnMut(Host) -> R + 'static,
+        R: Future<Output = HostResult> + 'static,
+    {
+        assert!(self.hosts.iter().all(|host| host.name != name), "two hosts are called {name}");
+        let factory: Factory =
+            Box::new(move |host| -> Pin<Box<dyn Future<Output = HostResult>>> { Box::pin(start(host)) });
+        self.hosts.push(Plan { name, factory, workload });
+    }
+
+    /// Gives a state that a step's `when` may name its meaning.
+    pub fn state(&mut self, name: &'static str, holds: impl Fn() -> bool + 'static) {
+        self.states.push((name, Box::new(holds)));
+    }
+
+    /// Shows every record to a check as it is made. What it finds ends the run. It must not use [`Events`].
+    pub fn watch(&mut self, check: impl FnMut(&Record) -> Option<Breach> + 'static) {
+        self.watchers.push(Box::new(check));
+    }
+
+    /// Runs a check when the run is over and nothing was found before.
+    pub fn at_end(&mut self, check: impl FnOnce(&Report) + 'static) {
+        self.end_checks.push(Box::new(check));
+    }
+
+    /// Whether everything that the script names exists.
+    pub(crate) fn validate(&self) -> Result<(), ScriptError> {
+        let script = self.script;
+        for pattern in &script.waiting {
+            self.known(std::slice::from_ref(pattern), 0)?;
+        }
+        for rule in &script.links {
+            self.known_ends(&rule.from, &rule.to, rule.line)?;
+        }
+        for step in &script.steps {
+            self.known_in_action(&step.action, step.line)?;
+            if let Trigger::When(state) = &step.trigger {
+                self.known_state(state, step.line)?;
+            }
+        }
+        script.chaos.iter().try_for_each(|chaos| self.known(&chaos.hosts, chaos.line))
+    }
+
+    fn known_in_action(&self, action: &Action, line: usize) -> Result<(), ScriptError> {
+        match action {
+            Action::Partition(groups) => groups.iter().try_for_each(|group| self.known(group, line)),
+            Action::Cut { from, to }
+            | Action::Link(LinkRule { from, to, .. })
+            | Action::Hold(MessageRule { from, to, .. })
+            | Action::Drop(MessageRule { from, to, .. }) => self.known_ends(from, to, line),
+            Action::Kill(hosts)
+            | Action::Power(hosts)
+            | Action::Pause(hosts)
+            | Action::Resume(hosts)
+            | Action::Restart(hosts) => self.known(hosts, line),
+            Action::Heal | Action::Release => Ok(()),
+        }
+    }
+
+    fn known_ends(&self, from: &[HostPattern], to: &[HostPattern], line: usize) -> Result<(), ScriptError> {
+        self.known(from, line)?;
+        self.known(to, line)
+    }
+
+    fn known(&self, patterns: &[HostPattern], line: usize) -> Result<(), ScriptError> {
+        let unknown = patterns.iter().find(|pattern| !self.hosts.iter().any(|host| pattern.matches(&host.name)));
+        let Some(HostPattern(name)) = unknown else { return Ok(()) };
+        let names: Vec<&str> = self.hosts.iter().map(|host| host.name.as_str()).collect();
+        let message = format!("no host of this run is called `{name}`: they are {}", names.join(", "));
+        Err(self.unknown(line, message, nearest(name, names.iter().copied())))
+    }
+
+    fn known_state(&self, state: &str, line: usize) -> Result<(), ScriptError> {
+        if self.states.iter().any(|(name, _)| *name == state) {
+            return Ok(());
+        }
+        let names: Vec<&str> = self.states.iter().map(|(name, _)| *name).collect();
+        let system = &self.script.system;
+        let message = if names.is_empty() {
+            format!("system `{system}` has no state `{state}`, nor any other: use `at` or `after`")
+        } else {
+            format!("system `{system}` has no state `{state}`: expected one of {}", names.join(", "))
+        };
+        Err(self.unknown(line, message, nearest(state, names.iter().copied())))
+    }
+
+    fn unknown(&self, line: usize, message: String, nearest: Option<&str>) -> ScriptError {
+        let error = ScriptError::at_line(&self.script.source, line.max(1), message);
+        match nearest {
+            Some(name) => error.with_hint(format!("did you mean `{name}`?")),
+            None => error,
+        }
+    }
+}
+
+/// A run that is over, as its last checks see it.
+pub struct Report {
+    pub(crate) events: Events,
+    pub(crate) simulated: Duration,
+}
+
+impl Report {
+    /// The simulated time that passed.
+    pub fn simulated(&self) -> Duration {
+        self.simulated
+    }
+
+    /// What a counter came to.
+    pub fn counter(&self, name: &str) -> u64 {
+        self.events.shared.recorder.borrow().counters.get(name).copied().unwrap_or(0)
+    }
+
+    /// What became of the packets.
+    pub fn packets(&self) -> PacketCounts {
+        self.events.shared.recorder.borrow().packets
+    }
+
+    /// An invariant is broken.
+    pub fn violation(&self, invariant: impl Into<String>, message: impl Into<String>) {
+        self.events.violation(invariant, message);
+    }
+
+    /// An invariant is broken, and these facts show it.
+    pub fn breach(&self, breach: Breach) {
+        self.events.breach(breach);
+    }
+}

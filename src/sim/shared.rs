@@ -1,0 +1,178 @@
+//! What the parts of one run share: the clock, the recorder, the network's state, and who is running just now.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::time::Duration;
+
+use tokio::task::Id as TaskId;
+
+use super::recorder::{Breach, Recorder};
+use super::trace::{HostId, Value, What};
+use super::wire::Wire;
+
+/// Shared by the testbed, the simulated network and every host of one run.
+pub(crate) struct Shared {
+    /// The time at which the current step began, or between steps the time that has passed.
+    clock: Cell<Duration>,
+    /// Whether host code can run at other times than the beginning of a step.
+    coarse: bool,
+    pub(crate) current: Cell<Option<HostId>>,
+    pub(crate) names: Vec<String>,
+    pub(crate) recorder: RefCell<Recorder>,
+    pub(crate) wire: RefCell<Wire>,
+    /// For each task, the record that it took in last during this step.
+    causes: RefCell<BTreeMap<TaskId, u64>>,
+}
+
+impl Shared {
+    pub(crate) fn new(names: Vec<String>, tick: Duration, recorder: Recorder, wire: Wire) -> Rc<Self> {
+        Rc::new(Self {
+            clock: Cell::new(Duration::ZERO),
+            coarse: tick > Duration::from_millis(1),
+            current: Cell::new(None),
+            names,
+            recorder: RefCell::new(recorder),
+            wire: RefCell::new(wire),
+            causes: RefCell::new(BTreeMap::new()),
+        })
+    }
+
+    /// Simulated time. tokio's simulated clock moves by whole milliseconds, so at a tick of one millisecond all host
+    /// code runs at the beginning of a step.
+    pub(crate) fn now(&self) -> Duration {
+        if self.coarse && self.current.get().is_some() {
+            turmoil::sim_elapsed().unwrap_or(self.clock.get())
+        } else {
+            self.clock.get()
+        }
+    }
+
+    pub(crate) fn set_clock(&self, at: Duration) {
+        self.clock.set(at);
+        self.causes.borrow_mut().clear();
+    }
+
+    pub(crate) fn name(&self, host: HostId) -> &str {
+        &self.names[usize::from(host.0)]
+    }
+
+    /// Takes down what happened to the current host, led to by what its current task took in last.
+    pub(crate) fn record(&self, host: Option<HostId>, what: What) -> u64 {
+        self.record_caused(host, self.cause(), what)
+    }
+
+    pub(crate) fn record_caused(&self, host: Option<HostId>, cause: Option<u64>, what: What) -> u64 {
+        self.record_at(self.now(), host, cause, what)
+    }
+
+    pub(crate) fn record_at(&self, at: Duration, host: Option<HostId>, cause: Option<u64>, what: What) -> u64 {
+        self.recorder.borrow_mut().record(at, host, cause, what)
+    }
+
+    /// The record that the current task took in last, in this step.
+    pub(crate) fn cause(&self) -> Option<u64> {
+        self.current.get()?;
+        let task = tokio::task::try_id()?;
+        self.causes.borrow().get(&task).copied()
+    }
+
+    /// The current task has taken in what this record brought.
+    pub(crate) fn took_in(&self, record: u64) {
+        if let Some(task) = tokio::task::try_id() {
+            self.causes.borrow_mut().insert(task, record);
+        }
+    }
+
+    pub(crate) fn breach(&self, host: Option<HostId>, breach: Breach) {
+        let at = self.now();
+        let cause = self.cause();
+        self.recorder.borrow_mut().breach(at, host, cause, breach);
+    }
+}
+
+/// Through which a host tells the testbed what it does. Clones are the same teller.
+#[derive(Clone)]
+pub struct Events {
+    pub(crate) shared: Rc<Shared>,
+    pub(crate) host: Option<HostId>,
+}
+
+impl Events {
+    /// Writes an event into the trace and returns its record's number.
+    pub fn event(&self, name: &'static str, fields: Vec<(&'static str, Value)>) -> u64 {
+        self.shared.record(self.host, What::Event { name, fields })
+    }
+
+    /// Adds to a counter, which the outcome shows and a script's `[expect]` may bound.
+    pub fn count(&self, name: &'static str, more: u64) {
+        *self.shared.recorder.borrow_mut().counters.entry(name).or_default() += more;
+    }
+
+    /// Says that work was completed. A run in which none was is inconclusive.
+    pub fn work(&self, more: u64) {
+        self.shared.recorder.borrow_mut().work += more;
+    }
+
+    /// Adds to a set of times, of which the outcome shows quantiles.
+    pub fn time(&self, name: &'static str, value: Duration) {
+        self.shared.recorder.borrow_mut().time(name, value);
+    }
+
+    /// An invariant is broken: the run ends with this step.
+    pub fn violation(&self, invariant: impl Into<String>, message: impl Into<String>) {
+        self.breach(Breach::new(invariant, message));
+    }
+
+    /// An invariant is broken, and these facts show it: the run ends with this step.
+    pub fn breach(&self, breach: Breach) {
+        self.shared.breach(self.host, breach);
+    }
+
+    /// The simulated time since the run began.
+    pub fn now(&self) -> Duration {
+        self.shared.now()
+    }
+}
+
+/// Where in a run a log line stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogContext {
+    /// The simulated time.
+    pub at: Duration,
+    /// The number of the next record.
+    pub record: u64,
+    /// The host that runs; `None`: the testbed.
+    pub host: Option<String>,
+}
+
+thread_local! {
+    static RUN: RefCell<Option<Rc<Shared>>> = const { RefCell::new(None) };
+}
+
+/// Where the run in this thread stands, if there is one.
+pub fn log_context() -> Option<LogContext> {
+    RUN.with_borrow(|run| {
+        let shared = run.as_ref()?;
+        // A line may be logged while a record is being made: it then stands without its number rather than not at all.
+        let record = shared.recorder.try_borrow().map_or(0, |recorder| recorder.next_number());
+        let host = shared.current.get().map(|host| shared.name(host).to_owned());
+        Some(LogContext { at: shared.clock.get(), record, host })
+    })
+}
+
+/// Makes a run the one that [`log_context`] tells of, until it is dropped.
+pub(crate) struct LogGuard;
+
+impl LogGuard {
+    pub(crate) fn new(shared: &Rc<Shared>) -> Self {
+        RUN.set(Some(shared.clone()));
+        Self
+    }
+}
+
+impl Drop for LogGuard {
+    fn drop(&mut self) {
+        RUN.set(None);
+    }
+}

@@ -1,0 +1,278 @@
+//! On the link: packets are taken up, moved on, and arrive.
+
+use std::collections::VecDeque;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use crate::sim::flight::{Flight, State};
+use crate::sim::shared::Shared;
+use crate::sim::trace::{HostId, LossReason, Packet, PacketKind, What};
+
+use super::Wire;
+
+impl Wire {
+    /// Finds the announced flight for a packet that turmoil's link now holds, or decides on one that nobody announced.
+    pub(crate) fn take_up(
+        &mut self,
+        shared: &Shared,
+        (src, dst): (SocketAddr, SocketAddr),
+        protocol: &turmoil::Protocol,
+        left: Duration,
+    ) -> Flight {
+        let ends = (self.host_at(src.ip()), self.host_at(dst.ip()));
+        let (Some(from), Some(to)) = ends else { panic!("a packet from {src} to {dst} between unknown hosts") };
+        let (kind, payload) = describe(protocol);
+        let front = self.queue(from, to).announced.front();
+        let announced = front.is_some_and(|flight| {
+            let packet = &flight.packet;
+            (packet.src, packet.dst, packet.kind) == (src, dst, kind)
+        });
+        if announced {
+            return self.queue(from, to).announced.pop_front().expect("looked at just now");
+        }
+        if self.machine(from).off || self.gone_quietly(src, dst, kind) {
+            let packet = Packet { id: u64::MAX, from, to, src, dst, kind, payload, label: None };
+            let state = State::Dead;
+            return Flight { packet, number: 0, record: 0, attempt: 0, left, boot: 0, state, connect: None };
+        }
+        if kind == PacketKind::Syn {
+            self.streams.remove(&(src, dst));
+            self.streams.remove(&(dst, src));
+        }
+        let mut flight = self.admit(shared, (from, to), (src, dst), kind, payload, left);
+        if kind == PacketKind::Syn {
+            flight.connect = self.connects.get_mut(&(from, dst)).and_then(VecDeque::pop_front);
+        }
+        self.transmit(shared, &mut flight, left);
+        flight
+    }
+
+    /// Whether this is the farewell of a connection that its sender has given up: TCP sends none then. Only the first
+    /// is; a reset that comes later answers the peer, which has not heard of the end yet.
+    fn gone_quietly(&mut self, src: SocketAddr, dst: SocketAddr, kind: PacketKind) -> bool {
+        let closes = matches!(kind, PacketKind::Fin(_) | PacketKind::Rst);
+        let stream = self.streams.get_mut(&(src, dst)).filter(|stream| closes && stream.gone);
+        stream.is_some_and(|stream| stream.side.take().is_some())
+    }
+
+    /// Moves every packet on. `true`: some are to be delivered in the next step.
+    pub(crate) fn advance_all(&mut self, shared: &Shared, now: Duration, tick: Duration) -> bool {
+        let mut any = false;
+        for place in 0..self.queues.len() {
+            if self.queues[place].flights.is_empty() {
+                continue;
+            }
+            let mut flights = std::mem::take(&mut self.queues[place].flights);
+            let mut due = false;
+            for flight in &mut flights {
+                due |= self.advance(shared, flight, now, tick);
+            }
+            let queue = &mut self.queues[place];
+            queue.flights = flights;
+            queue.handing_over = due;
+            any |= due;
+        }
+        any
+    }
+
+    /// Takes the packets out of directions in which none is alive, and names these directions.
+    pub(crate) fn take_dead_directions(&mut self) -> Vec<(IpAddr, IpAddr)> {
+        let mut directions = Vec::new();
+        for queue in &mut self.queues {
+            // What turmoil is about to deliver must not be put on hold again.
+            if std::mem::take(&mut queue.handing_over) {
+                continue;
+            }
+            while let Some((src, dst)) = queue.dead_direction() {
+                queue.flights.retain(|flight| flight.packet.src.ip() != src);
+                directions.push((src, dst));
+            }
+        }
+        directions
+    }
+
+    /// Moves one packet on. `true`: it is to be delivered in the next step.
+    fn advance(&mut self, shared: &Shared, flight: &mut Flight, now: Duration, tick: Duration) -> bool {
+        loop {
+            if self.is_gone(flight) {
+                if matches!(flight.state, State::Travelling { .. } | State::Held { .. }) {
+                    let (packet, attempt) = (flight.packet.id, flight.attempt);
+                    let what = What::Lost { packet, attempt, reason: LossReason::ConnectionGone };
+                    shared.record_caused(None, Some(flight.record), what);
+                }
+                flight.state = State::Dead;
+            }
+            match flight.state {
+                State::Travelling { due } if due <= now => {
+                    if self.arrive(shared, flight, now) {
+                        flight.state = State::Done;
+                        return true;
+                    }
+                }
+                State::Answered { due } if due <= now + tick => {
+                    flight.state = State::Done;
+                    return true;
+                }
+                State::Waiting { at } if at <= now => self.retransmit(shared, flight, at),
+                _ => return false,
+            }
+        }
+    }
+
+    fn is_gone(&self, flight: &Flight) -> bool {
+        let Packet { src, dst, kind, .. } = flight.packet;
+        kind.is_tcp()
+            && flight.state != State::Dead
+            && kind != PacketKind::Rst
+            && self.streams.get(&(src, dst)).is_some_and(|stream| stream.gone)
+    }
+
+    fn retransmit(&mut self, shared: &Shared, flight: &mut Flight, at: Duration) {
+        let machine = self.machine(flight.packet.from);
+        if machine.off || machine.boots != flight.boot {
+            flight.state = State::Dead;
+            return;
+        }
+        flight.attempt += 1;
+        let what = What::Retransmitted { packet: flight.packet.id, attempt: flight.attempt };
+        shared.record_caused(Some(flight.packet.from), Some(flight.record), what);
+        self.transmit(shared, flight, at);
+    }
+
+    /// A transmission reaches its host. `true`: turmoil is to deliver it.
+    fn arrive(&mut self, shared: &Shared, flight: &mut Flight, now: Duration) -> bool {
+        let Packet { from, to, src, dst, kind, .. } = flight.packet;
+        let refused = if self.machine(to).off {
+            Some(LossReason::HostDown)
+        } else if kind == PacketKind::Syn && self.links.is_cut(to, from) {
+            Some(LossReason::Partition)
+        } else if kind == PacketKind::Udp {
+            self.inbox_refuses(to, dst.port(), flight.packet.payload.len())
+        } else {
+            None
+        };
+        if let Some(reason) = refused {
+            self.lose(shared, flight, now, reason);
+            return false;
+        }
+        let what = What::Delivered { packet: flight.packet.id, attempt: flight.attempt };
+        let record = shared.record_caused(Some(to), Some(flight.record), what);
+        let length = flight.packet.payload.len();
+        match kind {
+            PacketKind::Udp => {
+                if let Some(inbox) = self.inboxes.get_mut(&(to, dst.port())) {
+                    inbox.bytes += length as u64;
+                    inbox.queue.push_back((record, length));
+                }
+            }
+            PacketKind::Syn => {
+                self.answer(flight, now);
+                return false;
+            }
+            PacketKind::Data(number) | PacketKind::Fin(number) => {
+                self.measure(flight, now);
+                self.stream(src, dst).arrived.insert(number, (record, length));
+            }
+            PacketKind::Rst => {
+                if let Some(side) = self.streams.get(&(dst, src)).and_then(|stream| stream.side.clone()) {
+                    side.reset.set(true);
+                    side.wake();
+                }
+            }
+        }
+        true
+    }
+
+    /// A SYN has arrived: its answer goes back. Turmoil hands it over only then, since it answers without a delay.
+    fn answer(&mut self, flight: &mut Flight, now: Duration) {
+        let Packet { from, to, src, dst, .. } = flight.packet;
+        let State::Travelling { due: arrived } = flight.state else { unreachable!("it was travelling") };
+        let due = arrived + self.links.ack_latency(to, from, flight.number);
+        if let Some(connect) = &flight.connect {
+            connect.completes.set(Some(due));
+        }
+        if flight.attempt == 0 {
+            let round_trip = due - flight.left;
+            self.stream(src, dst).trip.measure(round_trip);
+            self.stream(dst, src).trip.measure(round_trip);
+        }
+        flight.state = State::Answered { due: due.max(now) };
+    }
+
+    fn measure(&mut self, flight: &Flight, now: Duration) {
+        if flight.attempt == 0 {
+            let Packet { from, to, src, dst, .. } = flight.packet;
+            let State::Travelling { due } = flight.state else { unreachable!("it was travelling") };
+            let round_trip = due.min(now) - flight.left + self.links.ack_latency(to, from, flight.number);
+            self.stream(src, dst).trip.measure(round_trip);
+        }
+    }
+
+    fn inbox_refuses(&mut self, host: HostId, port: u16, length: usize) -> Option<LossReason> {
+        let inbox = self.inboxes.get(&(host, port))?;
+        if !inbox.open {
+            return Some(LossReason::NoSocket);
+        }
+        let full = !inbox.queue.is_empty() && inbox.bytes + length as u64 > self.udp_buffer_bytes;
+        full.then_some(LossReason::BufferFull)
+    }
+
+    /// Cuts one direction: what is on its way there is lost.
+    pub(crate) fn cut(&mut self, shared: &Shared, from: HostId, to: HostId, now: Duration) {
+        self.links.cut(from, to);
+        let mut flights = std::mem::take(&mut self.queue(from, to).flights);
+        for flight in &mut flights {
+            let (sender, receiver) = (flight.packet.from, flight.packet.to);
+            match flight.state {
+                State::Travelling { .. } if (sender, receiver) == (from, to) => {
+                    self.lose(shared, flight, now, LossReason::Partition);
+                }
+                State::Answered { .. } if (receiver, sender) == (from, to) => {
+                    self.wait_or_give_up(shared, flight, now);
+                }
+                _ => {}
+            }
+        }
+        self.queue(from, to).flights = flights;
+    }
+
+    /// Lets held packets go: those of one step, or all.
+    pub(crate) fn release(&mut self, shared: &Shared, step: Option<usize>, now: Duration) {
+        let mut queues = std::mem::take(&mut self.queues);
+        for flight in queues.iter_mut().flat_map(|queue| queue.flights.iter_mut().chain(&mut queue.announced)) {
+            let State::Held { step: of } = flight.state else { continue };
+            if step.is_some_and(|step| step != of) {
+                continue;
+            }
+            shared.record_caused(None, Some(flight.record), What::Released { packet: flight.packet.id });
+            flight.left = now;
+            if self.links.is_cut(flight.packet.from, flight.packet.to) {
+                self.lose(shared, flight, now, LossReason::Partition);
+            } else {
+                self.depart(flight, now);
+            }
+        }
+        self.queues = queues;
+    }
+
+    /// How many transmissions are under way or held.
+    pub(crate) fn in_flight(&self) -> u64 {
+        let flights = self.queues.iter().flat_map(|queue| queue.flights.iter().chain(&queue.announced));
+        let under_way = |flight: &&Flight| matches!(flight.state, State::Travelling { .. } | State::Held { .. });
+        flights.filter(under_way).count() as u64
+    }
+}
+
+fn describe(protocol: &turmoil::Protocol) -> (PacketKind, Bytes) {
+    match protocol {
+        turmoil::Protocol::Udp(datagram) => (PacketKind::Udp, datagram.0.clone()),
+        turmoil::Protocol::Tcp(segment) => match segment {
+            turmoil::Segment::Syn(_) => (PacketKind::Syn, Bytes::new()),
+            turmoil::Segment::Data(number, payload) => (PacketKind::Data(*number), payload.clone()),
+            turmoil::Segment::Fin(number) => (PacketKind::Fin(*number), Bytes::new()),
+            turmoil::Segment::Rst => (PacketKind::Rst, Bytes::new()),
+        },
+    }
+}

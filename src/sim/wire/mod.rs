@@ -1,0 +1,149 @@
+//! The network between the hosts: the fate of each packet.
+//!
+//! Turmoil carries the bytes; every one of its links is on hold, and a packet is handed on only when this module says
+//! so. It keeps a queue for each link, parallel to turmoil's own. A packet is decided upon where it is sent (through
+//! [`crate::net::sim`], which announces it) or where it is first seen on its link (a SYN, FIN or RST, and everything
+//! from software that uses turmoil's sockets directly).
+//!
+//! **Invariant:** every transmission is counted as sent, retransmitted or duplicated once, and ends as delivered, lost
+//! or under way: the counts of [`super::outcome::PacketCounts`] always add up.
+
+mod carrying;
+mod sending;
+mod sockets;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::net::{IpAddr, SocketAddr};
+use std::rc::Rc;
+use std::time::Duration;
+
+use crate::script::TcpSettings;
+
+use super::flight::{Connect, Flight, Side, State};
+use super::links::Links;
+use super::rto::RoundTrip;
+use super::trace::{HostId, Label, Packet};
+
+/// Names packets in the system's words.
+pub(crate) type Labeller = Box<dyn Fn(&Packet) -> Option<Label>>;
+
+/// A machine, as the network sees it.
+pub(crate) struct Machine {
+    pub(crate) ip: IpAddr,
+    /// Without power: it receives nothing.
+    pub(crate) off: bool,
+    /// How often it has lost power.
+    pub(crate) boots: u32,
+}
+
+/// One direction of a TCP connection, from the end that its key names first.
+#[derive(Default)]
+struct Stream {
+    trip: RoundTrip,
+    /// Given up by its sender: nothing more of it is delivered.
+    gone: bool,
+    /// When the latest segment sent once so far arrives: a reset does not overtake it.
+    last_due: Duration,
+    /// Segments announced so far.
+    sent: u64,
+    /// Segments that have arrived and were not yet read: the record of arrival and the length.
+    arrived: BTreeMap<u64, (u64, usize)>,
+    /// The sender's end, if it goes through the seam.
+    side: Option<Rc<Side>>,
+}
+
+/// A bound UDP socket's receive buffer.
+#[derive(Default)]
+struct Inbox {
+    open: bool,
+    bytes: u64,
+    queue: VecDeque<(u64, usize)>,
+}
+
+/// What lies on one of turmoil's links, in turmoil's order.
+#[derive(Default)]
+pub(crate) struct Queue {
+    pub(crate) flights: VecDeque<Flight>,
+    /// Decided upon and put on the link, but not yet seen there.
+    announced: VecDeque<Flight>,
+    /// Whether some of it is to be delivered in the next step.
+    pub(crate) handing_over: bool,
+}
+
+impl Queue {
+    /// A direction in which all packets are dead, if there is one.
+    fn dead_direction(&self) -> Option<(IpAddr, IpAddr)> {
+        let dead = |flight: &&Flight| flight.state == State::Dead;
+        let ends = |flight: &Flight| (flight.packet.src.ip(), flight.packet.dst.ip());
+        let lifeless = |(src, _): &(IpAddr, IpAddr)| {
+            self.flights.iter().filter(|flight| flight.packet.src.ip() == *src).all(|flight| dead(&flight))
+        };
+        self.flights.iter().filter(dead).map(ends).find(lifeless)
+    }
+}
+
+/// Bytes that were read, to be acknowledged to their writer.
+struct Credit {
+    writer: (SocketAddr, SocketAddr),
+    bytes: u64,
+}
+
+/// The network's state.
+pub(crate) struct Wire {
+    pub(crate) links: Links,
+    pub(crate) machines: Vec<Machine>,
+    tcp: TcpSettings,
+    udp_buffer_bytes: u64,
+    labeller: Labeller,
+    by_ip: BTreeMap<IpAddr, HostId>,
+    /// In the order of turmoil's links.
+    pub(crate) queues: Vec<Queue>,
+    streams: BTreeMap<(SocketAddr, SocketAddr), Stream>,
+    inboxes: BTreeMap<(HostId, u16), Inbox>,
+    connects: BTreeMap<(HostId, SocketAddr), VecDeque<Rc<Connect>>>,
+    credits: BTreeMap<(Duration, u64), Credit>,
+    next_credit: u64,
+    next_packet: u64,
+}
+
+impl Wire {
+    pub(crate) fn new(links: Links, tcp: TcpSettings, udp_buffer_bytes: u64, labeller: Labeller) -> Self {
+        Self {
+            links,
+            machines: Vec::new(),
+            tcp,
+            udp_buffer_bytes,
+            labeller,
+            by_ip: BTreeMap::new(),
+            queues: Vec::new(),
+            streams: BTreeMap::new(),
+            inboxes: BTreeMap::new(),
+            connects: BTreeMap::new(),
+            credits: BTreeMap::new(),
+            next_credit: 0,
+            next_packet: 0,
+        }
+    }
+
+    /// Adds a host, with its links to all hosts before it: turmoil links a new host to those, in their order.
+    pub(crate) fn add_machine(&mut self, machine: Machine) {
+        let count = self.machines.len();
+        self.by_ip.insert(machine.ip, HostId(u16::try_from(count).expect("hosts are numbered in 16 bits")));
+        self.machines.push(machine);
+        self.queues.extend((0..count).map(|_| Queue::default()));
+    }
+
+    /// The host that has this address.
+    pub(crate) fn host_at(&self, ip: IpAddr) -> Option<HostId> {
+        self.by_ip.get(&ip).copied()
+    }
+
+    pub(crate) fn machine(&mut self, host: HostId) -> &mut Machine {
+        &mut self.machines[usize::from(host.0)]
+    }
+
+    fn queue(&mut self, a: HostId, b: HostId) -> &mut Queue {
+        let (first, second) = (usize::from(a.min(b).0), usize::from(a.max(b).0));
+        &mut self.queues[second * (second - 1) / 2 + first]
+    }
+}

@@ -1,0 +1,182 @@
+//! Sending: what becomes of a transmission is decided when it leaves.
+
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use crate::script::TcpSettings;
+use crate::sim::flight::{Flight, State};
+use crate::sim::links::Ruling;
+use crate::sim::rto::backoff;
+use crate::sim::shared::Shared;
+use crate::sim::trace::{HostId, LossReason, Packet, PacketKind, What};
+
+use super::Wire;
+
+impl Wire {
+    /// Decides on a datagram that a host sends, and returns what is to be put on the link: nothing, it, or it twice.
+    pub(crate) fn send_datagram(
+        &mut self,
+        shared: &Shared,
+        (src, dst): (SocketAddr, SocketAddr),
+        payload: &[u8],
+    ) -> Vec<Bytes> {
+        let (Some(from), Some(to)) = (self.host_at(src.ip()), self.host_at(dst.ip())) else { return Vec::new() };
+        let (now, bytes) = (shared.now(), Bytes::copy_from_slice(payload));
+        let mut flight = self.admit(shared, (from, to), (src, dst), PacketKind::Udp, bytes, now);
+        self.transmit(shared, &mut flight, now);
+        if flight.state == State::Dead {
+            return Vec::new();
+        }
+        let bits = payload.len() as u64 * 8;
+        if let Some(bit) = self.links.corrupts(from, to, flight.number, bits) {
+            shared.record_caused(None, Some(flight.record), What::Corrupted { packet: flight.packet.id, bit });
+            flight.packet.payload = flipped(&flight.packet.payload, bit);
+        }
+        let mut copies = vec![flight.packet.payload.clone()];
+        let copy = self.copy(shared, &flight);
+        self.queue(from, to).announced.push_back(flight);
+        if let Some(copy) = copy {
+            copies.push(copy.packet.payload.clone());
+            self.queue(from, to).announced.push_back(copy);
+        }
+        copies
+    }
+
+    /// The copy that the network makes of a datagram, if it makes one.
+    fn copy(&mut self, shared: &Shared, original: &Flight) -> Option<Flight> {
+        let (from, to) = (original.packet.from, original.packet.to);
+        if !self.links.duplicates(from, to, original.number) {
+            return None;
+        }
+        let mut packet = original.packet.clone();
+        packet.id = self.next_packet;
+        self.next_packet += 1;
+        let number = self.links.next_packet(from, to);
+        let what = What::Duplicated { packet: original.packet.id, copy: packet.id };
+        let record = shared.record_caused(None, Some(original.record), what);
+        let due = original.left + self.links.latency(from, to, number, 0);
+        let state = State::Travelling { due };
+        Some(Flight { packet, number, record, state, connect: None, ..*original })
+    }
+
+    /// Decides on a segment that is about to be put on its link.
+    pub(crate) fn send_segment(&mut self, shared: &Shared, (src, dst): (SocketAddr, SocketAddr), payload: &[u8]) {
+        let (Some(from), Some(to)) = (self.host_at(src.ip()), self.host_at(dst.ip())) else { return };
+        let stream = self.stream(src, dst);
+        stream.sent += 1;
+        let kind = PacketKind::Data(stream.sent);
+        let (now, bytes) = (shared.now(), Bytes::copy_from_slice(payload));
+        let mut flight = self.admit(shared, (from, to), (src, dst), kind, bytes, now);
+        self.transmit(shared, &mut flight, now);
+        self.queue(from, to).announced.push_back(flight);
+    }
+
+    /// Takes down a packet that a host sends.
+    pub(super) fn admit(
+        &mut self,
+        shared: &Shared,
+        (from, to): (HostId, HostId),
+        (src, dst): (SocketAddr, SocketAddr),
+        kind: PacketKind,
+        payload: Bytes,
+        at: Duration,
+    ) -> Flight {
+        let id = self.next_packet;
+        self.next_packet += 1;
+        let number = self.links.next_packet(from, to);
+        let mut packet = Packet { id, from, to, src, dst, kind, payload, label: None };
+        if self.links.needs_names() || shared.recorder.borrow().keeps() {
+            packet.label = (self.labeller)(&packet);
+        }
+        let record = shared.record_at(at, Some(from), shared.cause(), What::Sent(packet.clone()));
+        let boot = self.machine(from).boots;
+        Flight { packet, number, record, attempt: 0, left: Duration::ZERO, boot, state: State::Dead, connect: None }
+    }
+
+    /// Sends a packet, or sends it again, and decides what becomes of this transmission.
+    pub(super) fn transmit(&mut self, shared: &Shared, flight: &mut Flight, now: Duration) {
+        let (from, to) = (flight.packet.from, flight.packet.to);
+        flight.left = now;
+        if self.links.needs_names() && flight.packet.label.is_none() {
+            flight.packet.label = (self.labeller)(&flight.packet);
+        }
+        let name = flight.packet.label.as_ref().map(|label| label.name.as_str());
+        match self.links.rule(from, to, name) {
+            (Ruling::Drop, _) => return self.lose(shared, flight, now, LossReason::Dropped),
+            (Ruling::Hold, step) => {
+                shared.record_at(now, None, Some(flight.record), What::Held { packet: flight.packet.id });
+                flight.state = State::Held { step };
+                return;
+            }
+            (Ruling::Pass, _) => {}
+        }
+        if let Some(reason) = self.links.loses(from, to, flight.number, flight.attempt) {
+            return self.lose(shared, flight, now, reason);
+        }
+        self.depart(flight, now);
+    }
+
+    /// Puts a transmission that was not lost on its way.
+    pub(super) fn depart(&mut self, flight: &mut Flight, now: Duration) {
+        let Packet { from, to, src, dst, kind, .. } = flight.packet;
+        let mut due = now + self.links.latency(from, to, flight.number, flight.attempt);
+        match kind {
+            PacketKind::Udp => due += self.links.held_back(from, to, flight.number).unwrap_or_default(),
+            PacketKind::Rst => due = due.max(self.stream(src, dst).last_due),
+            _ if flight.attempt == 0 => {
+                let stream = self.stream(src, dst);
+                stream.last_due = stream.last_due.max(due);
+            }
+            _ => {}
+        }
+        flight.state = State::Travelling { due };
+    }
+
+    /// A transmission is lost: a datagram and a reset for good, a segment until its timeout.
+    pub(super) fn lose(&mut self, shared: &Shared, flight: &mut Flight, now: Duration, reason: LossReason) {
+        let what = What::Lost { packet: flight.packet.id, attempt: flight.attempt, reason };
+        shared.record_at(now, None, Some(flight.record), what);
+        self.wait_or_give_up(shared, flight, now);
+    }
+
+    pub(super) fn wait_or_give_up(&mut self, shared: &Shared, flight: &mut Flight, now: Duration) {
+        let Packet { src, dst, kind, .. } = flight.packet;
+        let TcpSettings { rto_min, rto_max, syn_rto, .. } = self.tcp;
+        let (timeout, tries) = match kind {
+            PacketKind::Udp | PacketKind::Rst => {
+                flight.state = State::Dead;
+                return;
+            }
+            PacketKind::Syn => (syn_rto, self.tcp.syn_tries),
+            PacketKind::Data(_) | PacketKind::Fin(_) => {
+                (self.stream(src, dst).trip.timeout(syn_rto, rto_min, rto_max), self.tcp.tries)
+            }
+        };
+        if flight.attempt < tries {
+            let at = flight.left + backoff(timeout, flight.attempt, rto_max);
+            flight.state = State::Waiting { at: at.max(now) };
+            return;
+        }
+        let what = What::GivenUp { packet: flight.packet.id, attempts: flight.attempt + 1 };
+        shared.record_at(now, Some(flight.packet.from), Some(flight.record), what);
+        flight.state = State::Dead;
+        if let Some(connect) = flight.connect.take() {
+            connect.time_out();
+        }
+        let stream = self.stream(src, dst);
+        stream.gone = true;
+        if let Some(side) = &stream.side {
+            side.fail(io::ErrorKind::TimedOut);
+        }
+    }
+}
+
+fn flipped(payload: &Bytes, bit: u64) -> Bytes {
+    let mut bytes = payload.to_vec();
+    let index = usize::try_from(bit / 8).expect("a bit of the payload");
+    bytes[index] ^= 1 << (bit % 8);
+    Bytes::from(bytes)
+}

@@ -1,0 +1,196 @@
+//! TCP at its limits: the window, resets, the ends of connections, many of them at once.
+
+use std::io::ErrorKind;
+use std::time::Duration;
+
+use stormglass::net::{Listener, Net};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use super::{assert_adds_up, ms, note, notes, simulate};
+
+#[test]
+fn a_writer_waits_for_a_reader_that_does_not_read() {
+    let outcome = simulate(2, "duration = '60s'\n[network]\nlatency = '3ms'\n[network.tcp]\nwindow = 10000", |setup| {
+        setup.workload("a", |host| async move {
+            let mut stream = host.net.connect("b:80").await?;
+            for n in 1..=20 {
+                stream.write_all(&[7; 1000]).await?;
+                note(&host.events, "wrote", n);
+            }
+            Ok(())
+        });
+        setup.host("b", |host| async move {
+            let mut listener = host.net.listen("0.0.0.0:80").await?;
+            let (mut stream, _) = listener.accept().await?;
+            tokio::time::sleep(Duration::from_secs(5)).await;
+            let mut buffer = vec![0; 1000];
+            while stream.read(&mut buffer).await? > 0 {}
+            Ok(())
+        });
+    });
+    let wrote = notes(&outcome, "wrote");
+    assert!(wrote[9].0 < ms(20), "ten thousand bytes fit: {wrote:?}");
+    // The reader begins about five seconds in; the word of it takes one latency back.
+    assert!(wrote[10].0 >= ms(5003), "the eleventh thousand waits: {wrote:?}");
+    assert_adds_up(&outcome);
+}
+
+#[test]
+fn throughput_is_the_window_over_the_round_trip() {
+    let outcome =
+        simulate(2, "duration = '60s'\n[network]\nlatency = '50ms'\n[network.tcp]\nwindow = 14600", |setup| {
+            setup.workload("a", |host| async move {
+                let mut stream = host.net.connect("b:80").await?;
+                stream.write_all(&vec![7; 146_000]).await?;
+                stream.shutdown().await?;
+                assert_eq!(stream.read(&mut [0; 1]).await?, 0);
+                Ok(())
+            });
+            setup.host("b", |host| async move {
+                let mut listener = host.net.listen("0.0.0.0:80").await?;
+                let (mut stream, _) = listener.accept().await?;
+                stream.read_to_end(&mut Vec::new()).await?;
+                note(&host.events, "all", 1);
+                Ok(())
+            });
+        });
+    // Ten windows: the first is written when the handshake is done, at 100 ms, each of the others one round trip later.
+    let at = notes(&outcome, "all")[0].0;
+    assert!(at >= ms(100 + 9 * 100 + 50) && at <= ms(100 + 9 * 100 + 60), "all read at {at:?}");
+}
+
+#[test]
+fn a_connection_closed_with_unread_data_is_reset() {
+    let outcome = simulate(2, "duration = '60s'\n[network]\nlatency = '3ms'", |setup| {
+        setup.workload("a", |host| async move {
+            let mut stream = host.net.connect("b:80").await?;
+            loop {
+                if let Err(error) = stream.write_all(&[7; 1000]).await {
+                    note(&host.events, "write error", error.kind() as u64);
+                    return Ok(());
+                }
+                tokio::time::sleep(ms(1)).await;
+            }
+        });
+        setup.host("b", |host| async move {
+            let mut listener = host.net.listen("0.0.0.0:80").await?;
+            let (stream, _) = listener.accept().await?;
+            tokio::time::sleep(ms(50)).await;
+            drop(stream);
+            std::future::pending().await
+        });
+    });
+    assert_eq!(notes(&outcome, "write error")[0].1, ErrorKind::BrokenPipe as u64);
+}
+
+#[test]
+fn a_writer_that_waits_for_room_hears_of_a_reset() {
+    let outcome = simulate(2, "duration = '60s'\n[network]\nlatency = '3ms'\n[network.tcp]\nwindow = 5000", |setup| {
+        setup.workload("a", |host| async move {
+            let mut stream = host.net.connect("b:80").await?;
+            let error = stream.write_all(&vec![7; 100_000]).await.expect_err("nobody reads it");
+            note(&host.events, "write error", error.kind() as u64);
+            Ok(())
+        });
+        setup.host("b", |host| async move {
+            let mut listener = host.net.listen("0.0.0.0:80").await?;
+            let (stream, _) = listener.accept().await?;
+            tokio::time::sleep(ms(100)).await;
+            drop(stream);
+            std::future::pending().await
+        });
+    });
+    assert_eq!(notes(&outcome, "write error")[0].1, ErrorKind::BrokenPipe as u64);
+}
+
+#[test]
+fn a_given_up_connection_is_reset_when_its_peer_sends() {
+    let rest = "duration = '100s'\n[network]\nlatency = '2ms'\n[network.tcp]\ntries = 2\n\
+                [[step]]\nat = '50ms'\npartition = [['a'], ['b']]\nfor = '5s'";
+    let outcome = simulate(4, rest, |setup| {
+        setup.workload("a", |host| async move {
+            let mut stream = host.net.connect("b:80").await?;
+            tokio::time::sleep(ms(100)).await;
+            stream.write_all(b"lost").await?;
+            let error = stream.read(&mut [0; 10]).await.expect_err("it is given up");
+            note(&host.events, "gave up", error.kind() as u64);
+            tokio::time::sleep(Duration::from_secs(20)).await;
+            Ok(())
+        });
+        setup.host("b", |host| async move {
+            let mut listener = host.net.listen("0.0.0.0:80").await?;
+            let (mut stream, _) = listener.accept().await?;
+            tokio::time::sleep(Duration::from_secs(10)).await;
+            stream.write_all(b"are you there?").await?;
+            note(&host.events, "asked", 1);
+            let error = stream.read(&mut [0; 10]).await.expect_err("the peer is gone");
+            note(&host.events, "reset", error.kind() as u64);
+            Ok(())
+        });
+    });
+    assert_eq!(notes(&outcome, "gave up")[0].1, ErrorKind::TimedOut as u64);
+    let (asked, reset) = (notes(&outcome, "asked")[0].0, notes(&outcome, "reset")[0]);
+    assert_eq!(reset, (asked + ms(4), ErrorKind::ConnectionReset as u64), "one round trip later");
+    assert_adds_up(&outcome);
+}
+
+#[test]
+fn a_fin_that_was_lost_comes_again() {
+    let rest = "duration = '100s'\n[network]\nlatency = '2ms'\n[[step]]\nat = '10ms'\ncut = { from = 'a', to = 'b' }\nfor = '1s'";
+    let outcome = simulate(4, rest, |setup| {
+        setup.workload("a", |host| async move {
+            let mut stream = host.net.connect("b:80").await?;
+            stream.write_all(b"all").await?;
+            tokio::time::sleep(ms(50)).await;
+            stream.shutdown().await?;
+            assert_eq!(stream.read(&mut [0; 10]).await?, 0);
+            note(&host.events, "closed", 1);
+            Ok(())
+        });
+        setup.host("b", |host| async move {
+            let mut listener = host.net.listen("0.0.0.0:80").await?;
+            let (mut stream, _) = listener.accept().await?;
+            let mut bytes = Vec::new();
+            stream.read_to_end(&mut bytes).await?;
+            assert_eq!(bytes, b"all");
+            note(&host.events, "end", 1);
+            Ok(())
+        });
+    });
+    assert!(notes(&outcome, "end")[0].0 > ms(1010));
+    assert_eq!(notes(&outcome, "closed").len(), 1);
+}
+
+#[test]
+fn thousands_of_connections_one_after_the_other_and_at_once() {
+    let outcome = simulate(4, "duration = '100s'\n[network]\nlatency = '1ms'", |setup| {
+        setup.workload("a", |host| async move {
+            let mut all = Vec::new();
+            for _ in 0..500 {
+                all.push(host.net.connect("b:80").await?);
+            }
+            drop(all);
+            for _ in 0..500 {
+                let mut stream = host.net.connect("b:80").await?;
+                stream.write_all(b"x").await?;
+                assert_eq!(stream.read(&mut [0; 1]).await?, 1);
+                note(&host.events, "echoed", 1);
+            }
+            Ok(())
+        });
+        setup.host("b", |host| async move {
+            let mut listener = host.net.listen("0.0.0.0:80").await?;
+            loop {
+                let (mut stream, _) = listener.accept().await?;
+                tokio::task::spawn_local(async move {
+                    let mut byte = [0; 1];
+                    while let Ok(1) = stream.read(&mut byte).await {
+                        stream.write_all(&byte).await.expect("the client waits for it");
+                    }
+                });
+            }
+        });
+    });
+    assert_eq!(notes(&outcome, "echoed").len(), 500);
+    assert_adds_up(&outcome);
+}
