@@ -1,5 +1,6 @@
 //! Stormglass: a deterministic simulation testbed for network services.
 
+pub mod check;
 pub mod echo;
 pub mod events;
 pub mod net;

@@ -1,5 +1,7 @@
 //! Where a system meets the testbed: its hosts, workload, script section, packet labels and checks, behind one trait.
 
+pub mod echo;
+
 use schemars::Schema;
 
 use crate::script::ScriptError;
@@ -37,4 +39,9 @@ pub trait System: Sync {
 
     /// Reads the script's section and sets up hosts, workload and checks.
     fn build(&self, setup: &mut Setup<'_>) -> Result<(), ScriptError>;
+}
+
+/// The systems that come with the crate.
+pub fn all() -> &'static [&'static dyn System] {
+    &[&echo::Echo]
 }

@@ -1,0 +1,288 @@
+//! What an echo service promises.
+//!
+//! Every request carries who sent it, its number and a checksum, so that whatever arrives anywhere can be told to be
+//! a request, an answer, or something that the network has changed. Then: an answer belongs to a request that was
+//! sent, and is its echo; TCP answers come in order and once each; and nothing is multiplied but by the network: a
+//! server answers a datagram no more often than it arrived, and a client gets an answer no more often than the network
+//! brought it.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use bytes::Bytes;
+use xxhash_rust::xxh3::xxh3_64;
+
+use crate::echo::Event;
+use crate::echo::event::digest;
+use crate::sim::Breach;
+use crate::sim::trace::{Packet, PacketKind, Record, What};
+
+/// The transport that an echo service runs over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transport {
+    /// Lines over TCP.
+    Tcp,
+    /// Datagrams over UDP.
+    Udp,
+}
+
+/// Names a request: the client that sent it, in which of its incarnations, and its number.
+pub type Key = (String, u64);
+
+/// The payload of a request: its key, a checksum, and filling up to `size` bytes.
+pub fn request(client: &str, number: u64, size: usize) -> Bytes {
+    let mut text = format!("{client}/{number} ");
+    text.push_str(&checksum(&text));
+    let room = size.saturating_sub(text.len() + 1);
+    if room > 0 {
+        text.push(' ');
+        // Long requests differ in every part, so that no part of one passes for a part of another.
+        let filling = checksum(&format!("{client} {number} filling"));
+        text.extend(filling.chars().cycle().take(room));
+    }
+    Bytes::from(text)
+}
+
+/// Which request this is, if the network has left it as it was.
+pub fn key(payload: &[u8]) -> Option<Key> {
+    let text = std::str::from_utf8(payload).ok()?;
+    let (name, rest) = text.split_once(' ')?;
+    let (client, number) = name.rsplit_once('/')?;
+    let number = number.parse().ok()?;
+    let size = if rest.len() > CHECKSUM_DIGITS { payload.len() } else { 0 };
+    (request(client, number, size) == payload).then(|| (client.to_owned(), number))
+}
+
+const CHECKSUM_DIGITS: usize = 8;
+
+fn checksum(text: &str) -> String {
+    format!("{:08x}", xxh3_64(text.as_bytes()) >> 32)
+}
+
+/// When and in which record something was seen.
+pub type Seen = (Duration, u64);
+
+#[derive(Default)]
+struct Client {
+    sent: BTreeMap<u64, Seen>,
+    answered: BTreeMap<u64, Seen>,
+}
+
+/// Watches one run.
+pub struct EchoCheck {
+    transport: Transport,
+    prefix: Bytes,
+    clients: BTreeMap<String, Client>,
+    /// What each datagram that is under way says, by packet.
+    datagrams: BTreeMap<u64, (Side, Key)>,
+    /// How often each datagram arrived and was not yet accounted for.
+    arrived: BTreeMap<(Side, Key), u64>,
+    /// Whether the network has changed a datagram.
+    corrupted: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Side {
+    Request,
+    Answer,
+}
+
+impl EchoCheck {
+    /// A check of a service that puts `prefix` before its answers.
+    pub fn new(transport: Transport, prefix: Bytes) -> Self {
+        Self {
+            transport,
+            prefix,
+            clients: BTreeMap::new(),
+            datagrams: BTreeMap::new(),
+            arrived: BTreeMap::new(),
+            corrupted: false,
+        }
+    }
+
+    /// A client's event. `name` is the one in its requests.
+    pub fn client(&mut self, name: &str, seen: Seen, event: &Event) -> Option<Breach> {
+        match event {
+            Event::Sent { id, .. } => {
+                self.clients.entry(name.to_owned()).or_default().sent.entry(*id).or_insert(seen);
+                None
+            }
+            Event::Answered { id, payload, .. } => self.answered(name, *id, seen, payload),
+            Event::Duplicate { id, payload } | Event::Late { id, payload } => match self.transport {
+                Transport::Tcp => Some(self.breach("TCP answers come once", name, *id, "was answered again")),
+                Transport::Udp => self.multiplied(Side::Answer, payload, "answer"),
+            },
+            Event::Mismatch { payload, .. } => {
+                let excused = self.transport == Transport::Udp && self.corrupted;
+                let text = format!("{name} got {} which no request of its asked for", digest(payload));
+                (!excused).then(|| Breach::new("an answer is the echo of a request", text))
+            }
+            _ => None,
+        }
+    }
+
+    fn answered(&mut self, name: &str, id: u64, seen: Seen, payload: &Bytes) -> Option<Breach> {
+        let client = self.clients.entry(name.to_owned()).or_default();
+        if !client.sent.contains_key(&id) {
+            return Some(self.breach("an answer belongs to a request", name, id, "was answered before it was sent"));
+        }
+        if let Some((at, record)) = client.answered.insert(id, seen) {
+            let breach = self.breach("an answer comes once", name, id, "was answered twice");
+            return Some(breach.fact(at, record, format!("{name} got the answer to request {id}")));
+        }
+        let last = client.answered.keys().next_back().copied();
+        if self.transport == Transport::Tcp && last != Some(id) {
+            let text = format!("was answered after request {}", last.unwrap_or_default());
+            return Some(self.breach("TCP answers come in order", name, id, &text));
+        }
+        let echo = payload.strip_prefix(self.prefix.as_ref());
+        if echo.and_then(key) != Some((name.to_owned(), id)) {
+            let excused = self.transport == Transport::Udp && self.corrupted;
+            let text = format!("was answered with {}", digest(payload));
+            return (!excused).then(|| self.breach("an answer is the echo of a request", name, id, &text));
+        }
+        self.multiplied(Side::Answer, payload, "answer")
+    }
+
+    /// A server's event.
+    pub fn server(&mut self, event: &Event) -> Option<Breach> {
+        match event {
+            Event::Echoed { payload, .. } => self.multiplied(Side::Request, payload, "request"),
+            _ => None,
+        }
+    }
+
+    /// Takes one arrival of a datagram into account; there must have been one.
+    fn multiplied(&mut self, side: Side, answer: &Bytes, what: &str) -> Option<Breach> {
+        if self.transport == Transport::Tcp {
+            return None;
+        }
+        let echo = answer.strip_prefix(self.prefix.as_ref())?;
+        let key = key(echo)?;
+        match self.arrived.get_mut(&(side, key.clone())) {
+            Some(left) if *left > 0 => {
+                *left -= 1;
+                None
+            }
+            _ => {
+                let text = format!("{what} {}/{} was taken in more often than it arrived", key.0, key.1);
+                Some(Breach::new("only the network multiplies datagrams", text))
+            }
+        }
+    }
+
+    fn breach(&self, invariant: &str, name: &str, id: u64, text: &str) -> Breach {
+        let breach = Breach::new(invariant, format!("request {id} of {name} {text}"));
+        match self.clients.get(name).and_then(|client| client.sent.get(&id)) {
+            Some((at, record)) => breach.fact(*at, *record, format!("{name} sent request {id}")),
+            None => breach,
+        }
+    }
+
+    /// Any record: datagrams are followed on their way.
+    pub fn record(&mut self, record: &Record) {
+        match &record.what {
+            What::Sent(packet) => {
+                if let Some(said) = self.says(packet) {
+                    self.datagrams.insert(packet.id, said);
+                }
+            }
+            What::Duplicated { packet, copy } => {
+                if let Some(said) = self.datagrams.get(packet).cloned() {
+                    self.datagrams.insert(*copy, said);
+                }
+            }
+            What::Corrupted { packet, .. } => {
+                self.datagrams.remove(packet);
+                self.corrupted = true;
+            }
+            What::Delivered { packet, .. } => {
+                if let Some(said) = self.datagrams.remove(packet) {
+                    *self.arrived.entry(said).or_default() += 1;
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn says(&self, packet: &Packet) -> Option<(Side, Key)> {
+        if packet.kind != PacketKind::Udp {
+            return None;
+        }
+        match packet.payload.strip_prefix(self.prefix.as_ref()).and_then(key) {
+            Some(key) => Some((Side::Answer, key)),
+            None => key(&packet.payload).map(|key| (Side::Request, key)),
+        }
+    }
+
+    /// How many requests were sent and how many answered, by client.
+    pub fn totals(&self) -> impl Iterator<Item = (&str, usize, usize)> {
+        self.clients.iter().map(|(name, client)| (name.as_str(), client.sent.len(), client.answered.len()))
+    }
+
+    /// Requests answered so far.
+    pub fn answers(&self) -> usize {
+        self.clients.values().map(|client| client.answered.len()).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_tells_what_it_is_unless_it_was_changed() {
+        for size in [0, 20, 24, 25, 26, 200, 3000] {
+            let payload = request("c1.0", 17, size);
+            assert!(payload.len() >= size);
+            assert_eq!(key(&payload), Some(("c1.0".to_owned(), 17)));
+            for bit in 0..payload.len() * 8 {
+                let mut changed = payload.to_vec();
+                changed[bit / 8] ^= 1 << (bit % 8);
+                assert_eq!(key(&changed), None, "bit {bit} of {size} bytes");
+            }
+        }
+    }
+
+    fn answered(check: &mut EchoCheck, id: u64, payload: &str) -> Option<String> {
+        let event = Event::Answered { id, rtt: Duration::ZERO, payload: Bytes::copy_from_slice(payload.as_bytes()) };
+        check.client("c1.0", (Duration::ZERO, 9), &event).map(|breach| breach.invariant)
+    }
+
+    fn sent(check: &mut EchoCheck, id: u64) -> String {
+        let payload = request("c1.0", id, 0);
+        let event = Event::Sent { id, attempt: 1, payload: payload.clone() };
+        assert!(check.client("c1.0", (Duration::ZERO, id), &event).is_none());
+        format!("> {}", String::from_utf8_lossy(&payload))
+    }
+
+    fn tcp() -> EchoCheck {
+        EchoCheck::new(Transport::Tcp, Bytes::from_static(b"> "))
+    }
+
+    #[test]
+    fn what_is_broken_is_named() {
+        let mut check = tcp();
+        let first = sent(&mut check, 0);
+        assert_eq!(answered(&mut check, 0, &first), None);
+        assert_eq!(answered(&mut check, 0, &first).as_deref(), Some("an answer comes once"));
+        assert_eq!(answered(&mut check, 5, &first).as_deref(), Some("an answer belongs to a request"));
+        let (second, third) = (sent(&mut check, 1), sent(&mut check, 2));
+        assert_eq!(answered(&mut check, 2, &third), None);
+        assert_eq!(answered(&mut check, 1, &second).as_deref(), Some("TCP answers come in order"));
+        let fourth = sent(&mut check, 3);
+        assert_eq!(answered(&mut check, 3, &fourth[2..]).as_deref(), Some("an answer is the echo of a request"));
+    }
+
+    #[test]
+    fn a_datagram_is_answered_as_often_as_it_arrived() {
+        let mut check = EchoCheck::new(Transport::Udp, Bytes::from_static(b"> "));
+        let answer = Bytes::from(sent(&mut check, 0));
+        let echoed = Event::Echoed { peer: ([127, 0, 0, 1], 1).into(), payload: answer };
+        assert!(check.server(&echoed).is_some(), "it has not arrived");
+        check.arrived.insert((Side::Request, ("c1.0".to_owned(), 0)), 2);
+        assert!(check.server(&echoed).is_none());
+        assert!(check.server(&echoed).is_none());
+        assert!(check.server(&echoed).is_some(), "it arrived twice");
+    }
+}

@@ -1,0 +1,6 @@
+//! What must hold in a run, system by system.
+//!
+//! **Invariant:** a check knows events and packets, never which faults a script asked for: it would otherwise excuse
+//! what it should find.
+
+pub mod echo;

@@ -1,0 +1,347 @@
+//! The echo services in the testbed: one server, some clients that send numbered requests and try again.
+
+use std::cell::RefCell;
+use std::future::pending;
+use std::rc::Rc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use schemars::{JsonSchema, Schema, schema_for};
+use serde::Deserialize;
+
+use crate::check::echo::{EchoCheck, Transport, key, request};
+use crate::echo::client::Messages;
+use crate::echo::{Event, tcp, tcp_client, udp, udp_client};
+use crate::events::Sink;
+use crate::net::sim::SimNet;
+use crate::net::{DATAGRAM_BYTES_MAX, Net};
+use crate::script::{ByteSize, ScriptError, TimeSpan};
+use crate::sim::trace::{Label, Packet};
+use crate::sim::{Breach, Events, Host, HostResult, Report, Setup};
+
+use super::System;
+
+/// The echo services.
+pub struct Echo;
+
+const PORT: u16 = 8080;
+
+macro_rules! sims {
+    ($($name:literal),* $(,)?) => {
+        &[$(($name, include_str!(concat!("../../sims/echo/", $name, ".toml")))),*]
+    };
+}
+
+impl System for Echo {
+    fn name(&self) -> &'static str {
+        "echo"
+    }
+
+    fn about(&self) -> &'static str {
+        "a TCP or UDP echo server and clients that try again"
+    }
+
+    fn sims(&self) -> &'static [(&'static str, &'static str)] {
+        sims![
+            "chaos",
+            "tcp-loss",
+            "tcp-partition-heals",
+            "tcp-quiet",
+            "tcp-server-crash",
+            "tcp-slow-reader",
+            "udp-burst-loss",
+            "udp-duplicates",
+            "udp-loss",
+            "udp-oversize",
+            "udp-quiet",
+            "udp-reorder",
+        ]
+    }
+
+    fn section_schema(&self) -> Schema {
+        schema_for!(Options)
+    }
+
+    fn states(&self) -> &'static [&'static str] {
+        &["answering", "half-done"]
+    }
+
+    fn label(&self, packet: &Packet) -> Option<Label> {
+        if packet.payload.is_empty() {
+            return None;
+        }
+        let name = if packet.dst.port() == PORT { "request" } else { "answer" };
+        // A segment may begin in the middle of a line: then there is no saying whose it is.
+        let line = packet.payload.split(|byte| *byte == b'\n').next().unwrap_or_default();
+        let known = (0..line.len().min(16)).find_map(|skipped| key(&line[skipped..]));
+        let detail = known.map(|(client, number)| format!("{client}/{number}")).unwrap_or_default();
+        Some(Label { name: name.to_owned(), detail })
+    }
+
+    fn build(&self, setup: &mut Setup<'_>) -> Result<(), ScriptError> {
+        let options: Options = setup.section()?;
+        let expect: Expect = setup.expect()?;
+        options.validate(setup)?;
+        let prefix = Bytes::from(options.prefix.clone());
+        let check = Rc::new(RefCell::new(EchoCheck::new(options.transport.into(), prefix)));
+
+        let (of_server, server_check) = (options.clone(), check.clone());
+        setup.host("server", move |host| serve(host, of_server.clone(), server_check.clone()));
+        for number in 1..=options.clients {
+            let (of_client, client_check) = (options.clone(), check.clone());
+            setup.workload(format!("c{number}"), move |host| send(host, of_client.clone(), client_check.clone()));
+        }
+
+        let watched = check.clone();
+        setup.watch(move |record| {
+            watched.borrow_mut().record(record);
+            None
+        });
+        let (answering, half) = (check.clone(), check.clone());
+        setup.state("answering", move || answering.borrow().answers() > 0);
+        let half_of_all = usize::try_from(options.clients * options.requests / 2).unwrap_or(usize::MAX);
+        setup.state("half-done", move || half.borrow().answers() >= half_of_all);
+        setup.at_end(move |report| expect.check(report, &check.borrow()));
+        Ok(())
+    }
+}
+
+/// The table `[echo]` of a script: an echo server and its clients.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+struct Options {
+    /// What carries requests and answers.
+    transport: TransportName,
+    /// How many clients there are: they are called c1, c2 and so on, the server is called server.
+    clients: u64,
+    /// How many requests each client sends.
+    requests: u64,
+    /// The time between two requests of a client. Left out: as fast as answers come.
+    interval: Option<TimeSpan>,
+    /// The bytes of a request, at least; its name and checksum take some twenty.
+    size: ByteSize,
+    /// How many requests of a client may wait for an answer at the same time.
+    pipeline: usize,
+    /// How long a client waits for an answer before it tries again.
+    timeout: TimeSpan,
+    /// How often a client tries a request again.
+    retries: u32,
+    /// How long a client waits before each read of a TCP connection.
+    read_delay: Option<TimeSpan>,
+    /// What the server puts before its answers.
+    prefix: String,
+    /// The longest line the TCP server accepts.
+    max_line: ByteSize,
+    /// How long a TCP connection may be idle.
+    idle_timeout: TimeSpan,
+    /// How many TCP connections the server takes at the same time.
+    max_connections: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        let server = tcp::ServeOptions::default();
+        Self {
+            transport: TransportName::Tcp,
+            clients: 3,
+            requests: 100,
+            interval: Some(TimeSpan(Duration::from_millis(20))),
+            size: ByteSize(32),
+            pipeline: 1,
+            timeout: TimeSpan(Duration::from_secs(1)),
+            retries: 20,
+            read_delay: None,
+            prefix: "Echo: ".to_owned(),
+            max_line: ByteSize(server.line_bytes_max as u64),
+            idle_timeout: TimeSpan(server.idle_timeout),
+            max_connections: server.connections_max,
+        }
+    }
+}
+
+/// A transport, as scripts name it.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+enum TransportName {
+    Tcp,
+    Udp,
+}
+
+impl From<TransportName> for Transport {
+    fn from(name: TransportName) -> Self {
+        match name {
+            TransportName::Tcp => Self::Tcp,
+            TransportName::Udp => Self::Udp,
+        }
+    }
+}
+
+impl Options {
+    fn validate(&self, setup: &Setup<'_>) -> Result<(), ScriptError> {
+        let table = setup.table();
+        if !(1..=1000).contains(&self.clients) {
+            return Err(table.error("clients", "expected between 1 and 1000 clients"));
+        }
+        if !(1..=1_000_000).contains(&self.requests) {
+            return Err(table.error("requests", "expected between 1 and 1000000 requests"));
+        }
+        if self.pipeline == 0 {
+            return Err(table.error("pipeline", "expected at least 1"));
+        }
+        if self.interval.is_some_and(|interval| interval.0.is_zero()) {
+            return Err(table.error("interval", "expected more than 0: leave it out to send as fast as answers come"));
+        }
+        if self.prefix.contains('\n') {
+            return Err(table.error("prefix", "expected a text without a newline"));
+        }
+        let udp = matches!(self.transport, TransportName::Udp);
+        if udp && self.size.0 > DATAGRAM_BYTES_MAX as u64 {
+            let message = format!("expected at most {DATAGRAM_BYTES_MAX} bytes: a datagram carries no more");
+            return Err(table.error("size", message));
+        }
+        if self.size.0 > 16 << 20 {
+            return Err(table.error("size", "expected at most 16MiB"));
+        }
+        Ok(())
+    }
+
+    /// Requests per second.
+    fn rate(&self) -> Option<f64> {
+        self.interval.map(|interval| 1.0 / interval.0.as_secs_f64())
+    }
+}
+
+/// The keys of `[expect]` that are of this system.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Expect {
+    answered: Share,
+}
+
+/// How many of the requests must be answered in the end.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Share {
+    /// Each of them: what clients that try again may expect of a network that heals.
+    #[default]
+    All,
+    /// At least one.
+    Some,
+    /// Not a single one.
+    None,
+}
+
+impl Expect {
+    fn check(self, report: &Report, check: &EchoCheck) {
+        let (sent, answered) = (report.counter("requests"), report.counter("answers"));
+        match self.answered {
+            Share::All => {
+                let lost = check.totals().find(|(_, sent, answered)| sent != answered);
+                if let Some((client, sent, answered)) = lost {
+                    let text = format!("{client} sent {sent} requests and got {answered} answered");
+                    report.breach(Breach::new("every client is served", text));
+                }
+            }
+            Share::Some if answered == 0 => {
+                report.violation("a client is served", format!("none of {sent} requests was answered"));
+            }
+            Share::None if answered > 0 => {
+                report.violation("no client is served", format!("{answered} of {sent} requests were answered"));
+            }
+            Share::Some | Share::None => {}
+        }
+    }
+}
+
+type SharedCheck = Rc<RefCell<EchoCheck>>;
+
+async fn serve(host: Host, options: Options, check: SharedCheck) -> HostResult {
+    let events = host.events.clone();
+    let sink = Sink::new(move |event: Event| {
+        record(&events, &event);
+        let breach = check.borrow_mut().server(&event);
+        breach.into_iter().for_each(|breach| events.breach(breach));
+    });
+    let address = format!("0.0.0.0:{PORT}");
+    let prefix = Bytes::from(options.prefix.clone());
+    match options.transport {
+        TransportName::Tcp => {
+            let options = tcp::ServeOptions {
+                prefix,
+                line_bytes_max: usize::try_from(options.max_line.0)?,
+                idle_timeout: options.idle_timeout.0,
+                connections_max: options.max_connections,
+                ..Default::default()
+            };
+            tcp::serve::<SimNet>(host.net.listen(&address).await?, options, sink, pending()).await?;
+        }
+        TransportName::Udp => {
+            let options = udp::ServeOptions { prefix, ..Default::default() };
+            udp::serve::<SimNet>(host.net.bind(&address).await?, options, sink, pending()).await?;
+        }
+    }
+    Ok(())
+}
+
+async fn send(host: Host, options: Options, check: SharedCheck) -> HostResult {
+    // An incarnation numbers its requests anew: its name is part of theirs.
+    let name = format!("{}.{}", host.name, host.incarnation);
+    let size = usize::try_from(options.size.0)?;
+    let messages = (0..options.requests).map({
+        let name = name.clone();
+        move |number| request(&name, number, size)
+    });
+    let events = host.events.clone();
+    let sink = Sink::new(move |event: Event| {
+        let seen = (events.now(), record(&events, &event));
+        let breach = check.borrow_mut().client(&name, seen, &event);
+        breach.into_iter().for_each(|breach| events.breach(breach));
+    });
+    let (to, rate) = (format!("server:{PORT}"), options.rate());
+    let Options { pipeline, retries, .. } = options;
+    match options.transport {
+        TransportName::Tcp => {
+            let options = tcp_client::Options {
+                pipeline,
+                rate,
+                retries,
+                timeout: options.timeout.0,
+                connect_timeout: options.timeout.0,
+                read_delay: options.read_delay.map(|delay| delay.0),
+                ..Default::default()
+            };
+            tcp_client::run(&host.net, &to, Messages(messages), &options, host.rng, sink, pending()).await?;
+        }
+        TransportName::Udp => {
+            let options = udp_client::Options { pipeline, rate, retries, timeout: options.timeout.0 };
+            udp_client::run(&host.net, &to, Messages(messages), &options, sink, pending()).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Writes a host's event into the trace and counts it.
+fn record(events: &Events, event: &Event) -> u64 {
+    let number = events.event(event.name(), event.fields());
+    match event {
+        Event::Sent { attempt: 1, .. } => events.count("requests", 1),
+        Event::Answered { rtt, .. } => {
+            events.count("answers", 1);
+            events.work(1);
+            events.time("rtt", *rtt);
+        }
+        Event::Retry { .. } => events.count("retries", 1),
+        Event::GaveUp { .. } => events.count("given up", 1),
+        Event::Duplicate { .. } => events.count("duplicate answers", 1),
+        Event::Late { .. } => events.count("late answers", 1),
+        Event::Mismatch { .. } => events.count("garbled answers", 1),
+        // Counting what cannot be sent is what is asked of the server then.
+        Event::Oversize { .. } => {
+            events.count("oversize answers", 1);
+            events.work(1);
+        }
+        Event::Disconnected { .. } | Event::ConnectFailed { .. } => events.count("connections lost", 1),
+        _ => {}
+    }
+    number
+}
