@@ -1,0 +1,206 @@
+//! The arguments.
+
+use std::num::NonZero;
+use std::time::Duration;
+
+use anstream::ColorChoice;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::explore::log;
+use crate::explore::sweep::SeedRange;
+use crate::script::parse_duration;
+
+const EXIT_CODES: &str = "Exit codes: 0 as expected, 1 violation, 2 bad usage or script, 3 not deterministic, \
+                          4 inconclusive, 130 interrupted.";
+
+/// A deterministic simulation testbed: the same seed gives the same run, byte for byte.
+#[derive(Debug, Parser)]
+#[command(name = "stormglass", version, after_help = EXIT_CODES, infer_subcommands = false)]
+pub(super) struct Cli {
+    #[command(subcommand)]
+    pub(super) command: Command,
+    /// Whether output has colours.
+    #[arg(long = "color", visible_alias = "colour", global = true, value_enum, default_value_t = Colour::Auto, value_name = "WHEN")]
+    pub(super) colour: Colour,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// List every sim, by system.
+    List,
+    /// Make one run.
+    Run(RunArgs),
+    /// Make one run in two fresh processes and compare all that happened.
+    Verify(VerifyArgs),
+    /// Make the saved cases in `seeds/` again: each must give its verdict and its hash.
+    Replay(ReplayArgs),
+    /// Run many seeds over all cores.
+    Sweep(SweepArgs),
+    /// Show every record of a run.
+    Show(ShowArgs),
+    /// Print a JSON Schema.
+    Schema(SchemaArgs),
+    /// Make runs for another process.
+    #[command(hide = true)]
+    Worker(WorkerArgs),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct RunArgs {
+    /// `system/name`, or the path of a script.
+    pub(super) sim: String,
+    #[command(flatten)]
+    pub(super) seed: SeedArg,
+    /// Print one JSON object and nothing else.
+    #[arg(long)]
+    pub(super) json: bool,
+    #[command(flatten)]
+    pub(super) watching: Watching,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct VerifyArgs {
+    /// `system/name`, or the path of a script.
+    pub(super) sim: String,
+    #[command(flatten)]
+    pub(super) seed: SeedArg,
+    #[command(flatten)]
+    pub(super) watching: Watching,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ReplayArgs {
+    /// Cases, by name or path; without one, all in `seeds/`.
+    pub(super) case: Vec<String>,
+    /// Where the verdict is as expected and the hash is not: write the new hash.
+    #[arg(long)]
+    pub(super) bless: bool,
+    #[command(flatten)]
+    pub(super) jobs: Jobs,
+    #[command(flatten)]
+    pub(super) watching: Watching,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct SweepArgs {
+    /// `system/name`, or the path of a script.
+    #[arg(required = true)]
+    pub(super) sim: Vec<String>,
+    /// The seeds, as `0..200` (without 200) or `0..=199`.
+    #[arg(long, value_name = "A..B")]
+    pub(super) seeds: SeedRange,
+    /// Print one JSON object and nothing else.
+    #[arg(long)]
+    pub(super) json: bool,
+    #[command(flatten)]
+    pub(super) jobs: Jobs,
+    #[command(flatten)]
+    pub(super) watching: Watching,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ShowArgs {
+    /// `system/name`, or the path of a script.
+    pub(super) sim: String,
+    #[command(flatten)]
+    pub(super) seed: SeedArg,
+    /// Print JSON Lines: a header, the records, the end. `schema records` describes them.
+    #[arg(long)]
+    pub(super) json: bool,
+    #[command(flatten)]
+    pub(super) watching: Watching,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct SchemaArgs {
+    /// Of what.
+    #[arg(value_enum, default_value_t = Shape::Script)]
+    pub(super) of: Shape,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct WorkerArgs {
+    /// As [`Watching::log`].
+    #[arg(long)]
+    pub(super) log: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct SeedArg {
+    /// The seed; without one, that of `STORMGLASS_SEED`, or a fresh one, which is printed.
+    #[arg(long = "seed", value_name = "N")]
+    pub(super) seed: Option<u64>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Jobs {
+    /// How many runs are made at once; as many as there are processors if not given.
+    #[arg(long = "jobs", short, value_name = "N")]
+    pub(super) jobs: Option<NonZero<usize>>,
+}
+
+/// How runs are watched.
+#[derive(Debug, Args)]
+pub(super) struct Watching {
+    /// Print log lines of this level, or levels by target (`warn,stormglass::raft=debug`), to standard error.
+    #[arg(long, value_name = "LEVEL", value_parser = filter)]
+    pub(super) log: Option<String>,
+    /// The wall time without any progress after which a run is stuck.
+    #[arg(long, value_name = "TIME", env = "STORMGLASS_STALL", hide_env = true, default_value = "10s", value_parser = stall)]
+    pub(super) stall: Duration,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Shape {
+    /// A script in `sims/`.
+    Script,
+    /// A case in `seeds/`.
+    Case,
+    /// The object of `run --json`.
+    Result,
+    /// The object of `sweep --json`.
+    Sweep,
+    /// A line of `show --json`.
+    Records,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Colour {
+    /// On a terminal, unless `NO_COLOR` is set.
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+impl Colour {
+    pub(super) fn choice(self) -> ColorChoice {
+        match self {
+            Self::Auto => ColorChoice::Auto,
+            Self::Always => ColorChoice::Always,
+            Self::Never => ColorChoice::Never,
+        }
+    }
+}
+
+fn filter(text: &str) -> Result<String, String> {
+    log::parse(text).map(|_| text.to_owned())
+}
+
+fn stall(text: &str) -> Result<Duration, String> {
+    let stall = parse_duration(text)?;
+    if stall.is_zero() { Err("it must be more than 0".to_owned()) } else { Ok(stall) }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::Cli;
+
+    #[test]
+    fn the_arguments_fit_together() {
+        Cli::command().debug_assert();
+    }
+}

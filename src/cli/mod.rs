@@ -1,0 +1,169 @@
+//! The command line, whole: a binary with systems of its own has it by calling [`main`].
+//!
+//! ```no_run
+//! use std::process::ExitCode;
+//!
+//! fn main() -> ExitCode {
+//!     stormglass::cli::main(stormglass::systems::all())
+//! }
+//! ```
+//!
+//! Every run happens in a child process: the same program, called as `worker`. So `main` must be what the program's
+//! own `main` calls, before it does anything else with its arguments.
+
+mod args;
+mod list;
+mod out;
+mod replay;
+mod run;
+mod schema;
+mod show;
+mod sweep;
+mod verify;
+
+use std::env;
+use std::ffi::OsString;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anstream::ColorChoice;
+use anyhow::Context as _;
+use clap::{CommandFactory as _, FromArgMatches as _};
+
+use crate::explore::library::LibraryError;
+use crate::explore::{Job, Launch, Library, Sim, log, worker};
+use crate::report::judgement::Exit;
+use crate::report::style::{BAD, paint};
+use crate::rng;
+use crate::script::Script;
+use crate::systems::System;
+use args::{Cli, Colour, Command, Watching};
+use out::Out;
+
+/// The command line over these systems.
+pub fn main(systems: &'static [&'static dyn System]) -> ExitCode {
+    let mut arguments: Vec<OsString> = env::args_os().collect();
+    let program = program(arguments.first());
+    if arguments.is_empty() {
+        arguments.push(OsString::from(&program));
+    }
+    let command = Cli::command().bin_name(program.clone());
+    let parsed = command.try_get_matches_from(arguments).and_then(|matches| Cli::from_arg_matches(&matches));
+    let cli = match parsed {
+        Ok(cli) => cli,
+        Err(error) => {
+            let _ = error.print();
+            return exit_code(if error.use_stderr() { Exit::Usage } else { Exit::Expected });
+        }
+    };
+    cli.colour.choice().write_global();
+    if let Command::Worker(args) = &cli.command {
+        if let Some(filter) = &args.log
+            && let Err(error) = log::install(filter, cli.colour == Colour::Always)
+        {
+            return fail(&anyhow::anyhow!(error));
+        }
+        return worker::serve(systems);
+    }
+    let shell = Shell { systems, program };
+    match shell.call(cli.command) {
+        Ok(exit) => exit_code(exit),
+        Err(error) => fail(&error),
+    }
+}
+
+fn exit_code(exit: Exit) -> ExitCode {
+    ExitCode::from(exit as u8)
+}
+
+fn fail(error: &anyhow::Error) -> ExitCode {
+    let _ = writeln!(anstream::stderr(), "{}: {error:#}", paint(BAD, "error"));
+    exit_code(Exit::Usage)
+}
+
+/// The command's own name: the file that was called.
+fn program(called: Option<&OsString>) -> String {
+    let name = called.and_then(|path| Path::new(path).file_name()).map(|name| name.to_string_lossy().into_owned());
+    name.filter(|name| !name.is_empty()).unwrap_or_else(|| "stormglass".to_owned())
+}
+
+/// What all calls need.
+struct Shell {
+    systems: &'static [&'static dyn System],
+    program: String,
+}
+
+/// A sim that was named, read and understood.
+struct Chosen {
+    sim: Sim,
+    script: Script,
+}
+
+impl Shell {
+    fn call(&self, command: Command) -> anyhow::Result<Exit> {
+        let mut out = Out::new();
+        match command {
+            Command::List => list::list(self, &mut out),
+            Command::Run(args) => run::run(self, &args, &mut out),
+            Command::Verify(args) => verify::verify(self, &args, &mut out),
+            Command::Replay(args) => replay::replay(self, &args, &mut out),
+            Command::Sweep(args) => sweep::sweep(self, &args, &mut out),
+            Command::Show(args) => show::show(self, &args, &mut out),
+            Command::Schema(args) => schema::schema(self, &args, &mut out),
+            Command::Worker(_) => anyhow::bail!("`worker` is not for people"),
+        }
+    }
+
+    fn library(&self) -> anyhow::Result<Library> {
+        Ok(Library::new(self.systems, &here()?)?)
+    }
+
+    /// The sim of this name or path.
+    fn choose(&self, name: &str) -> anyhow::Result<Chosen> {
+        let sim = match self.library()?.find(name) {
+            Ok(sim) => sim,
+            Err(error @ LibraryError::Unknown { .. }) => anyhow::bail!("{error}\n`{} list` shows all", self.program),
+            Err(error) => return Err(error.into()),
+        };
+        let script = sim.script()?;
+        Ok(Chosen { sim, script })
+    }
+
+    /// How this program is called as a worker.
+    fn launch(watching: &Watching) -> anyhow::Result<Launch> {
+        let program = env::current_exe().context("cannot find this program's own file")?;
+        let mut arguments = vec![OsString::from("worker")];
+        if let Some(filter) = &watching.log {
+            arguments.extend(["--log".into(), OsString::from(filter)]);
+            let is_plain = anstream::AutoStream::choice(&std::io::stderr()) == ColorChoice::Never;
+            arguments.extend(["--color".into(), if is_plain { "never" } else { "always" }.into()]);
+        }
+        Ok(Launch { program, arguments, stall: watching.stall })
+    }
+}
+
+impl Chosen {
+    fn job(&self, seed: u64) -> Job {
+        let (path, text) = (self.sim.path(), self.sim.text.clone());
+        Job { path, text, seed, keep_records: false, careful_from: None }
+    }
+}
+
+fn here() -> anyhow::Result<PathBuf> {
+    env::current_dir().context("cannot tell the current directory")
+}
+
+/// The seed: as given, or from the environment, or a fresh one.
+fn seed(given: Option<u64>) -> anyhow::Result<u64> {
+    if let Some(seed) = given {
+        return Ok(seed);
+    }
+    match env::var_os("STORMGLASS_SEED").filter(|value| !value.is_empty()) {
+        None => Ok(rng::fresh_seed().0),
+        Some(value) => value.to_str().and_then(|value| value.parse().ok()).with_context(|| {
+            let value = value.to_string_lossy();
+            format!("STORMGLASS_SEED is `{value}`: a seed is a number from 0 to {}", u64::MAX)
+        }),
+    }
+}

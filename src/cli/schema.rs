@@ -1,0 +1,25 @@
+//! `schema`: the shapes of what is read and written, as JSON Schema.
+
+use super::Shell;
+use super::args::{SchemaArgs, Shape};
+use super::out::Out;
+use crate::explore::corpus::case_schema;
+use crate::explore::sweep::SweepReport;
+use crate::report::json::RunReport;
+use crate::report::judgement::Exit;
+use crate::report::records::ShowLine;
+use crate::script::schema::script_schema;
+
+pub(super) fn schema(shell: &Shell, args: &SchemaArgs, out: &mut Out) -> anyhow::Result<Exit> {
+    let sections: Vec<_> = shell.systems.iter().map(|system| (system.name(), system.section_schema())).collect();
+    let schema = match args.of {
+        Shape::Script => script_schema(&sections),
+        Shape::Case => case_schema().to_value(),
+        Shape::Result => schemars::schema_for!(RunReport).to_value(),
+        Shape::Sweep => schemars::schema_for!(SweepReport).to_value(),
+        Shape::Records => schemars::schema_for!(ShowLine).to_value(),
+    };
+    out.line(&serde_json::to_string_pretty(&schema)?)?;
+    out.flush()?;
+    Ok(Exit::Expected)
+}

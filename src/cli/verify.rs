@@ -1,0 +1,77 @@
+//! `verify`: one run in two fresh processes.
+//!
+//! What is judged is that both are the same, not what they came to: two runs with the same violation are fine.
+
+use std::fmt::Write as _;
+
+use super::args::VerifyArgs;
+use super::out::Out;
+use super::{Shell, run};
+use crate::explore::verify::{Difference, Differs, Verified, differing_part, verify as verify_run};
+use crate::report::judgement::Exit;
+use crate::report::records::RecordLine;
+use crate::report::show::Lines;
+use crate::report::style::{BAD, GOOD, paint};
+use crate::report::{json, text};
+
+/// How many records before the first difference are shown.
+const CONTEXT: usize = 5;
+
+pub(super) fn verify(shell: &Shell, args: &VerifyArgs, out: &mut Out) -> anyhow::Result<Exit> {
+    let chosen = shell.choose(&args.sim)?;
+    let seed = super::seed(args.seed.seed)?;
+    let name = format!("{} seed={seed}", chosen.sim.name);
+    let exit = match verify_run(&Shell::launch(&args.watching)?, &chosen.job(seed))? {
+        Verified::Same(ran) => {
+            let report = run::report(&shell.program, &chosen, seed, &ran);
+            let hash = report.hash.as_deref().unwrap_or_default();
+            out.line(&format!("{} {name}: same hash in two fresh processes: {hash}", paint(GOOD, "OK")))?;
+            if !report.as_expected {
+                out.line(&format!("both came to the same: {}", text::failure_line(&report)))?;
+            }
+            Exit::Expected
+        }
+        Verified::Cut(ran) => {
+            out.text(&text::verdict(&run::report(&shell.program, &chosen, seed, &ran)))?;
+            Exit::Found
+        }
+        Verified::Differs(differs) => {
+            let reproduce = json::reproduce(&shell.program, &chosen.sim.name, seed).replacen(" run ", " verify ", 1);
+            out.text(&difference(&name, &differs))?;
+            out.line(&format!("reproduce: {reproduce}"))?;
+            Exit::NotDeterministic
+        }
+    };
+    out.flush()?;
+    Ok(exit)
+}
+
+fn difference(name: &str, differs: &Differs) -> String {
+    let [one, other] = &differs.outcomes;
+    let mut text = format!("{} {name}: not deterministic: ", paint(BAD, "FAIL"));
+    if one.hash == other.hash {
+        let part = differing_part(one, other).unwrap_or_default();
+        let _ = writeln!(text, "two runs have the same records, but their {part} differ");
+    } else {
+        let _ = writeln!(text, "two runs have the hashes {} and {}", one.hash, other.hash);
+    }
+    match &differs.difference {
+        Some(difference) => text += &records(difference),
+        None => text += "the difference was not seen again with the records kept\n",
+    }
+    text
+}
+
+fn records(difference: &Difference) -> String {
+    let mut lines = Lines::new(&difference.hosts);
+    let same: Vec<_> = difference.same.iter().map(|record| lines.line(record)).collect();
+    let mut text = format!("the first record that differs is {}:\n", difference.same.len());
+    for line in &same[same.len().saturating_sub(CONTEXT)..] {
+        let _ = writeln!(text, "         {line}");
+    }
+    for (which, record) in ["first", "second"].into_iter().zip(&difference.next) {
+        let line = record.as_ref().map_or("        ends here".to_owned(), |record: &RecordLine| lines.line(record));
+        let _ = writeln!(text, "  {} {line}", paint(BAD, format_args!("{which:<6}")));
+    }
+    text
+}

@@ -1,0 +1,209 @@
+//! Which script a name stands for.
+//!
+//! `echo/tcp-loss` is `sims/echo/tcp-loss.toml` in the current directory or the nearest one above it that has `sims/`;
+//! failing that, the script of that name that is built in. Anything that ends in `.toml` is a path.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::script::{Script, ScriptError};
+use crate::systems::System;
+
+/// A script and where it was found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sim {
+    /// As it was named.
+    pub name: String,
+    /// Its path; `None`: built in.
+    pub file: Option<PathBuf>,
+    /// Its text.
+    pub text: String,
+}
+
+/// Why a name stands for nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum LibraryError {
+    /// No sim has this name.
+    #[error("no sim `{name}`{}", hint(.nearest))]
+    Unknown {
+        /// The name.
+        name: String,
+        /// Names that are close to it.
+        nearest: Vec<String>,
+    },
+    /// A script cannot be read.
+    #[error("cannot read {}: {error}", shown(.path))]
+    Unreadable {
+        /// Its path.
+        path: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
+}
+
+fn hint(nearest: &[String]) -> String {
+    let names: Vec<_> = nearest.iter().map(|name| format!("`{name}`")).collect();
+    if names.is_empty() { String::new() } else { format!("; did you mean {}?", names.join(" or ")) }
+}
+
+impl Sim {
+    /// A script at a path.
+    pub fn from_file(name: &str, path: &Path) -> Result<Self, LibraryError> {
+        let unreadable = |error| LibraryError::Unreadable { path: path.to_owned(), error };
+        let text = fs::read_to_string(path).map_err(unreadable)?;
+        Ok(Self { name: name.to_owned(), file: Some(path.to_owned()), text })
+    }
+
+    /// Where it is, for a person.
+    pub fn place(&self) -> String {
+        self.file.as_ref().map_or("built in".to_owned(), |path| shown(path))
+    }
+
+    /// Its path, or what stands in for one in errors.
+    pub fn path(&self) -> String {
+        self.file.as_ref().map_or_else(|| format!("{} (built in)", self.name), |path| shown(path))
+    }
+
+    /// The script.
+    pub fn script(&self) -> Result<Script, ScriptError> {
+        Script::parse(&self.path(), &self.text)
+    }
+}
+
+/// The sims that names stand for.
+#[derive(Debug)]
+pub struct Library {
+    /// Where each name is.
+    found: BTreeMap<String, Place>,
+}
+
+#[derive(Debug)]
+enum Place {
+    File(PathBuf),
+    BuiltIn(&'static str),
+}
+
+impl Library {
+    /// The sims of `sims/` in `directory` or above it, and those built into the systems.
+    pub fn new(systems: &[&'static dyn System], directory: &Path) -> Result<Self, LibraryError> {
+        let mut found = BTreeMap::new();
+        for system in systems {
+            for (name, text) in system.sims() {
+                let name = name.strip_suffix(".toml").unwrap_or(name);
+                let own = format!("{}/", system.name());
+                let name = if name.starts_with(&own) { name.to_owned() } else { own + name };
+                found.insert(name, Place::BuiltIn(text));
+            }
+        }
+        if let Some(sims) = above(directory, "sims") {
+            for folder in entries(&sims)?.into_iter().filter(|path| path.is_dir()) {
+                for file in scripts(&folder)? {
+                    found.insert(format!("{}/{}", stem(&folder), stem(&file)), Place::File(file));
+                }
+            }
+        }
+        Ok(Self { found })
+    }
+
+    /// The names, in order.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.found.keys().map(String::as_str)
+    }
+
+    /// The sim that a name or a path stands for.
+    pub fn find(&self, name: &str) -> Result<Sim, LibraryError> {
+        if is_path(name) {
+            return Sim::from_file(name, Path::new(name));
+        }
+        match self.found.get(name) {
+            Some(Place::File(path)) => Sim::from_file(name, path),
+            Some(Place::BuiltIn(text)) => Ok(Sim { name: name.to_owned(), file: None, text: (*text).to_owned() }),
+            None => Err(LibraryError::Unknown { name: name.to_owned(), nearest: self.nearest(name) }),
+        }
+    }
+
+    /// Up to three names that are close: `tcp-los` is to `echo/tcp-loss`, and so is `ehco/tcp-loss`.
+    fn nearest(&self, name: &str) -> Vec<String> {
+        let short = |name: &str| name.rsplit('/').next().unwrap_or_default().to_owned();
+        let likeness = |known: &str| {
+            let whole = strsim::normalized_damerau_levenshtein(name, known);
+            if name.contains('/') {
+                whole
+            } else {
+                whole.max(strsim::normalized_damerau_levenshtein(name, &short(known)))
+            }
+        };
+        let mut scored: Vec<_> = self.names().map(|known| (likeness(known), known)).collect();
+        scored.retain(|(score, _)| *score >= 0.6);
+        scored.sort_by(|a, b| b.0.total_cmp(&a.0));
+        let best = scored.first().map_or(0.0, |(score, _)| *score);
+        scored.into_iter().filter(|(score, _)| *score > best - 0.1).take(3).map(|(_, known)| known.to_owned()).collect()
+    }
+}
+
+/// Whether a sim or a case is given by its path.
+pub(crate) fn is_path(name: &str) -> bool {
+    Path::new(name).extension().is_some_and(|extension| extension == "toml")
+}
+
+/// The folder of this name in a directory or the nearest one above it.
+pub fn above(directory: &Path, name: &str) -> Option<PathBuf> {
+    directory.ancestors().map(|ancestor| ancestor.join(name)).find(|folder| folder.is_dir())
+}
+
+/// A path for a person: from the current directory, if it is below it.
+pub fn shown(path: &Path) -> String {
+    let here = std::env::current_dir().unwrap_or_default();
+    path.strip_prefix(&here).unwrap_or(path).display().to_string()
+}
+
+/// The `.toml` files of a folder, in order.
+pub(crate) fn scripts(folder: &Path) -> Result<Vec<PathBuf>, LibraryError> {
+    let is_script = |path: &PathBuf| path.is_file() && path.extension().is_some_and(|extension| extension == "toml");
+    Ok(entries(folder)?.into_iter().filter(is_script).collect())
+}
+
+fn entries(folder: &Path) -> Result<Vec<PathBuf>, LibraryError> {
+    let unreadable = |error| LibraryError::Unreadable { path: folder.to_owned(), error };
+    let entries = fs::read_dir(folder).map_err(unreadable)?;
+    let mut paths =
+        entries.map(|entry| entry.map(|entry| entry.path())).collect::<Result<Vec<_>, _>>().map_err(unreadable)?;
+    paths.sort();
+    Ok(paths)
+}
+
+pub(crate) fn stem(path: &Path) -> String {
+    path.file_stem().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn library(names: &[&str]) -> Library {
+        Library { found: names.iter().map(|name| ((*name).to_owned(), Place::BuiltIn(""))).collect() }
+    }
+
+    #[test]
+    fn a_name_that_is_nearly_right_is_pointed_out() {
+        let library = library(&["echo/tcp-loss", "echo/tcp-quiet", "raft/chaos"]);
+        for name in ["echo/tcp-los", "ehco/tcp-loss", "tcp-loss"] {
+            assert_eq!(library.nearest(name).first().map(String::as_str), Some("echo/tcp-loss"), "{name}");
+        }
+        assert_eq!(library.nearest("zzz"), Vec::<String>::new());
+    }
+
+    #[test]
+    fn the_folder_of_the_nearest_directory_counts() {
+        let root = tempfile::tempdir().unwrap();
+        fs::create_dir_all(root.path().join("sims/echo")).unwrap();
+        fs::create_dir_all(root.path().join("deep/er")).unwrap();
+        fs::write(root.path().join("sims/echo/a.toml"), "about = 'x'").unwrap();
+        let library = Library::new(&[], &root.path().join("deep/er")).unwrap();
+        assert_eq!(library.names().collect::<Vec<_>>(), ["echo/a"]);
+        assert_eq!(library.find("echo/a").unwrap().text, "about = 'x'");
+        assert_eq!(above(root.path(), "sims").unwrap(), root.path().join("sims"));
+    }
+}

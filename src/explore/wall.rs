@@ -1,0 +1,73 @@
+//! The wall clock, threads and signals: what the watching side of the command needs, and no run may have.
+//!
+//! **Invariant:** nothing here is reachable from a host or from the testbed.
+#![allow(
+    clippy::disallowed_types,
+    clippy::disallowed_methods,
+    reason = "the watcher measures wall time and waits for child processes; no run sees any of it"
+)]
+
+use std::io;
+use std::num::NonZero;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::thread::{Builder, JoinHandle};
+use std::time::{Duration, Instant};
+
+use tokio::signal::unix::{SignalKind, signal};
+
+/// Measures wall time from its making.
+#[derive(Clone, Copy, Debug)]
+pub struct Stopwatch(Instant);
+
+impl Stopwatch {
+    /// Begins now.
+    pub fn start() -> Self {
+        Self(Instant::now())
+    }
+
+    /// The wall time since it began.
+    pub fn elapsed(self) -> Duration {
+        self.0.elapsed()
+    }
+}
+
+/// The processors that this process may use.
+pub fn cores() -> NonZero<usize> {
+    std::thread::available_parallelism().unwrap_or(NonZero::<usize>::MIN)
+}
+
+/// A thread with a name.
+pub(crate) fn thread(name: &str, body: impl FnOnce() + Send + 'static) -> io::Result<JoinHandle<()>> {
+    Builder::new().name(name.to_owned()).spawn(body)
+}
+
+/// The next message; an error after `patience` of wall time without one.
+pub(crate) fn wait<T>(receiver: &Receiver<T>, patience: Duration) -> Result<T, RecvTimeoutError> {
+    receiver.recv_timeout(patience)
+}
+
+/// From now on SIGINT and SIGTERM do not end the process but call `first`; the second one ends it at once.
+///
+/// The handlers are in place when this returns.
+pub(crate) fn on_interrupt(first: impl FnOnce() + Send + 'static) -> io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
+    let (mut interrupt, mut terminate) = {
+        let _guard = runtime.enter();
+        (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?)
+    };
+    let mut next = move || {
+        runtime.block_on(async {
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+            }
+        });
+    };
+    thread("signals", move || {
+        next();
+        first();
+        next();
+        std::process::exit(130);
+    })?;
+    Ok(())
+}

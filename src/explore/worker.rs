@@ -1,0 +1,152 @@
+//! The process in which runs happen: jobs come in, one after another, and messages go out.
+//!
+//! It ends when its standard input does, even in the middle of a run that never comes to its end, so that it does not
+//! outlive the process that watches it.
+
+use std::cell::Cell;
+use std::io::{self, BufRead, BufWriter, Write};
+use std::process::ExitCode;
+use std::rc::Rc;
+use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
+
+use super::job::{Job, MARK, Message};
+use super::wall::{self, Stopwatch};
+use crate::report::records::{HostLine, RecordLine};
+use crate::rng::Seed;
+use crate::script::Script;
+use crate::sim::{self, RunOptions, Watch};
+use crate::systems::System;
+
+/// The wall time between two heartbeats.
+const HEARTBEAT: Duration = Duration::from_millis(100);
+
+/// How many steps pass between two looks at the wall clock.
+const STEPS_PER_LOOK: u32 = 16;
+
+/// Runs jobs from standard input until it ends.
+pub fn serve(systems: &[&'static dyn System]) -> ExitCode {
+    let jobs = match read_jobs() {
+        Ok(jobs) => jobs,
+        Err(error) => {
+            eprintln!("error: the worker cannot read its jobs: {error}");
+            return ExitCode::from(2);
+        }
+    };
+    let mut parsed = None;
+    if send(&Message::Ready).is_err() {
+        return ExitCode::FAILURE;
+    }
+    for job in jobs {
+        if let Err(error) = work(systems, &job, &mut parsed) {
+            // Nobody listens any more.
+            let _ = writeln!(io::stderr(), "error: the worker cannot report: {error}");
+            return ExitCode::FAILURE;
+        }
+    }
+    ExitCode::SUCCESS
+}
+
+/// The jobs, as they come. At the end of the input the whole process ends.
+fn read_jobs() -> io::Result<Receiver<Job>> {
+    let (sender, jobs) = channel();
+    wall::thread("jobs", move || {
+        for line in io::stdin().lock().lines().map_while(Result::ok) {
+            match serde_json::from_str(&line) {
+                Ok(job) => drop(sender.send(job)),
+                Err(error) => {
+                    let _ = send(&Message::Refused { message: format!("not a job: {error}") });
+                }
+            }
+        }
+        std::process::exit(0);
+    })?;
+    Ok(jobs)
+}
+
+/// Makes one run and tells what came of it. `parsed` keeps the last script: a sweep sends the same one each time.
+fn work(systems: &[&'static dyn System], job: &Job, parsed: &mut Option<(String, Script)>) -> io::Result<()> {
+    if parsed.as_ref().is_none_or(|(text, script)| *text != job.text || script.source.path != job.path) {
+        match Script::parse(&job.path, &job.text) {
+            Ok(script) => *parsed = Some((job.text.clone(), script)),
+            Err(error) => return send(&Message::Refused { message: error.to_string() }),
+        }
+    }
+    let Some((_, script)) = parsed else { return Ok(()) };
+    let Some(system) = systems.iter().find(|system| system.name() == script.system) else {
+        let known: Vec<_> = systems.iter().map(|system| system.name()).collect();
+        let message = format!("{}: no system `{}` here; there are: {}", job.path, script.system, known.join(", "));
+        return send(&Message::Refused { message });
+    };
+    let clock = Stopwatch::start();
+    let watch = Rc::new(Heart { clock, steps: Cell::new(0), last: Cell::default(), careful_from: job.careful_from });
+    let options = RunOptions { keep_records: job.keep_records, watch: Some(watch) };
+    let mut outcome = match sim::run(*system, script, Seed(job.seed), &options) {
+        Ok(outcome) => outcome,
+        Err(error) => return send(&Message::Refused { message: error.to_string() }),
+    };
+    let trace = outcome.trace.take().unwrap_or_default();
+    let hosts = trace.hosts.iter().map(|(name, addr)| HostLine { name: name.clone(), addr: addr.to_string() });
+    let finished = Message::Finished { outcome: Box::new(outcome), wall: clock.elapsed(), hosts: hosts.collect() };
+    let mut out = BufWriter::with_capacity(1 << 16, io::stdout().lock());
+    write(&mut out, &finished)?;
+    for record in &trace.records {
+        write(&mut out, &Message::Record(Box::new(RecordLine::new(&trace, record))))?;
+    }
+    write(&mut out, &Message::Done)?;
+    out.flush()
+}
+
+fn send(message: &Message) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    write(&mut out, message)?;
+    out.flush()
+}
+
+fn write(out: &mut impl Write, message: &Message) -> io::Result<()> {
+    let mut line = vec![MARK];
+    serde_json::to_writer(&mut line, message)?;
+    line.push(b'\n');
+    out.write_all(&line)
+}
+
+/// Tells the watching process that the run goes on.
+struct Heart {
+    clock: Stopwatch,
+    steps: Cell<u32>,
+    /// The wall time of the last heartbeat.
+    last: Cell<Duration>,
+    careful_from: Option<Duration>,
+}
+
+impl Heart {
+    fn is_careful(&self, at: Duration) -> bool {
+        self.careful_from.is_some_and(|from| at >= from)
+    }
+}
+
+impl Watch for Heart {
+    fn stepped(&self, at: Duration) {
+        let steps = self.steps.get().wrapping_add(1);
+        self.steps.set(steps);
+        if !self.is_careful(at) {
+            if !steps.is_multiple_of(STEPS_PER_LOOK) {
+                return;
+            }
+            let now = self.clock.elapsed();
+            if now < self.last.get() + HEARTBEAT {
+                return;
+            }
+            self.last.set(now);
+        }
+        if send(&Message::Heartbeat { at }).is_err() {
+            std::process::exit(1);
+        }
+    }
+
+    fn polls(&self, at: Duration, host: &str) {
+        if self.is_careful(at) && send(&Message::Polls { at, host: host.to_owned() }).is_err() {
+            std::process::exit(1);
+        }
+    }
+}

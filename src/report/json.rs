@@ -1,0 +1,229 @@
+//! Results as data: what `--json` prints, with a schema.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::judgement::Judgement;
+use crate::sim::{Finding, Outcome, PacketCounts, Quantiles, Verdict};
+
+/// The result of one run, as `run --json` prints it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct RunReport {
+    /// The sim, as it was named.
+    pub sim: String,
+    /// The seed.
+    pub seed: u64,
+    /// The script's path, or `built in`.
+    pub script: String,
+    /// `pass`, `violation`, `panic`, `stuck` or `inconclusive`.
+    pub verdict: String,
+    /// Whether the verdict is the one that the script expects.
+    pub as_expected: bool,
+    /// The exit code of `run`: 0 as expected, 1 not, 4 inconclusive.
+    pub exit_code: u8,
+    /// The hash over all records, 16 hexadecimal digits; null if the process of the run did not live to its end.
+    pub hash: Option<String>,
+    /// The simulated time that passed, in milliseconds.
+    pub sim_ms: f64,
+    /// The wall time that it took, in milliseconds. All else is the same in every run of the seed.
+    pub wall_ms: f64,
+    /// The ticks of the simulation.
+    pub steps: u64,
+    /// The number of records.
+    pub records: u64,
+    /// What became of the packets.
+    pub packets: Packets,
+    /// How many faults began, by name.
+    pub faults: BTreeMap<String, u64>,
+    /// The system's counters.
+    pub counters: BTreeMap<String, u64>,
+    /// The system's times.
+    pub times: BTreeMap<String, Times>,
+    /// What was found, if something was.
+    pub violation: Option<Violation>,
+    /// Why it is inconclusive, or what did not come that was expected.
+    pub reason: Option<String>,
+    /// The command that makes the run again.
+    pub reproduce: String,
+}
+
+/// Packets, counted: `sent + retransmitted + duplicated = delivered + lost + in_flight`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Packets {
+    /// Packets that hosts handed to the network.
+    pub sent: u64,
+    /// Transmissions that arrived.
+    pub delivered: u64,
+    /// Transmissions that were lost.
+    pub lost: u64,
+    /// TCP segments sent again.
+    pub retransmitted: u64,
+    /// Copies that the network made.
+    pub duplicated: u64,
+    /// Datagrams of which the network flipped a bit.
+    pub corrupted: u64,
+    /// Transmissions under way, or held, at the end.
+    pub in_flight: u64,
+}
+
+/// Quantiles of a set of durations, in milliseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Times {
+    /// How many there were.
+    pub count: u64,
+    /// The shortest.
+    pub min_ms: f64,
+    /// The median.
+    pub p50_ms: f64,
+    /// Of 100, 99 are at most this.
+    pub p99_ms: f64,
+    /// The longest.
+    pub max_ms: f64,
+}
+
+/// What was found: a violation, a panic, or a run that stuck.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Violation {
+    /// The invariant's name; `panic` and `stuck` for those.
+    pub invariant: String,
+    /// When, in milliseconds of simulated time.
+    pub at_ms: f64,
+    /// The record at which it was found.
+    pub record: u64,
+    /// One sentence.
+    pub message: String,
+    /// The facts that contradict each other, oldest first.
+    pub facts: Vec<FactReport>,
+}
+
+/// One fact of a finding.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct FactReport {
+    /// When, in milliseconds of simulated time.
+    pub at_ms: f64,
+    /// The record that shows it.
+    pub record: u64,
+    /// What, beginning with the host.
+    pub text: String,
+}
+
+/// Which run a report is of.
+#[derive(Clone, Copy, Debug)]
+pub struct RunOf<'a> {
+    /// The command's own name, for the line that reproduces it.
+    pub program: &'a str,
+    /// The sim, as it was named.
+    pub sim: &'a str,
+    /// The script's path, or `built in`.
+    pub script: &'a str,
+    /// The seed.
+    pub seed: u64,
+    /// The violation that the script expects.
+    pub expected: Option<&'a str>,
+}
+
+impl RunReport {
+    /// The report of a run; without an outcome of one whose process did not live to its end.
+    pub fn new(of: &RunOf<'_>, verdict: &Verdict, outcome: Option<&Outcome>, wall: Duration) -> Self {
+        let judgement = Judgement::new(verdict, of.expected);
+        let reason = match (verdict, judgement, of.expected) {
+            (Verdict::Inconclusive { reason }, ..) => Some(reason.clone()),
+            (_, Judgement::ViolationMissing, Some(expected)) => {
+                Some(format!("the violation that the script expects did not come: {expected}"))
+            }
+            _ => None,
+        };
+        let until = verdict.finding().map_or(Duration::ZERO, |finding| finding.at);
+        let times = outcome.map(|outcome| outcome.times.iter().map(|(name, times)| (name.clone(), times.into())));
+        Self {
+            sim: of.sim.to_owned(),
+            seed: of.seed,
+            script: of.script.to_owned(),
+            verdict: verdict.name().to_owned(),
+            as_expected: judgement.is_as_expected(),
+            exit_code: judgement.exit() as u8,
+            hash: outcome.map(|outcome| outcome.hash.to_string()),
+            sim_ms: milliseconds(outcome.map_or(until, |outcome| outcome.simulated)),
+            wall_ms: milliseconds(wall),
+            steps: outcome.map_or(0, |outcome| outcome.steps),
+            records: outcome.map_or(0, |outcome| outcome.records),
+            packets: outcome.map(|outcome| (&outcome.packets).into()).unwrap_or_default(),
+            faults: outcome.map(|outcome| outcome.faults.clone()).unwrap_or_default(),
+            counters: outcome.map(|outcome| outcome.counters.clone()).unwrap_or_default(),
+            times: times.into_iter().flatten().collect(),
+            violation: verdict.finding().map(Violation::from),
+            reason,
+            reproduce: reproduce(of.program, of.sim, of.seed),
+        }
+    }
+}
+
+impl From<&Finding> for Violation {
+    fn from(finding: &Finding) -> Self {
+        let facts = finding.facts.iter().map(|fact| FactReport {
+            at_ms: milliseconds(fact.at),
+            record: fact.record,
+            text: fact.text.clone(),
+        });
+        Self {
+            invariant: finding.invariant.clone(),
+            at_ms: milliseconds(finding.at),
+            record: finding.record,
+            message: finding.message.clone(),
+            facts: facts.collect(),
+        }
+    }
+}
+
+impl From<&PacketCounts> for Packets {
+    fn from(counts: &PacketCounts) -> Self {
+        let PacketCounts { sent, delivered, lost, retransmitted, duplicated, corrupted, in_flight } = *counts;
+        Self { sent, delivered, lost, retransmitted, duplicated, corrupted, in_flight }
+    }
+}
+
+impl From<&Quantiles> for Times {
+    fn from(times: &Quantiles) -> Self {
+        Self {
+            count: times.count,
+            min_ms: milliseconds(times.min),
+            p50_ms: milliseconds(times.p50),
+            p99_ms: milliseconds(times.p99),
+            max_ms: milliseconds(times.max),
+        }
+    }
+}
+
+/// The command that makes a run again.
+pub fn reproduce(program: &str, sim: &str, seed: u64) -> String {
+    format!("{} run {} --seed {seed}", quoted(program), quoted(sim))
+}
+
+/// A word as a shell takes it for one.
+fn quoted(word: &str) -> String {
+    let is_plain = |c: char| c.is_alphanumeric() || "-_./+=:@,%".contains(c);
+    if !word.is_empty() && word.chars().all(is_plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
+}
+
+/// A duration in milliseconds, exact to the nanosecond as far as the number goes.
+pub fn milliseconds(duration: Duration) -> f64 {
+    duration.as_nanos() as f64 / 1e6
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_line_that_reproduces_a_run_is_for_a_shell() {
+        assert_eq!(reproduce("stormglass", "echo/chaos", 7), "stormglass run echo/chaos --seed 7");
+        assert_eq!(reproduce("stormglass", "my sims/it's.toml", 7), r"stormglass run 'my sims/it'\''s.toml' --seed 7");
+    }
+}

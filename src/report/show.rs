@@ -1,0 +1,230 @@
+//! Records as text, one a line.
+//!
+//! ```text
+//!      17    0.003000s c1      sent packet 4: UDP to server 192.168.0.1:8081 (13 bytes) request 3 "hello\n"
+//!      21    0.006000s server  got packet 4: UDP from c1 <- 17
+//! ```
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use super::records::{HostLine, RecordLine, SentLine, WhatLine};
+use super::style::{BAD, DIM, UNSURE, paint};
+use crate::events::Value;
+
+/// The columns that a line fills at most, if only its payload makes it longer.
+const COLUMNS: usize = 120;
+
+/// Turns records into lines. It must see them all, in order: a line about a packet says which one it is.
+#[derive(Debug, Default)]
+pub struct Lines {
+    host_width: usize,
+    /// Of each packet: `UDP`, and between whom.
+    packets: BTreeMap<u64, (String, String, String)>,
+}
+
+impl Lines {
+    /// For records of these hosts.
+    pub fn new(hosts: &[HostLine]) -> Self {
+        let widths = hosts.iter().map(|host| host.name.chars().count());
+        Self { host_width: widths.max().unwrap_or(0).max(1), packets: BTreeMap::new() }
+    }
+
+    /// One record's line.
+    pub fn line(&mut self, record: &RecordLine) -> String {
+        if let WhatLine::Sent(sent) = &record.what {
+            self.packets.insert(sent.packet, (transport(sent), sent.from.clone(), sent.to.clone()));
+        }
+        if let WhatLine::Duplicated { packet, copy } = &record.what
+            && let Some(original) = self.packets.get(packet).cloned()
+        {
+            self.packets.insert(*copy, original);
+        }
+        let number = paint(DIM, format_args!("{:>7}", record.n));
+        let time = format!("{:.6}s", Duration::from_nanos(record.t_ns).as_secs_f64());
+        let host = format!("{:width$}", record.host.as_deref().unwrap_or("-"), width = self.host_width);
+        let mut line = format!("{number} {time:>12} {host}  ");
+        let used = 7 + 1 + time.len().max(12) + 1 + self.host_width.max(host.chars().count()) + 2;
+        line.push_str(&self.what(&record.what, COLUMNS.saturating_sub(used)));
+        if let Some(cause) = record.cause {
+            line.push_str(&paint(DIM, format_args!(" <- {cause}")));
+        }
+        line
+    }
+
+    fn what(&self, what: &WhatLine, columns: usize) -> String {
+        match what {
+            WhatLine::Started { incarnation: 0 } => "started".to_owned(),
+            WhatLine::Started { incarnation } => format!("started again, incarnation {incarnation}"),
+            WhatLine::Finished => "finished".to_owned(),
+            WhatLine::Failed { message } => paint(BAD, format_args!("ended with an error: {}", one_line(message))),
+            WhatLine::Panicked { message } => paint(BAD, format_args!("panicked: {}", one_line(message))),
+            WhatLine::Killed => paint(UNSURE, "was killed"),
+            WhatLine::PowerLost => paint(UNSURE, "lost power"),
+            WhatLine::Paused => paint(UNSURE, "was paused"),
+            WhatLine::Resumed => paint(UNSURE, "goes on"),
+            WhatLine::Sent(packet) => sent(packet, columns),
+            WhatLine::Lost { packet, attempt, reason } => {
+                paint(UNSURE, format_args!("lost {}, {reason}", self.packet(*packet, *attempt)))
+            }
+            WhatLine::Retransmitted { packet, attempt } => format!("sent again {}", self.packet(*packet, *attempt)),
+            WhatLine::GivenUp { packet, attempts } => {
+                paint(UNSURE, format_args!("gave up {} after {attempts} tries", self.packet(*packet, 0)))
+            }
+            WhatLine::Duplicated { packet, copy } => format!("duplicated {} as {copy}", self.packet(*packet, 0)),
+            WhatLine::Corrupted { packet, bit } => format!("flipped bit {bit} of {}", self.packet(*packet, 0)),
+            WhatLine::Held { packet } => format!("held {}", self.packet(*packet, 0)),
+            WhatLine::Released { packet } => format!("released {}", self.packet(*packet, 0)),
+            WhatLine::Delivered { packet, attempt } => format!("got {}", self.packet(*packet, *attempt)),
+            WhatLine::Fault { step, action } => paint(UNSURE, format_args!("fault {step}: {}", one_line(action))),
+            WhatLine::FaultEnded { step, action } => {
+                paint(UNSURE, format_args!("end of fault {step}: {}", one_line(action)))
+            }
+            WhatLine::Event { name, fields } => {
+                let mut text = one_line(name);
+                for (key, value) in fields {
+                    let _ = write!(text, " {}={}", one_line(key), scalar(value));
+                }
+                text
+            }
+            WhatLine::Ended { verdict } => format!("the run is over: {verdict}"),
+            WhatLine::Violated { invariant, message } => {
+                paint(BAD, format_args!("VIOLATED {}: {}", one_line(invariant), one_line(message)))
+            }
+        }
+    }
+
+    /// `packet 4: UDP from c1 to server`.
+    fn packet(&self, id: u64, attempt: u32) -> String {
+        let attempt = if attempt == 0 { String::new() } else { format!(", attempt {attempt}") };
+        match self.packets.get(&id) {
+            Some((transport, from, to)) => format!("packet {id}: {transport} from {from} to {to}{attempt}"),
+            None => format!("packet {id}{attempt}"),
+        }
+    }
+}
+
+fn transport(packet: &SentLine) -> String {
+    let name = match packet.transport.as_str() {
+        "udp" => "UDP",
+        "tcp-syn" => "TCP SYN",
+        "tcp-data" => "TCP data",
+        "tcp-fin" => "TCP FIN",
+        "tcp-rst" => "TCP RST",
+        other => other,
+    };
+    packet.segment.map_or(name.to_owned(), |segment| format!("{name} {segment}"))
+}
+
+fn sent(packet: &SentLine, columns: usize) -> String {
+    let port = packet.dst.rsplit(':').next().unwrap_or_default();
+    let mut text = format!("sent packet {}: {} to {}:{port}", packet.packet, transport(packet), packet.to);
+    if packet.len > 0 {
+        let _ = write!(text, " ({} {})", packet.len, if packet.len == 1 { "byte" } else { "bytes" });
+    }
+    for words in [&packet.label, &packet.detail].into_iter().flatten().filter(|words| !words.is_empty()) {
+        let _ = write!(text, " {}", one_line(words));
+    }
+    let room = columns.saturating_sub(text.chars().count() + 1);
+    if packet.len > 0 && room >= 8 {
+        let _ = write!(text, " {}", paint(DIM, excerpt(&packet.payload_hex, room)));
+    }
+    text
+}
+
+/// The beginning of a payload, quoted, escaped, and cut to `columns`.
+fn excerpt(hex: &str, columns: usize) -> String {
+    let room = columns - 3;
+    let mut text = String::from("\"");
+    for place in (0..hex.len() / 2).map(|place| place * 2) {
+        let byte = u8::from_str_radix(&hex[place..place + 2], 16).unwrap_or(b'?');
+        let escaped = byte.escape_ascii().to_string();
+        if text.len() + escaped.len() > room {
+            text.push('…');
+            break;
+        }
+        text.push_str(&escaped);
+    }
+    text.push('"');
+    text
+}
+
+fn scalar(value: &Value) -> String {
+    match value {
+        Value::Int(n) => n.to_string(),
+        Value::Bool(b) => b.to_string(),
+        Value::Text(text) if !text.is_empty() && !text.contains(|c: char| c.is_whitespace() || c.is_control()) => {
+            text.clone()
+        }
+        Value::Text(text) => format!("{text:?}"),
+    }
+}
+
+/// A text without what would break the line or drive the terminal.
+fn one_line(text: &str) -> String {
+    if !text.contains(char::is_control) {
+        return text.to_owned();
+    }
+    text.chars().flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plain(line: &str) -> String {
+        anstream::adapter::strip_str(line).to_string()
+    }
+
+    fn packet(payload: &[u8]) -> WhatLine {
+        let hex = payload.iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"));
+        WhatLine::Sent(SentLine {
+            packet: 4,
+            from: "c1".to_owned(),
+            to: "server".to_owned(),
+            src: "192.168.0.2:49152".to_owned(),
+            dst: "192.168.0.1:8081".to_owned(),
+            transport: "udp".to_owned(),
+            segment: None,
+            len: payload.len(),
+            payload_hex: hex,
+            label: Some("request".to_owned()),
+            detail: Some("3".to_owned()),
+        })
+    }
+
+    fn record(n: u64, what: WhatLine) -> RecordLine {
+        RecordLine { n, t_ns: 3_000_000, host: Some("c1".to_owned()), cause: None, what }
+    }
+
+    fn lines() -> Lines {
+        Lines::new(&[HostLine { name: "server".to_owned(), addr: "192.168.0.1".to_owned() }])
+    }
+
+    #[test]
+    fn a_packet_is_known_by_its_number() {
+        let mut lines = lines();
+        let sent = lines.line(&record(17, packet(b"hello\n")));
+        assert_eq!(
+            plain(&sent),
+            "     17    0.003000s c1      sent packet 4: UDP to server:8081 (6 bytes) request 3 \"hello\\n\""
+        );
+        let got = RecordLine { cause: Some(17), ..record(21, WhatLine::Delivered { packet: 4, attempt: 0 }) };
+        let got = lines.line(&got);
+        assert_eq!(plain(&got), "     21    0.003000s c1      got packet 4: UDP from c1 to server <- 17");
+    }
+
+    #[test]
+    fn a_payload_is_escaped_and_cut_to_the_line() {
+        let line = plain(&lines().line(&record(17, packet(&[0x1b; 500]))));
+        assert!(line.contains(r#""\x1b\x1b"#) && line.ends_with("…\""), "{line}");
+        assert!(line.chars().count() <= COLUMNS, "{line}");
+    }
+
+    #[test]
+    fn nothing_that_a_host_says_drives_the_terminal() {
+        let line = lines().line(&record(1, WhatLine::Failed { message: "a\nb\x1b[2J".to_owned() }));
+        assert!(plain(&line).contains(r"a\nb\u{1b}[2J"), "{line}");
+    }
+}

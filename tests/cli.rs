@@ -1,0 +1,363 @@
+//! The command line as a person calls it: every call, and every input that is wrong.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read};
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use serde_json::Value;
+
+/// A sim that is built in, and one of another kind.
+const SIM: &str = "echo/tcp-loss";
+const OTHER: &str = "echo/udp-quiet";
+
+struct Called {
+    code: i32,
+    out: String,
+    err: String,
+}
+
+fn command(directory: &Path, args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_stormglass"));
+    command.args(args).current_dir(directory).stdin(Stdio::null());
+    for name in ["STORMGLASS_SEED", "STORMGLASS_STALL", "NO_COLOR", "CLICOLOR_FORCE"] {
+        command.env_remove(name);
+    }
+    command
+}
+
+fn finish(command: &mut Command) -> Called {
+    let output = command.output().expect("the program starts");
+    let text = |bytes| String::from_utf8(bytes).expect("output is UTF-8");
+    Called { code: output.status.code().unwrap_or(-1), out: text(output.stdout), err: text(output.stderr) }
+}
+
+/// Calls the program outside the checkout, where only built-in sims are found.
+fn call(args: &[&str]) -> Called {
+    let directory = tempfile::tempdir().unwrap();
+    call_in(directory.path(), args)
+}
+
+fn call_in(directory: &Path, args: &[&str]) -> Called {
+    finish(&mut command(directory, args))
+}
+
+impl Called {
+    #[track_caller]
+    fn expect(self, code: i32) -> Self {
+        assert_eq!(self.code, code, "\n--- out\n{}--- err\n{}", self.out, self.err);
+        self
+    }
+
+    #[track_caller]
+    fn says(self, text: &str) -> Self {
+        assert!(self.out.contains(text), "`{text}` is not in\n{}", self.out);
+        self
+    }
+
+    #[track_caller]
+    fn complains(self, text: &str) -> Self {
+        assert!(self.err.contains(text), "`{text}` is not in\n{}", self.err);
+        assert!(!self.err.contains("panicked"), "{}", self.err);
+        self
+    }
+
+    #[track_caller]
+    fn json(&self) -> Value {
+        assert_eq!(self.out.lines().count(), 1, "{}", self.out);
+        serde_json::from_str(&self.out).unwrap()
+    }
+}
+
+/// The hash that `run` gives.
+fn hash(sim: &str, seed: &str) -> String {
+    call(&["run", sim, "--seed", seed, "--json"]).expect(0).json()["hash"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn list_shows_every_sim_with_its_sentence() {
+    let listed = call(&["list"]).expect(0).says("\n  echo/tcp-loss ").says("\n  echo/udp-quiet ");
+    assert!(listed.out.starts_with("echo  "), "{}", listed.out);
+}
+
+#[test]
+fn list_points_at_a_script_with_a_mistake() {
+    let directory = tempfile::tempdir().unwrap();
+    fs::create_dir_all(directory.path().join("sims/echo")).unwrap();
+    fs::write(directory.path().join("sims/echo/broken.toml"), "about = 3\n").unwrap();
+    let listed = call_in(directory.path(), &["list"]).expect(2).says("echo/broken").says("echo/tcp-loss");
+    listed.complains("sims/echo/broken.toml:1");
+}
+
+#[test]
+fn run_says_what_it_runs_and_what_came_of_it() {
+    let ran = call(&["run", SIM, "--seed", "7"]).expect(0);
+    assert!(ran.out.starts_with("echo/tcp-loss  seed 7\n"), "{}", ran.out);
+    let ran = ["duration", "network", "work", "packets", "faults", "times real time", "hash"]
+        .into_iter()
+        .fold(ran, |ran, part| ran.says(part));
+    assert!(ran.out.ends_with("PASS echo/tcp-loss seed=7\n"), "{}", ran.out);
+    assert!(!ran.out.contains('\u{1b}'), "no colours in a pipe");
+    assert_eq!(ran.err, "");
+}
+
+#[test]
+fn run_prints_one_json_object_that_fits_its_schema() {
+    let ran = call(&["run", SIM, "--seed", "7", "--json"]).expect(0);
+    let result = ran.json();
+    for key in ["sim", "seed", "verdict", "exit_code", "hash", "sim_ms", "wall_ms", "steps", "faults", "counters"] {
+        assert!(!result[key].is_null(), "{key}");
+    }
+    for key in ["sent", "delivered", "lost", "retransmitted", "duplicated"] {
+        assert!(result["packets"][key].is_u64(), "{key}");
+    }
+    assert_eq!((&result["seed"], &result["verdict"]), (&Value::from(7), &Value::from("pass")));
+    assert!(result["violation"].is_null());
+    assert!(jsonschema::is_valid(&schema("result"), &result));
+}
+
+fn schema(of: &str) -> Value {
+    serde_json::from_str(&call(&["schema", of]).expect(0).out).unwrap()
+}
+
+#[test]
+fn the_same_seed_gives_the_same_output() {
+    let ran = [0; 2].map(|_| {
+        let mut result = call(&["run", SIM, "--seed", "3", "--json"]).expect(0).json();
+        result["wall_ms"].take();
+        result
+    });
+    assert_eq!(ran[0], ran[1]);
+    assert_ne!(hash(SIM, "3"), hash(SIM, "4"));
+}
+
+#[test]
+fn the_seed_comes_from_the_call_then_the_environment_then_fresh() {
+    let directory = tempfile::tempdir().unwrap();
+    let with = |value: &str, args: &[&str]| finish(command(directory.path(), args).env("STORMGLASS_SEED", value));
+    with("5", &["run", OTHER]).expect(0).says("seed 5\n");
+    with("5", &["run", OTHER, "--seed", "6"]).expect(0).says("seed 6\n");
+    with("5", &["verify", OTHER]).expect(0).says("seed=5");
+    with("5", &["show", OTHER]).expect(0).says("seed 5\n");
+    with("", &["run", OTHER]).expect(0);
+    with("five", &["run", OTHER]).expect(2).complains("STORMGLASS_SEED is `five`: a seed is a number from 0 to");
+    let fresh = [0; 2].map(|_| call(&["run", OTHER, "--json"]).expect(0).json()["seed"].as_u64().unwrap());
+    assert_ne!(fresh[0], fresh[1]);
+}
+
+#[test]
+fn logs_change_nothing_but_standard_error() {
+    let quiet = call(&["run", SIM, "--seed", "7", "--json"]).expect(0);
+    assert_eq!(quiet.err, "");
+    let loud = call(&["run", SIM, "--seed", "7", "--json", "--log", "trace"]).expect(0);
+    assert_eq!(quiet.json()["hash"], loud.json()["hash"]);
+    assert!(!loud.err.is_empty() && !loud.err.contains('\u{1b}'), "{}", loud.err);
+}
+
+#[test]
+fn colours_are_for_terminals_or_for_who_asks() {
+    call(&["run", OTHER, "--seed", "1", "--color", "always"]).expect(0).says("\u{1b}[");
+    let plain = call(&["run", OTHER, "--seed", "1", "--color", "never"]).expect(0);
+    assert!(!plain.out.contains('\u{1b}'));
+}
+
+#[test]
+fn a_script_is_run_by_its_path() {
+    let directory = tempfile::tempdir().unwrap();
+    let script = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("sims/echo/udp-quiet.toml")).unwrap();
+    fs::write(directory.path().join("my own.toml"), &script).unwrap();
+    let by_path = call_in(directory.path(), &["run", "my own.toml", "--seed", "2", "--json"]).expect(0).json();
+    assert_eq!(by_path["hash"].as_str().unwrap(), hash(OTHER, "2"));
+    assert_eq!(by_path["reproduce"], "stormglass run 'my own.toml' --seed 2");
+    // A file in `sims/` wins over what is built in, from a folder below as well.
+    fs::create_dir_all(directory.path().join("sims/echo/deeper")).unwrap();
+    fs::write(directory.path().join("sims/echo/udp-quiet.toml"), format!("# Mine.\n{script}")).unwrap();
+    let below = directory.path().join("sims/echo/deeper");
+    call_in(&below, &["run", OTHER, "--seed", "2"]).expect(0).says("sims/echo/udp-quiet.toml");
+    call(&["run", OTHER, "--seed", "2"]).expect(0).says("built in");
+}
+
+#[test]
+fn verify_finds_two_equal_hashes() {
+    let hash = hash(SIM, "7");
+    let said = format!("OK echo/tcp-loss seed=7: same hash in two fresh processes: {hash}\n");
+    assert_eq!(call(&["verify", SIM, "--seed", "7"]).expect(0).out, said);
+}
+
+#[test]
+fn show_prints_every_record() {
+    let ran = call(&["run", OTHER, "--seed", "7", "--json"]).expect(0).json();
+    let shown =
+        call(&["show", OTHER, "--seed", "7"]).expect(0).says("sent packet 0: UDP to ").says("got packet 0: UDP");
+    let records = shown.out.lines().filter(|line| line.starts_with(' ') && line.contains("s ")).count() as u64;
+    assert!(records >= ran["records"].as_u64().unwrap(), "{records}");
+    assert_eq!(shown.out, call(&["show", OTHER, "--seed", "7"]).out);
+}
+
+#[test]
+fn show_prints_json_lines_that_fit_their_schema() {
+    let shown = call(&["show", SIM, "--seed", "7", "--json"]).expect(0);
+    let lines: Vec<Value> = shown.out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let schema = jsonschema::validator_for(&schema("records")).unwrap();
+    for line in &lines {
+        assert!(schema.is_valid(line), "{line}");
+    }
+    let (first, last) = (&lines[0], &lines[lines.len() - 1]);
+    assert_eq!((&first["kind"], first["hash"].as_str()), (&Value::from("run"), Some(hash(SIM, "7").as_str())));
+    assert_eq!((&last["kind"], &last["verdict"]), (&Value::from("end"), &Value::from("pass")));
+    let records = &lines[1..lines.len() - 1];
+    assert_eq!(last["records"].as_u64(), Some(records.len() as u64));
+    assert!(records.iter().zip(0..).all(|(record, n)| record["n"] == n));
+    assert!(records.iter().any(|record| record["kind"] == "lost"), "packets are lost in this sim");
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_error() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut command = command(directory.path(), &["show", SIM, "--seed", "7", "--json"]);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::with_capacity(16, child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    assert!(line.starts_with("{\"kind\":\"run\""), "{line}");
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    let mut complaint = String::new();
+    child.stderr.take().unwrap().read_to_string(&mut complaint).unwrap();
+    assert_eq!(complaint, "");
+}
+
+#[test]
+fn a_sweep_is_the_same_with_one_job_and_with_many() {
+    let swept = ["1", "3"].map(|jobs| {
+        let args = ["sweep", SIM, OTHER, "--seeds", "0..6", "--jobs", jobs, "--json"];
+        let mut result = call(&args).expect(0).json();
+        assert!(jsonschema::is_valid(&schema("sweep"), &result));
+        result["wall_ms"].take();
+        result
+    });
+    assert_eq!(swept[0], swept[1]);
+    assert_eq!((&swept[0]["sims"][0]["seeds"], &swept[0]["sims"][1]["passed"]), (&Value::from(6), &Value::from(6)));
+    assert_ne!(swept[0]["sims"][0]["hash"], swept[0]["sims"][1]["hash"]);
+    let half = call(&["sweep", SIM, "--seeds", "0..=4"]).expect(0);
+    half.says("PASS echo/tcp-loss seeds 0..=4\n").says("5 passed, 0 failed, 0 inconclusive").says("5 runs in ");
+}
+
+/// A folder with one case in `seeds/`.
+fn corpus(hash: &str, verdict: &str) -> tempfile::TempDir {
+    let directory = tempfile::tempdir().unwrap();
+    fs::create_dir(directory.path().join("seeds")).unwrap();
+    let case = format!(
+        "# A case.\nsim = \"{OTHER}\"\nseed = 7 # lucky\nverdict = {verdict}\nhash = \"{hash}\"\nwhy = \"To see.\"\n"
+    );
+    fs::write(directory.path().join("seeds/quiet.toml"), case).unwrap();
+    directory
+}
+
+#[test]
+fn replay_finds_each_case_as_it_was() {
+    let hash = hash(OTHER, "7");
+    let corpus = corpus(&hash, "\"pass\"");
+    let said = format!("ok      quiet  echo/udp-quiet seed=7  pass, hash {hash}\n1 case: 1 as expected\n");
+    assert_eq!(call_in(corpus.path(), &["replay"]).expect(0).out, said);
+    assert_eq!(call_in(corpus.path(), &["replay", "quiet"]).expect(0).out, said);
+    assert_eq!(call_in(corpus.path(), &["replay", "seeds/quiet.toml"]).expect(0).out, said);
+    let below = corpus.path().join("seeds/below");
+    fs::create_dir(&below).unwrap();
+    assert_eq!(call_in(&below, &["replay"]).expect(0).out, said);
+}
+
+#[test]
+fn replay_tells_a_changed_hash_and_blesses_it() {
+    let corpus = corpus("0123456789abcdef", "\"pass\"");
+    let case = corpus.path().join("seeds/quiet.toml");
+    let before = fs::read_to_string(&case).unwrap();
+    let hash = hash(OTHER, "7");
+    let told = call_in(corpus.path(), &["replay"]).expect(1);
+    told.says(&format!("hash changed from 0123456789abcdef to {hash}")).says("stormglass replay --bless quiet");
+    assert_eq!(fs::read_to_string(&case).unwrap(), before);
+    call_in(corpus.path(), &["replay", "--bless"]).expect(0).says(&format!("is now {hash}"));
+    assert_eq!(fs::read_to_string(&case).unwrap(), before.replace("0123456789abcdef", &hash));
+    call_in(corpus.path(), &["replay"]).expect(0);
+}
+
+#[test]
+fn replay_tells_a_changed_verdict_and_does_not_bless_it() {
+    let corpus = corpus("0123456789abcdef", "\"violation\"\nviolation = \"echo\"");
+    let case = corpus.path().join("seeds/quiet.toml");
+    let before = fs::read_to_string(&case).unwrap();
+    let told = call_in(corpus.path(), &["replay", "--bless"]).expect(1);
+    told.says("verdict changed: expected violation of echo, got:\n").says("it passed").says("--seed 7");
+    assert_eq!(fs::read_to_string(&case).unwrap(), before);
+}
+
+#[test]
+fn replay_refuses_a_case_that_is_wrong() {
+    let wrong = corpus("xyz", "\"pass\"");
+    call_in(wrong.path(), &["replay"]).expect(2).complains("seeds/quiet.toml:5:8: a trace hash has 16");
+    let wrong = corpus("0123456789abcdef", "\"pass\"\ncolour = 3");
+    call_in(wrong.path(), &["replay"]).expect(2).complains("unknown field `colour`");
+    call_in(wrong.path(), &["replay", "loud"]).expect(2).complains("cannot read seeds/loud.toml");
+    call(&["replay"]).expect(2).complains("cannot read seeds/: no such folder here or above");
+}
+
+#[test]
+fn schemas_are_schemas() {
+    for of in ["script", "case", "result", "sweep", "records"] {
+        jsonschema::meta::validate(&schema(of)).unwrap_or_else(|error| panic!("{of}: {error}"));
+    }
+    assert_eq!(call(&["schema"]).out, call(&["schema", "script"]).out);
+    call(&["schema", "poem"]).expect(2).complains("invalid value 'poem'");
+}
+
+#[test]
+fn bad_usage_is_told_and_is_2() {
+    for (args, complaint) in [
+        (&["run"][..], "<SIM>"),
+        (&["dance"], "unrecognized subcommand 'dance'"),
+        (&["run", "echo/tcp-los"], "no sim `echo/tcp-los`; did you mean `echo/tcp-loss`"),
+        (&["run", "tcp-loss"], "did you mean `echo/tcp-loss`"),
+        (&["run", "zebra"], "`stormglass list` shows all"),
+        (&["run", "none.toml"], "cannot read none.toml"),
+        (&["run", SIM, "--seed", "-1"], "unexpected argument"),
+        (&["run", SIM, "--seed", "x"], "invalid value 'x' for '--seed <N>'"),
+        (&["run", SIM, "--seed", "18446744073709551616"], "number too large"),
+        (&["run", SIM, OTHER], "unexpected argument"),
+        (&["run", SIM, "--log", "loud"], "`loud` is no level"),
+        (&["run", SIM, "--stall", "0s"], "must be more than 0"),
+        (&["run", SIM, "--stall", "soon"], "invalid value 'soon' for '--stall <TIME>'"),
+        (&["sweep", SIM], "--seeds <A..B>"),
+        (&["sweep", "--seeds", "0..5"], "<SIM>"),
+        (&["sweep", SIM, "--seeds", "5"], "a range of seeds is written `A..B`"),
+        (&["sweep", SIM, "--seeds", "5..5"], "the range is empty"),
+        (&["sweep", SIM, "--seeds", "9..3"], "did you mean `3..9`"),
+        (&["sweep", SIM, SIM, "--seeds", "0..5"], "the sim `echo/tcp-loss` is given twice"),
+        (&["sweep", SIM, "--seeds", "0..5", "--jobs", "0"], "'--jobs <N>'"),
+        (&["verify"], "<SIM>"),
+        (&["show"], "<SIM>"),
+    ] {
+        let called = call(args).expect(2).complains(complaint);
+        assert_eq!(called.out, "", "{args:?}");
+    }
+}
+
+#[test]
+fn a_script_with_a_mistake_is_told_with_its_line() {
+    let directory = tempfile::tempdir().unwrap();
+    let script = "about = \"x\"\nsystem = \"echo\"\nduration = \"1s\"\nspeed = 3\n";
+    fs::write(directory.path().join("wrong.toml"), script).unwrap();
+    for call in ["run", "verify", "show"] {
+        call_in(directory.path(), &[call, "wrong.toml"]).expect(2).complains("wrong.toml:4:1").complains("speed");
+    }
+    call_in(directory.path(), &["sweep", "wrong.toml", "--seeds", "0..2"]).expect(2).complains("wrong.toml:4:1");
+    fs::write(directory.path().join("other.toml"), script.replace("echo", "gopher").replace("speed = 3\n", ""))
+        .unwrap();
+    call_in(directory.path(), &["run", "other.toml"]).expect(2).complains("gopher");
+}
+
+#[test]
+fn help_and_version_are_no_errors() {
+    call(&["--help"]).expect(0).says("sweep").says("Exit codes");
+    call(&["run", "--help"]).expect(0).says("STORMGLASS_SEED");
+    call(&["--version"]).expect(0).says("stormglass 0.1.0");
+    let listed = call(&["--help"]);
+    assert!(!listed.out.contains("worker"), "{}", listed.out);
+}
