@@ -54,14 +54,15 @@ pub(crate) enum Wanted {
     Paused,
 }
 
-type Task = Pin<Box<dyn Future<Output = ()>>>;
+/// A task's future, shared by the task that polls it and the kernel that ends it.
+type Slot = Rc<RefCell<Option<Pin<Box<dyn Future<Output = ()>>>>>>;
 
 /// Tasks that belong to the host's operating system.
 #[derive(Default)]
 pub struct Kernel {
     next: Cell<u64>,
-    new: RefCell<Vec<(u64, Task)>>,
-    running: RefCell<BTreeMap<u64, AbortHandle>>,
+    new: RefCell<Vec<u64>>,
+    tasks: RefCell<BTreeMap<u64, (Slot, Option<AbortHandle>)>>,
 }
 
 impl Kernel {
@@ -69,29 +70,42 @@ impl Kernel {
     pub(crate) fn spawn(&self, task: impl Future<Output = ()> + 'static) -> u64 {
         let id = self.next.get();
         self.next.set(id + 1);
-        self.new.borrow_mut().push((id, Box::pin(task)));
+        self.new.borrow_mut().push(id);
+        let slot: Slot = Rc::new(RefCell::new(Some(Box::pin(task))));
+        self.tasks.borrow_mut().insert(id, (slot, None));
         id
     }
 
-    /// Ends a task.
+    /// Ends a task. What it holds is dropped at once: a port that it listened at is free when this returns.
     pub(crate) fn end(&self, id: u64) {
-        self.new.borrow_mut().retain(|(new, _)| *new != id);
-        if let Some(task) = self.running.borrow_mut().remove(&id) {
-            task.abort();
-        }
-    }
-
-    /// Puts new tasks onto turmoil's own `LocalSet`, whose context the supervisor is polled in.
-    fn start_new(&self) {
-        for (id, task) in self.new.take() {
-            self.running.borrow_mut().insert(id, tokio::task::spawn_local(task).abort_handle());
+        let task = self.tasks.borrow_mut().remove(&id);
+        if let Some((slot, handle)) = task {
+            slot.take();
+            handle.iter().for_each(AbortHandle::abort);
         }
     }
 
     fn end_all(&self) {
-        self.new.take();
-        for task in self.running.take().into_values() {
-            task.abort();
+        let ids: Vec<u64> = self.tasks.borrow().keys().copied().collect();
+        ids.into_iter().for_each(|id| self.end(id));
+    }
+
+    /// Leaves the tasks to the runtime that runs them, and that is about to be dropped.
+    fn forget(&self) {
+        self.tasks.take();
+    }
+
+    /// Puts new tasks onto turmoil's own `LocalSet`, whose context the supervisor is polled in.
+    fn start_new(&self) {
+        for id in self.new.take() {
+            if let Some((slot, handle)) = self.tasks.borrow_mut().get_mut(&id) {
+                let slot = slot.clone();
+                let task = poll_fn(move |cx| match &mut *slot.borrow_mut() {
+                    Some(task) => task.as_mut().poll(cx),
+                    None => Poll::Ready(()),
+                });
+                *handle = Some(tokio::task::spawn_local(task).abort_handle());
+            }
         }
     }
 }
@@ -168,7 +182,7 @@ impl Control {
     pub(crate) fn power_lost(&self) {
         self.off.set(true);
         self.wanted.set(Wanted::Dead);
-        self.kernel.end_all();
+        self.kernel.forget();
         self.waker.take();
     }
 
