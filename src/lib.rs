@@ -11,3 +11,4 @@ pub mod rng;
 pub mod script;
 pub mod sim;
 pub mod systems;
+pub mod testing;

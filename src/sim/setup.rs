@@ -1,5 +1,6 @@
 //! Where a system sets up its hosts, workload and checks.
 
+use std::cell::Cell;
 use std::future::Future;
 use std::pin::Pin;
 use std::time::Duration;
@@ -15,6 +16,11 @@ use super::outcome::PacketCounts;
 use super::recorder::{Breach, Watcher};
 use super::shared::Events;
 use super::trace::Record;
+
+/// A table without keys.
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Nothing {}
 
 /// A host to be.
 pub(crate) struct Plan {
@@ -34,6 +40,8 @@ pub(crate) type EndCheck = Box<dyn FnOnce(&Report)>;
 pub struct Setup<'a> {
     script: &'a Script,
     seed: Seed,
+    /// Whether the system has read its table, and its keys in `[expect]`.
+    read: [Cell<bool>; 2],
     pub(crate) hosts: Vec<Plan>,
     pub(crate) states: Vec<StateCheck>,
     pub(crate) watchers: Vec<Watcher>,
@@ -43,7 +51,7 @@ pub struct Setup<'a> {
 impl<'a> Setup<'a> {
     pub(crate) fn new(script: &'a Script, seed: Seed) -> Self {
         let (hosts, states, watchers, end_checks) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        Self { script, seed, hosts, states, watchers, end_checks }
+        Self { script, seed, read: Default::default(), hosts, states, watchers, end_checks }
     }
 
     /// The script that is to run.
@@ -53,11 +61,13 @@ impl<'a> Setup<'a> {
 
     /// The system's own table in the script, in the system's own types. Errors name the line.
     pub fn section<T: DeserializeOwned>(&self) -> Result<T, ScriptError> {
+        self.read[0].set(true);
         self.script.section.read()
     }
 
     /// The system's own keys in `[expect]`.
     pub fn expect<T: DeserializeOwned>(&self) -> Result<T, ScriptError> {
+        self.read[1].set(true);
         self.script.expect.section.read()
     }
 
@@ -119,6 +129,13 @@ impl<'a> Setup<'a> {
     /// Whether everything that the script names exists.
     pub(crate) fn validate(&self) -> Result<(), ScriptError> {
         let script = self.script;
+        // What a system does not read, it does not know: nothing is ignored silently.
+        if !self.read[0].get() {
+            script.section.read::<Nothing>()?;
+        }
+        if !self.read[1].get() {
+            script.expect.section.read::<Nothing>()?;
+        }
         for pattern in &script.waiting {
             self.known(std::slice::from_ref(pattern), 0)?;
         }
