@@ -1,10 +1,51 @@
-//! Stormglass.
+//! Stormglass: a deterministic simulation testbed for network services.
+//!
+//! Services run as hosts inside a [turmoil](https://docs.rs/turmoil) network. A seed and a script decide every partition,
+//! loss, delay and crash, and the same seed gives the same run, byte for byte. The very same host code runs on real
+//! sockets. To use it, begin with the [`guide`]; what follows is a map of the code.
+//!
+//! ```text
+//!    real-socket binaries            sims/*.toml + a seed          seeds/*.toml
+//!       (src/bin, thin)                      |                          |
+//!             |                       cli · explore · report · testing
+//!             |                               |
+//!             |                       sim       the testbed: world, wire, faults, trace, verdict
+//!             |                               |
+//!             |                       systems   where a host meets the testbed  -->  check   invariants
+//!             |                               |
+//!             +-------------------- the hosts: echo
+//!                                             |
+//!                                            net   the seam
+//!                                         /        \
+//!                                 tokio::net   turmoil::net
+//! ```
+//!
+//! - [`net`] is the seam: a small trait for sockets, over the operating system's ([`net::real`]) and the simulated ones
+//!   ([`net::sim`]). [`events`] is how a host tells what it does, [`rng`] where all randomness comes from.
+//! - [`echo`] is a host: TCP and UDP echo, servers and clients.
+//! - [`script`] reads scripts into plain data.
+//! - [`sim`] makes a run of a script and a seed: it steps turmoil with every packet in its own hand.
+//! - [`systems`] holds the trait through which a system meets the testbed, and one file for each system; [`check`] what
+//!   must hold in them.
+//! - [`explore`] makes many runs, in processes that are watched; [`report`] shows them; [`cli`] is the command line, public,
+//!   so that a program with systems of its own has all of it; [`testing`] runs sims inside `cargo test`.
+//!
+//! **Invariant:** a host knows `net`, `events` and `rng`, never where it runs. The testbed knows the trait
+//! [`systems::System`], never a host. A check knows events and packets, never faults. A report knows traces and verdicts,
+//! never hosts. `tests/imports.rs` holds the sources to it.
+//!
+//! **Invariant:** nothing that a run does depends on anything but its script and its seed. What would break that (clocks,
+//! threads, maps in random order, generators from the air) is banned by `.clippy.toml`, and `stormglass verify` compares
+//! two processes record by record.
+//!
+//! **Invariant:** both worlds are in one build. There is no `cfg` for simulation.
 
 pub mod check;
 pub mod cli;
 pub mod echo;
 pub mod events;
 pub mod explore;
+pub mod guide;
 pub mod net;
 pub mod report;
 pub mod rng;

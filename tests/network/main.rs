@@ -5,6 +5,7 @@
 mod datagrams;
 mod direct;
 mod hosts;
+mod page;
 mod setup;
 mod tcp;
 mod tcp_limits;

@@ -4,9 +4,10 @@ use std::io::ErrorKind;
 use std::time::Duration;
 
 use stormglass::net::{Listener, Net};
+use stormglass::sim::trace::{HostId, Record, What};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::{assert_adds_up, ms, note, notes, simulate};
+use super::{assert_adds_up, ms, note, notes, records, simulate};
 
 #[test]
 fn a_writer_waits_for_a_reader_that_does_not_read() {
@@ -193,4 +194,83 @@ fn thousands_of_connections_one_after_the_other_and_at_once() {
     });
     assert_eq!(notes(&outcome, "echoed").len(), 500);
     assert_adds_up(&outcome);
+}
+
+/// `b` sends `data` bytes and closes with unread bytes at once, so that a reset follows the data; `a` reads.
+fn reset_after_data(rest: &str) -> stormglass::sim::Outcome {
+    simulate(3, rest, |setup| {
+        setup.workload("a", |host| async move {
+            let mut stream = host.net.connect("b:80").await?;
+            stream.write_all(b"never read").await?;
+            let mut total = 0;
+            let mut buffer = [0; 100];
+            let ended = loop {
+                match tokio::time::timeout(Duration::from_secs(5), stream.read(&mut buffer)).await {
+                    Ok(Ok(0)) => break "eof",
+                    Ok(Ok(count)) => total += count as u64,
+                    Ok(Err(_)) => break "reset",
+                    Err(_) => break "silence",
+                }
+            };
+            note(&host.events, "read", total);
+            note(&host.events, ended, 1);
+            Ok(())
+        });
+        setup.host("b", |host| async move {
+            let mut listener = host.net.listen("0.0.0.0:80").await?;
+            let (mut stream, _) = listener.accept().await?;
+            tokio::time::sleep(ms(100)).await;
+            stream.write_all(b"last words").await?;
+            drop(stream);
+            std::future::pending().await
+        });
+    })
+}
+
+#[test]
+fn a_reset_does_not_overtake_the_data_before_it() {
+    for latency in ["2ms", "1ms..50ms"] {
+        let outcome = reset_after_data(&format!("duration = '60s'\n[network]\nlatency = '{latency}'"));
+        assert_eq!(notes(&outcome, "read")[0].1, 10, "{latency}");
+        assert_eq!(notes(&outcome, "reset").len(), 1, "{latency}");
+    }
+}
+
+#[test]
+fn a_reset_that_is_lost_is_not_sent_again() {
+    // From 100 ms on nothing of b gets through; when it does again, only the data does.
+    let rest = "duration = '60s'\n[network]\nlatency = '2ms'\n[[step]]\nat = '100ms'\ncut = { from = 'b', to = 'a' }\nfor = '50ms'";
+    let outcome = reset_after_data(rest);
+    assert_eq!(notes(&outcome, "read")[0].1, 10);
+    assert_eq!(notes(&outcome, "silence").len(), 1);
+}
+
+#[test]
+fn data_passes_where_its_acknowledgements_could_not() {
+    let rest = "duration = '60s'\n[network]\nlatency = '2ms'\n[[step]]\nat = '50ms'\ncut = { from = 'b', to = 'a' }";
+    let outcome = simulate(3, rest, |setup| {
+        setup.workload("a", |host| async move {
+            let mut stream = host.net.connect("b:80").await?;
+            for _ in 0..100 {
+                stream.write_all(&[1; 2000]).await?;
+                tokio::time::sleep(ms(10)).await;
+            }
+            Ok(())
+        });
+        setup.host("b", |host| async move {
+            let mut listener = host.net.listen("0.0.0.0:80").await?;
+            let (mut stream, _) = listener.accept().await?;
+            let mut bytes = Vec::new();
+            stream.read_to_end(&mut bytes).await?;
+            note(&host.events, "all", bytes.len() as u64);
+            Ok(())
+        });
+        setup.workload("c", |_| async {
+            tokio::time::sleep(Duration::from_secs(2)).await;
+            Ok(())
+        });
+    });
+    assert_eq!(notes(&outcome, "all")[0].1, 200_000);
+    let again = |record: &&Record| record.host == Some(HostId(0)) && matches!(record.what, What::Retransmitted { .. });
+    assert_eq!(records(&outcome).iter().filter(again).count(), 0);
 }

@@ -1,0 +1,10 @@
+//! How to use the testbed: scripts, a service of one's own, and the network that it all runs in.
+
+#[doc = include_str!("scripts.md")]
+pub mod scripts {}
+
+#[doc = include_str!("own_service.md")]
+pub mod own_service {}
+
+#[doc = include_str!("network_model.md")]
+pub mod network_model {}
