@@ -54,6 +54,9 @@ pub enum Latency {
 }
 
 impl Latency {
+    /// That of a link about which a script says nothing.
+    pub const DEFAULT: Self = Self::Uniform { min: Duration::from_millis(1), max: Duration::from_millis(5) };
+
     /// A time in the middle of the distribution: its median, which is its mean where it is symmetric.
     pub fn middle(&self) -> Duration {
         match *self {

@@ -4,7 +4,8 @@ use std::fmt::{self, Display, Formatter};
 
 use super::units::{Chance, show_duration};
 use super::{
-    Action, Burst, Chaos, Family, HostPattern, LinkRule, LinkSettings, MessageRule, Reorder, Step, TcpSettings, Trigger,
+    Action, Burst, ByteSize, Chaos, Family, HostPattern, LinkRule, LinkSettings, MessageRule, Reorder, Step,
+    TcpSettings, Trigger,
 };
 
 fn join<T: Display>(items: &[T], between: &str) -> String {
@@ -133,7 +134,7 @@ impl Display for TcpSettings {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let [rto_min, rto_max, syn_rto] = [self.rto_min, self.rto_max, self.syn_rto].map(show_duration);
         let Self { window_bytes, tries, syn_tries, .. } = self;
-        write!(f, "window {window_bytes} B, rto {rto_min}..{rto_max}, syn rto {syn_rto}, ")?;
+        write!(f, "window {}, rto {rto_min}..{rto_max}, syn rto {syn_rto}, ", ByteSize(*window_bytes))?;
         write!(f, "tries {tries}, syn tries {syn_tries}")
     }
 }

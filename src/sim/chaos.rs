@@ -34,7 +34,7 @@ pub(crate) fn draw(chaos: &Chaos, hosts: &[String], seed: Seed) -> Vec<Step> {
     let mut at = sample(&chaos.every, rng.random());
     while at < chaos.until && !blows.is_empty() {
         let family = blows[rng.random_range(0..blows.len())];
-        let lasts = sample(&chaos.lasts, rng.random()).clamp(Duration::from_millis(1), chaos.until - at);
+        let lasts = sample(&chaos.lasts, rng.random()).max(Duration::from_millis(1)).min(chaos.until - at);
         if let Some(action) = strike(family, hosts, &victims, &mut rng) {
             steps.push(step(at, action, lasts));
         }

@@ -73,14 +73,10 @@ pub(crate) struct Links {
     messages: Vec<Rule>,
 }
 
-/// The latency of a link about which a script says nothing.
-pub(crate) const LATENCY_DEFAULT: Latency =
-    Latency::Uniform { min: Duration::from_millis(1), max: Duration::from_millis(5) };
-
 impl Links {
     pub(crate) fn new(seed: Seed, names: Vec<String>, base: LinkSettings, rules: Vec<LinkRule>) -> Self {
         let blank = Direction {
-            latency: LATENCY_DEFAULT,
+            latency: Latency::DEFAULT,
             loss: 0.0,
             burst: None,
             duplicate: 0.0,
@@ -131,7 +127,7 @@ impl Links {
             for rule in in_force.filter(|rule| applies(rule, from, to)) {
                 overlay(&mut settings, &rule.settings);
             }
-            direction.latency = settings.latency.unwrap_or(LATENCY_DEFAULT);
+            direction.latency = settings.latency.unwrap_or(Latency::DEFAULT);
             direction.loss = settings.loss.unwrap_or(0.0);
             direction.burst = settings.burst;
             direction.duplicate = settings.duplicate.unwrap_or(0.0);

@@ -25,7 +25,9 @@ use super::document::Part::{self, Key};
 use super::document::{Document, keep};
 use super::error::{did_you_mean, one_of};
 use super::units::{TimeSpan, show_duration};
-use super::{Chaos, Comparison, Expect, Family, HostPattern, Latency, Script, ScriptError, Section, Source};
+use super::{
+    Chaos, Comparison, Expect, Family, HostPattern, Latency, LinkSettings, Script, ScriptError, Section, Source,
+};
 
 /// The keys of `[expect]` that are the same for every system.
 pub(super) const EXPECT_KEYS: &[&str] = &["violation", "counters"];
@@ -202,6 +204,8 @@ fn build(source: &Arc<Source>, document: &Document<'_>, raw: RawScript) -> Resul
     check_times(document, &raw)?;
     let network = raw.network.map(|Table(network)| network).unwrap_or_default();
     let (tcp, udp_buffer_bytes) = (network.tcp_settings(document)?, network.udp_buffer_bytes(document)?);
+    let settings = network.into_settings();
+    let latency = settings.latency.unwrap_or(Latency::DEFAULT);
     let duration = raw.duration.0;
     let mut links = Vec::new();
     for (index, Table(link)) in raw.link.into_iter().flatten().enumerate() {
@@ -219,7 +223,7 @@ fn build(source: &Arc<Source>, document: &Document<'_>, raw: RawScript) -> Resul
         duration,
         tick: raw.tick.0,
         waiting: raw.waiting.map(Vec::from).unwrap_or_default(),
-        network: network.into_settings(),
+        network: LinkSettings { latency: Some(latency), ..settings },
         tcp,
         udp_buffer_bytes,
         links,
@@ -239,9 +243,10 @@ fn check_times(document: &Document<'_>, raw: &RawScript) -> Result<(), ScriptErr
     if duration.is_zero() {
         return Err(document.error_at(&[Key("duration")], "the run would end before it begins"));
     }
-    if tick < Duration::from_micros(1) {
-        let message = format!("{} is too fine", show_duration(tick));
-        return Err(document.error_at(&[Key("tick")], &message).with_expected("at least 1us"));
+    // tokio's simulated clock moves by whole milliseconds.
+    if tick.is_zero() || !tick.as_nanos().is_multiple_of(1_000_000) {
+        let message = format!("{} is not a number of whole milliseconds", show_duration(tick));
+        return Err(document.error_at(&[Key("tick")], &message).with_expected("1ms or a multiple of it"));
     }
     if tick > duration {
         let message = format!("{} is longer than the run", show_duration(tick));

@@ -118,7 +118,7 @@ fn hosts(names: &[&str]) -> Vec<HostPattern> {
 fn the_full_script_reads_as_written() {
     let script = Script::parse("full.toml", FULL).unwrap();
     assert_eq!((script.system.as_str(), script.about.as_str()), ("echo", "Everything that a script can say."));
-    assert_eq!((script.duration, script.tick), (ms(30_000), Duration::from_micros(500)));
+    assert_eq!((script.duration, script.tick), (ms(30_000), ms(5)));
     assert_eq!(script.waiting, hosts(&["c2"]));
     let network = LinkSettings {
         latency: Some(Latency::Uniform { min: ms(1), max: ms(5) }),
@@ -181,7 +181,7 @@ fn the_full_script_shows_in_short() {
         "latency 1ms..5ms, loss 1 %, burst 100 % (enter 2 %, leave 25 %), duplicate 3 %, corrupt 4 %, \
          reorder 10 % by { median = \"5ms\", sigma = 0.5 }"
     );
-    assert_eq!(script.tcp.to_string(), "window 4096 B, rto 200ms..2m, syn rto 1s, tries 3, syn tries 6");
+    assert_eq!(script.tcp.to_string(), "window 4KiB, rto 200ms..2m, syn rto 1s, tries 3, syn tries 6");
     assert_eq!(script.chaos.unwrap().to_string(), "loss, one-way on server every 200ms..1s for 100ms..2s until 20s");
     assert_eq!(LinkSettings::default().to_string(), "no settings");
 }
@@ -190,7 +190,7 @@ fn the_full_script_shows_in_short() {
 fn the_least_script_gets_the_defaults() {
     let script = Script::parse("x.toml", HEAD).unwrap();
     assert_eq!(script.tick, ms(1));
-    assert_eq!(script.network, LinkSettings::default());
+    assert_eq!(script.network, LinkSettings { latency: Some(Latency::DEFAULT), ..LinkSettings::default() });
     assert_eq!(script.tcp, TcpSettings::default());
     assert_eq!(script.udp_buffer_bytes, 212_992);
     assert!(script.steps.is_empty() && script.links.is_empty() && script.waiting.is_empty());
