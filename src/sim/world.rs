@@ -155,7 +155,7 @@ impl World {
             for (place, link) in links.enumerate() {
                 let known = wire.queues[place].flights.len();
                 for sent in link.skip(known) {
-                    let flight = wire.take_up(&self.shared, sent.pair(), sent.protocol(), left);
+                    let flight = wire.take_up(&self.shared, place, sent.pair(), sent.protocol(), left);
                     wire.queues[place].flights.push_back(flight);
                 }
             }

@@ -13,25 +13,27 @@ use crate::sim::trace::{HostId, LossReason, Packet, PacketKind, What};
 use super::Wire;
 
 impl Wire {
-    /// Finds the announced flight for a packet that turmoil's link now holds, or decides on one that nobody announced.
+    /// Finds the announced flight for a packet that turmoil's link at `place` now holds, or decides on one that nobody
+    /// announced.
     pub(crate) fn take_up(
         &mut self,
         shared: &Shared,
+        place: usize,
         (src, dst): (SocketAddr, SocketAddr),
         protocol: &turmoil::Protocol,
         left: Duration,
     ) -> Flight {
-        let ends = (self.host_at(src.ip()), self.host_at(dst.ip()));
-        let (Some(from), Some(to)) = ends else { panic!("a packet from {src} to {dst} between unknown hosts") };
         let (kind, payload) = describe(protocol);
-        let front = self.queue(from, to).announced.front();
-        let announced = front.is_some_and(|flight| {
+        let awaited = |flight: &mut Flight| {
             let packet = &flight.packet;
             (packet.src, packet.dst, packet.kind) == (src, dst, kind)
-        });
-        if announced {
-            return self.queue(from, to).announced.pop_front().expect("looked at just now");
+        };
+        if let Some(flight) = self.queues[place].announced.pop_front_if(awaited) {
+            return flight;
         }
+        let ends = (self.host_at(src.ip()), self.host_at(dst.ip()));
+        let (Some(from), Some(to)) = ends else { panic!("a packet from {src} to {dst} between unknown hosts") };
+        let payload = payload.cloned().unwrap_or_default();
         if self.machine(from).off || self.gone_quietly(src, dst, kind) {
             let packet = Packet { id: u64::MAX, from, to, src, dst, kind, payload, label: None };
             let state = State::Dead;
@@ -265,14 +267,14 @@ impl Wire {
     }
 }
 
-fn describe(protocol: &turmoil::Protocol) -> (PacketKind, Bytes) {
+fn describe(protocol: &turmoil::Protocol) -> (PacketKind, Option<&Bytes>) {
     match protocol {
-        turmoil::Protocol::Udp(datagram) => (PacketKind::Udp, datagram.0.clone()),
+        turmoil::Protocol::Udp(datagram) => (PacketKind::Udp, Some(&datagram.0)),
         turmoil::Protocol::Tcp(segment) => match segment {
-            turmoil::Segment::Syn(_) => (PacketKind::Syn, Bytes::new()),
-            turmoil::Segment::Data(number, payload) => (PacketKind::Data(*number), payload.clone()),
-            turmoil::Segment::Fin(number) => (PacketKind::Fin(*number), Bytes::new()),
-            turmoil::Segment::Rst => (PacketKind::Rst, Bytes::new()),
+            turmoil::Segment::Syn(_) => (PacketKind::Syn, None),
+            turmoil::Segment::Data(number, payload) => (PacketKind::Data(*number), Some(payload)),
+            turmoil::Segment::Fin(number) => (PacketKind::Fin(*number), None),
+            turmoil::Segment::Rst => (PacketKind::Rst, None),
         },
     }
 }
