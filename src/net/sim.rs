@@ -115,12 +115,11 @@ impl SimNet {
         Ok(addr)
     }
 
-    fn reachable(&self, remote: SocketAddr) -> io::Result<()> {
-        if self.shared.wire.borrow().host_at(remote.ip()).is_some() {
-            return Ok(());
-        }
-        let message = format!("no host of this network has the address {}", remote.ip());
-        Err(io::Error::new(io::ErrorKind::HostUnreachable, message))
+    fn reachable(&self, remote: SocketAddr) -> io::Result<HostId> {
+        self.shared.wire.borrow().host_at(remote.ip()).ok_or_else(|| {
+            let message = format!("no host of this network has the address {}", remote.ip());
+            io::Error::new(io::ErrorKind::HostUnreachable, message)
+        })
     }
 
     /// Turmoil's answer to a SYN may be seen in the step before it is due, or in it, by the order of the hosts.
@@ -336,11 +335,12 @@ impl Socket for SimSocket {
         if to.ip() == self.net.ip || to.ip().is_loopback() {
             return self.inner.send_to(payload, to).await;
         }
-        self.net.reachable(to)?;
+        let hosts = (self.net.host, self.net.reachable(to)?);
         let shared = &self.net.shared;
-        let copies = shared.wire.borrow_mut().send_datagram(shared, (self.local, to), payload);
-        for copy in copies {
-            self.inner.send_to(&copy, to).await?;
+        let departure = shared.wire.borrow_mut().send_datagram(shared, hosts, (self.local, to), payload);
+        let carried = departure.corrupted.as_deref().unwrap_or(payload);
+        for _ in 0..departure.copies {
+            self.inner.send_to(carried, to).await?;
         }
         Ok(payload.len())
     }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::outcome::{Fact, Finding, PacketCounts, Quantiles, Verdict};
-use super::trace::{Hasher, HostId, Record, TraceHash, What};
+use super::trace::{Hasher, HostId, Packet, Record, TraceHash, What};
 
 /// Looks at every record as it is made; what it finds ends the run.
 pub(crate) type Watcher = Box<dyn FnMut(&Record) -> Option<Breach>>;
@@ -83,12 +83,26 @@ impl Recorder {
     /// Takes down what happened, and returns the record's number. Times never go back: what is noticed late is
     /// written at the time of the record before it.
     pub(crate) fn record(&mut self, at: Duration, host: Option<HostId>, cause: Option<u64>, what: What) -> u64 {
+        self.take_down(at, host, cause, what).number
+    }
+
+    /// Takes down that a packet was sent, and gives it back: it goes on its way.
+    pub(crate) fn sent(&mut self, at: Duration, cause: Option<u64>, packet: Packet) -> (u64, Packet) {
+        let record = self.take_down(at, Some(packet.from), cause, What::Sent(packet));
+        let What::Sent(packet) = record.what else { unreachable!("it was made of a packet") };
+        (record.number, packet)
+    }
+
+    fn take_down(&mut self, at: Duration, host: Option<HostId>, cause: Option<u64>, what: What) -> Record {
         let number = self.next;
         self.next += 1;
         self.last = self.last.max(at);
         let record = Record { number, at: self.last, host, cause, what };
         self.count(&record.what);
         self.hasher.update(&record);
+        if let Some(kept) = &mut self.kept {
+            kept.push(record.clone());
+        }
         let mut watchers = std::mem::take(&mut self.watchers);
         for watcher in &mut watchers {
             if let Some(breach) = watcher(&record) {
@@ -96,10 +110,7 @@ impl Recorder {
             }
         }
         self.watchers = watchers;
-        if let Some(kept) = &mut self.kept {
-            kept.push(record);
-        }
-        number
+        record
     }
 
     fn count(&mut self, what: &What) {

@@ -15,34 +15,42 @@ use crate::sim::trace::{HostId, LossReason, Packet, PacketKind, What};
 
 use super::Wire;
 
+/// What is to be put on a link for one datagram.
+pub(crate) struct Departure {
+    /// How many there are now: none, it, or it twice.
+    pub(crate) copies: usize,
+    /// What they carry, if that is not what was sent.
+    pub(crate) corrupted: Option<Bytes>,
+}
+
 impl Wire {
-    /// Decides on a datagram that a host sends, and returns what is to be put on the link: nothing, it, or it twice.
+    /// Decides on a datagram that a host sends, and returns what is to be put on the link.
     pub(crate) fn send_datagram(
         &mut self,
         shared: &Shared,
+        (from, to): (HostId, HostId),
         (src, dst): (SocketAddr, SocketAddr),
         payload: &[u8],
-    ) -> Vec<Bytes> {
-        let (Some(from), Some(to)) = (self.host_at(src.ip()), self.host_at(dst.ip())) else { return Vec::new() };
+    ) -> Departure {
         let (now, bytes) = (shared.now(), Bytes::copy_from_slice(payload));
         let mut flight = self.admit(shared, (from, to), (src, dst), PacketKind::Udp, bytes, now);
         self.transmit(shared, &mut flight, now);
         if flight.state == State::Dead {
-            return Vec::new();
+            return Departure { copies: 0, corrupted: None };
         }
+        let mut corrupted = None;
         let bits = payload.len() as u64 * 8;
         if let Some(bit) = self.links.corrupts(from, to, flight.number, bits) {
             shared.record_caused(None, Some(flight.record), What::Corrupted { packet: flight.packet.id, bit });
             flight.packet.payload = flipped(&flight.packet.payload, bit);
+            corrupted = Some(flight.packet.payload.clone());
         }
-        let mut copies = vec![flight.packet.payload.clone()];
         let copy = self.copy(shared, &flight);
-        self.queue(from, to).announced.push_back(flight);
-        if let Some(copy) = copy {
-            copies.push(copy.packet.payload.clone());
-            self.queue(from, to).announced.push_back(copy);
-        }
-        copies
+        let copies = 1 + usize::from(copy.is_some());
+        let announced = &mut self.queue(from, to).announced;
+        announced.push_back(flight);
+        announced.extend(copy);
+        Departure { copies, corrupted }
     }
 
     /// The copy that the network makes of a datagram, if it makes one.
@@ -91,7 +99,7 @@ impl Wire {
         if self.links.needs_names() || shared.recorder.borrow().keeps() {
             packet.label = (self.labeller)(&packet);
         }
-        let record = shared.record_at(at, Some(from), shared.cause(), What::Sent(packet.clone()));
+        let (record, packet) = shared.recorder.borrow_mut().sent(at, shared.cause(), packet);
         let boot = self.machine(from).boots;
         Flight { packet, number, record, attempt: 0, left: Duration::ZERO, boot, state: State::Dead, connect: None }
     }
