@@ -125,7 +125,8 @@ impl Wire {
 
     fn is_gone(&self, flight: &Flight) -> bool {
         let Packet { src, dst, kind, .. } = flight.packet;
-        kind.is_tcp()
+        self.any_gone
+            && kind.is_tcp()
             && flight.state != State::Dead
             && kind != PacketKind::Rst
             && self.streams.get(&(src, dst)).is_some_and(|stream| stream.gone)

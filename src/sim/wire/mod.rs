@@ -99,6 +99,8 @@ pub(crate) struct Wire {
     /// In the order of turmoil's links.
     pub(crate) queues: Vec<Queue>,
     streams: BTreeMap<(SocketAddr, SocketAddr), Stream>,
+    /// Whether any stream was ever given up: until then, no packet needs asking whether its stream was.
+    any_gone: bool,
     inboxes: BTreeMap<(HostId, u16), Inbox>,
     connects: BTreeMap<(HostId, SocketAddr), VecDeque<Rc<Connect>>>,
     credits: BTreeMap<(Duration, u64), Credit>,
@@ -117,6 +119,7 @@ impl Wire {
             by_ip: BTreeMap::new(),
             queues: Vec::new(),
             streams: BTreeMap::new(),
+            any_gone: false,
             inboxes: BTreeMap::new(),
             connects: BTreeMap::new(),
             credits: BTreeMap::new(),

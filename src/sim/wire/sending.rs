@@ -174,6 +174,7 @@ impl Wire {
         if let Some(connect) = flight.connect.take() {
             connect.time_out();
         }
+        self.any_gone = true;
         let stream = self.stream(src, dst);
         stream.gone = true;
         if let Some(side) = &stream.side {
