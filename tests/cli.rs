@@ -140,7 +140,7 @@ fn the_seed_comes_from_the_call_then_the_environment_then_fresh() {
     with("5", &["verify", OTHER]).expect(0).says("seed=5");
     with("5", &["show", OTHER]).expect(0).says("seed 5\n");
     with("", &["run", OTHER]).expect(0);
-    with("five", &["run", OTHER]).expect(2).complains("STORMGLASS_SEED is `five`: a seed is a number from 0 to");
+    with("five", &["run", OTHER]).expect(2).complains("STORMGLASS_SEED is `five`: a seed is a whole number from 0 to");
     let fresh = [0; 2].map(|_| call(&["run", OTHER, "--json"]).expect(0).json()["seed"].as_u64().unwrap());
     assert_ne!(fresh[0], fresh[1]);
 }
@@ -297,6 +297,10 @@ fn replay_refuses_a_case_that_is_wrong() {
     call_in(wrong.path(), &["replay"]).expect(2).complains("unknown field `colour`");
     call_in(wrong.path(), &["replay", "loud"]).expect(2).complains("cannot read seeds/loud.toml");
     call(&["replay"]).expect(2).complains("cannot read seeds/: no such folder here or above");
+    fs::remove_file(wrong.path().join("seeds/quiet.toml")).unwrap();
+    call_in(wrong.path(), &["replay"]).expect(4).says("there are no cases in seeds/");
+    fs::write(wrong.path().join("seeds/bytes.toml"), b"\xff").unwrap();
+    call_in(wrong.path(), &["replay"]).expect(2).complains("cannot read seeds/bytes.toml: it is not UTF-8 text");
 }
 
 #[test]
@@ -317,9 +321,12 @@ fn bad_usage_is_told_and_is_2() {
         (&["run", "tcp-loss"], "did you mean `echo/tcp-loss`"),
         (&["run", "zebra"], "`stormglass list` shows all"),
         (&["run", "none.toml"], "cannot read none.toml"),
-        (&["run", SIM, "--seed", "-1"], "unexpected argument"),
-        (&["run", SIM, "--seed", "x"], "invalid value 'x' for '--seed <N>'"),
-        (&["run", SIM, "--seed", "18446744073709551616"], "number too large"),
+        (&["run", "echo"], "no sim `echo`; did you mean `echo/chaos` or"),
+        (&["run", "echo/tcp-loss.toml"], "did you mean `echo/tcp-loss`"),
+        (&["run", "."], "no sim `.`; the path of a script ends in `.toml`"),
+        (&["run", SIM, "--seed", "-1"], "invalid value '-1' for '--seed <N>': a seed is a whole number from 0 to"),
+        (&["run", SIM, "--seed", "x"], "invalid value 'x' for '--seed <N>': a seed is a whole number from 0 to"),
+        (&["run", SIM, "--seed", "18446744073709551616"], "a seed is a whole number from 0 to 18446744073709551615"),
         (&["run", SIM, OTHER], "unexpected argument"),
         (&["run", SIM, "--log", "loud"], "`loud` is no level"),
         (&["run", SIM, "--stall", "0s"], "must be more than 0"),
@@ -329,6 +336,8 @@ fn bad_usage_is_told_and_is_2() {
         (&["sweep", SIM, "--seeds", "5"], "a range of seeds is written `A..B`"),
         (&["sweep", SIM, "--seeds", "5..5"], "the range is empty"),
         (&["sweep", SIM, "--seeds", "9..3"], "did you mean `3..9`"),
+        (&["sweep", SIM, "--seeds", "9..=3"], "did you mean `3..=9`"),
+        (&["sweep", SIM, "--seeds", "-1..3"], "`-1` is not a seed"),
         (&["sweep", SIM, SIM, "--seeds", "0..5"], "the sim `echo/tcp-loss` is given twice"),
         (&["sweep", SIM, "--seeds", "0..5", "--jobs", "0"], "'--jobs <N>'"),
         (&["verify"], "<SIM>"),
@@ -351,6 +360,24 @@ fn a_script_with_a_mistake_is_told_with_its_line() {
     fs::write(directory.path().join("other.toml"), script.replace("echo", "gopher").replace("speed = 3\n", ""))
         .unwrap();
     call_in(directory.path(), &["run", "other.toml"]).expect(2).complains("gopher");
+}
+
+#[test]
+fn what_is_no_script_is_told_so() {
+    let directory = tempfile::tempdir().unwrap();
+    fs::write(directory.path().join("bytes.toml"), b"about = \"\xff\"").unwrap();
+    fs::write(directory.path().join("empty.toml"), "").unwrap();
+    fs::create_dir(directory.path().join("folder.toml")).unwrap();
+    for (script, complaint) in [
+        ("bytes.toml", "error: cannot read bytes.toml: it is not UTF-8 text\n"),
+        ("empty.toml", "error: empty.toml: the script is empty"),
+        ("folder.toml", "error: cannot read folder.toml: Is a directory"),
+        ("none.toml", "error: cannot read none.toml: No such file"),
+    ] {
+        for call in ["run", "verify", "show"] {
+            call_in(directory.path(), &[call, script]).expect(2).complains(complaint);
+        }
+    }
 }
 
 #[test]

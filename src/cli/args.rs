@@ -87,7 +87,7 @@ pub(super) struct SweepArgs {
     #[arg(required = true)]
     pub(super) sim: Vec<String>,
     /// The seeds, as `0..200` (without 200) or `0..=199`.
-    #[arg(long, value_name = "A..B")]
+    #[arg(long, value_name = "A..B", allow_hyphen_values = true)]
     pub(super) seeds: SeedRange,
     /// Print one JSON object and nothing else.
     #[arg(long)]
@@ -128,7 +128,7 @@ pub(super) struct WorkerArgs {
 #[derive(Debug, Args)]
 pub(super) struct SeedArg {
     /// The seed; without one, that of `STORMGLASS_SEED`, or a fresh one, which is printed.
-    #[arg(long = "seed", value_name = "N")]
+    #[arg(long = "seed", value_name = "N", value_parser = seed, allow_hyphen_values = true)]
     pub(super) seed: Option<u64>,
 }
 
@@ -182,6 +182,11 @@ impl Colour {
             Self::Never => ColorChoice::Never,
         }
     }
+}
+
+/// A seed, as the call or the environment gives it.
+pub(super) fn seed(text: &str) -> Result<u64, String> {
+    text.parse().map_err(|_| format!("a seed is a whole number from 0 to {}", u64::MAX))
 }
 
 fn filter(text: &str) -> Result<String, String> {

@@ -30,7 +30,7 @@ pub(super) fn list(shell: &Shell, out: &mut Out) -> anyhow::Result<Exit> {
                 paint(BAD, "its script has a mistake (see below)")
             }
         };
-        out.line(&format!("  {name:width$}  {about}"))?;
+        out.rows(&format!("  {name:width$}  {about}\n"))?;
     }
     out.flush()?;
     let exit = if wrong.is_empty() { Exit::Expected } else { Exit::Usage };

@@ -123,7 +123,10 @@ impl Shell {
     fn choose(&self, name: &str) -> anyhow::Result<Chosen> {
         let sim = match self.library()?.find(name) {
             Ok(sim) => sim,
-            Err(error @ LibraryError::Unknown { .. }) => anyhow::bail!("{error}\n`{} list` shows all", self.program),
+            Err(error @ LibraryError::Unknown { .. }) => {
+                let at_path = if Path::new(name).exists() { "; the path of a script ends in `.toml`" } else { "" };
+                anyhow::bail!("{error}{at_path}\n`{} list` shows all sims", self.program)
+            }
             Err(error) => return Err(error.into()),
         };
         let script = sim.script()?;
@@ -161,9 +164,9 @@ fn seed(given: Option<u64>) -> anyhow::Result<u64> {
     }
     match env::var_os("STORMGLASS_SEED").filter(|value| !value.is_empty()) {
         None => Ok(rng::fresh_seed().0),
-        Some(value) => value.to_str().and_then(|value| value.parse().ok()).with_context(|| {
+        Some(value) => {
             let value = value.to_string_lossy();
-            format!("STORMGLASS_SEED is `{value}`: a seed is a number from 0 to {}", u64::MAX)
-        }),
+            args::seed(&value).map_err(|reason| anyhow::anyhow!("STORMGLASS_SEED is `{value}`: {reason}"))
+        }
     }
 }

@@ -5,9 +5,16 @@ use std::io::{self, BufWriter, IsTerminal, StdoutLock, Write};
 use anstream::AutoStream;
 use indicatif::{ProgressBar, ProgressStyle};
 
+use crate::report::style::wrap;
+
+/// The columns of a line where no terminal says how many there are.
+const COLUMNS: usize = 120;
+
 /// Standard output. When its reader goes away (`| head`), the rest is dropped without a word.
 pub(super) struct Out {
     stream: BufWriter<AutoStream<StdoutLock<'static>>>,
+    /// Of the terminal, if it is one.
+    columns: Option<usize>,
     is_closed: bool,
 }
 
@@ -15,7 +22,25 @@ impl Out {
     pub(super) fn new() -> Self {
         let choice = AutoStream::choice(&io::stdout());
         let stream = AutoStream::new(io::stdout().lock(), choice);
-        Self { stream: BufWriter::with_capacity(1 << 16, stream), is_closed: false }
+        let size = terminal_size::terminal_size_of(io::stdout());
+        let columns = size.map(|(width, _)| usize::from(width.0).max(40));
+        Self { stream: BufWriter::with_capacity(1 << 16, stream), columns, is_closed: false }
+    }
+
+    /// The columns that lines should fit.
+    pub(super) fn columns(&self) -> usize {
+        self.columns.unwrap_or(COLUMNS)
+    }
+
+    /// Prints a text that ends its own lines; a terminal gets the indented ones wrapped. Those at the margin, such as
+    /// commands to paste, stay whole.
+    pub(super) fn rows(&mut self, text: &str) -> anyhow::Result<()> {
+        let Some(columns) = self.columns else { return self.text(text) };
+        for line in text.lines() {
+            let is_indented = anstream::adapter::strip_str(line).to_string().starts_with(' ');
+            if is_indented { self.line(&wrap(line, columns))? } else { self.line(line)? }
+        }
+        Ok(())
     }
 
     /// Whether nobody reads it any more.

@@ -23,6 +23,12 @@ pub(super) fn replay(shell: &Shell, args: &ReplayArgs, out: &mut Out) -> anyhow:
         let chosen = Chosen { script: case.sim.script()?, sim: case.sim.clone() };
         cases.push((case, chosen));
     }
+    if cases.is_empty() {
+        // A check of nothing is no pass.
+        out.line(&format!("{}: there are no cases in seeds/", paint(UNSURE, "INCONCLUSIVE")))?;
+        out.flush()?;
+        return Ok(Exit::Inconclusive);
+    }
     let jobs: Vec<_> = cases.iter().map(|(case, chosen)| chosen.job(case.seed)).collect();
     let lanes =
         args.jobs.jobs.unwrap_or_else(wall::cores).min(NonZero::new(jobs.len()).unwrap_or(NonZero::<usize>::MIN));

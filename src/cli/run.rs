@@ -14,7 +14,7 @@ pub(super) fn run(shell: &Shell, args: &RunArgs, out: &mut Out) -> anyhow::Resul
     let launch = Shell::launch(&args.watching)?;
     if !args.json {
         let (sim, script) = (&chosen.sim, &chosen.script);
-        out.text(&text::before(&sim.name, seed, &sim.place(), script, &sim.text))?;
+        out.rows(&text::before(&sim.name, seed, &sim.place(), script, &sim.text))?;
         out.line("")?;
         out.flush()?;
     }
@@ -36,7 +36,7 @@ pub(super) fn run(shell: &Shell, args: &RunArgs, out: &mut Out) -> anyhow::Resul
     if args.json {
         out.json(&report)?;
     } else {
-        out.text(&text::after(&report))?;
+        out.rows(&text::after(&report))?;
     }
     out.flush()?;
     Ok(exit(&report))

@@ -25,7 +25,7 @@ pub(super) fn show(shell: &Shell, args: &ShowArgs, out: &mut Out) -> anyhow::Res
     if args.json {
         out.json(&ShowLine::End(End::new(&report)))?;
     } else {
-        out.text(&text::verdict(&report))?;
+        out.rows(&text::verdict(&report))?;
     }
     out.flush()?;
     Ok(run::exit(&report))
@@ -54,7 +54,7 @@ impl Show<'_> {
     }
 
     fn begin(&mut self, hosts: &[HostLine], hash: Option<String>) -> anyhow::Result<()> {
-        self.lines = Some(Lines::new(hosts));
+        self.lines = Some(Lines::new(hosts, self.out.columns()));
         let sim = &self.chosen.sim.name;
         if self.is_json {
             let (schema, sim, hosts) = (SCHEMA_VERSION, sim.clone(), hosts.to_vec());
@@ -69,7 +69,7 @@ impl Show<'_> {
 
     fn record(&mut self, record: &RecordLine) -> anyhow::Result<()> {
         match &mut self.lines {
-            Some(lines) if !self.is_json => self.out.line(&lines.line(record)),
+            Some(lines) if !self.is_json => self.out.rows(&format!("{}\n", lines.line(record))),
             _ => self.out.json(record),
         }
     }

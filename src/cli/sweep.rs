@@ -68,7 +68,7 @@ pub(super) fn sweep(shell: &Shell, args: &SweepArgs, out: &mut Out) -> anyhow::R
             sims: tallies.iter().map(Into::into).collect(),
         })?;
     } else {
-        out.text(&summary(&tallies, seeds, wall, lanes))?;
+        out.rows(&summary(&tallies, seeds, wall, lanes))?;
         if is_interrupted {
             let done = tallies.iter().map(Tally::seeds).sum();
             out.line(&format!("interrupted: {} of {} runs were made", count(done), count(runs)))?;
@@ -126,7 +126,7 @@ impl Sweep<'_> {
             let failed = self.tallies.iter().map(|tally| tally.failed).sum::<u64>() + u64::from(report.exit_code == 1);
             self.bar.set_message(format!(", {failed} failed"));
             let out = &mut *self.out;
-            self.bar.suspend(|| out.text(&text).and_then(|()| out.flush()))?;
+            self.bar.suspend(|| out.rows(&text).and_then(|()| out.flush()))?;
         }
         self.tallies[place].add(ran, report);
         Ok(())
@@ -155,7 +155,7 @@ fn summary(tallies: &[Tally], seeds: SeedRange, wall: Duration, lanes: NonZero<u
         if !tally.families.is_empty() {
             text::row(&mut out, "", &format!("never fired: {}", tally.families.join(", ")));
         }
-        text::row(&mut out, "simulated", &format!("{:.3} s", tally.simulated.as_secs_f64()));
+        text::row(&mut out, "simulated", &style::long_seconds(tally.simulated));
         text::row(&mut out, "hash", &format!("{} over all seeds", tally.hash()));
     }
     let runs: u64 = tallies.iter().map(Tally::seeds).sum();

@@ -32,12 +32,12 @@ pub(super) fn verify(shell: &Shell, args: &VerifyArgs, out: &mut Out) -> anyhow:
             Exit::Expected
         }
         Verified::Cut(ran) => {
-            out.text(&text::verdict(&run::report(&shell.program, &chosen, seed, &ran)))?;
+            out.rows(&text::verdict(&run::report(&shell.program, &chosen, seed, &ran)))?;
             Exit::Found
         }
         Verified::Differs(differs) => {
             let reproduce = json::reproduce(&shell.program, &chosen.sim.name, seed).replacen(" run ", " verify ", 1);
-            out.text(&difference(&name, &differs))?;
+            out.rows(&difference(&name, &differs, out.columns()))?;
             out.line(&format!("reproduce: {reproduce}"))?;
             Exit::NotDeterministic
         }
@@ -46,7 +46,7 @@ pub(super) fn verify(shell: &Shell, args: &VerifyArgs, out: &mut Out) -> anyhow:
     Ok(exit)
 }
 
-fn difference(name: &str, differs: &Differs) -> String {
+fn difference(name: &str, differs: &Differs, columns: usize) -> String {
     let [one, other] = &differs.outcomes;
     let mut text = format!("{} {name}: not deterministic: ", paint(BAD, "FAIL"));
     if one.hash == other.hash {
@@ -56,14 +56,15 @@ fn difference(name: &str, differs: &Differs) -> String {
         let _ = writeln!(text, "two runs have the hashes {} and {}", one.hash, other.hash);
     }
     match &differs.difference {
-        Some(difference) => text += &records(difference),
+        Some(difference) => text += &records(difference, columns),
         None => text += "the difference was not seen again with the records kept\n",
     }
     text
 }
 
-fn records(difference: &Difference) -> String {
-    let mut lines = Lines::new(&difference.hosts);
+fn records(difference: &Difference, columns: usize) -> String {
+    // A word stands before each line.
+    let mut lines = Lines::new(&difference.hosts, columns.saturating_sub(9));
     let same: Vec<_> = difference.same.iter().map(|record| lines.line(record)).collect();
     let mut text = format!("the first record that differs is {}:\n", difference.same.len());
     for line in &same[same.len().saturating_sub(CONTEXT)..] {

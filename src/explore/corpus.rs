@@ -7,6 +7,9 @@
 //! hash    = "7c3f09d2b1a45e86"
 //! why     = "The first run that anybody makes."
 //! ```
+//!
+//! A seed may be any of 64 bits, up to 18446744073709551615. TOML promises no more than 63, so other programs may refuse
+//! a case with a seed above 9223372036854775807; this one reads it.
 
 use std::fs;
 use std::io::{self, Write};
@@ -29,7 +32,7 @@ struct CaseFile {
     /// The sim: a name, or the path of a script from the case's own folder.
     #[schemars(with = "String")]
     sim: Spanned<String>,
-    /// The seed.
+    /// The seed, of up to 64 bits.
     #[schemars(with = "u64")]
     seed: Spanned<i128>,
     /// `pass` or `violation`.
@@ -95,9 +98,7 @@ pub enum CaseError {
 impl Case {
     /// Reads a case.
     pub fn load(path: &Path, library: &Library) -> Result<Self, CaseError> {
-        let unreadable = |error| LibraryError::Unreadable { path: path.to_owned(), error };
-        let text = fs::read_to_string(path).map_err(unreadable)?;
-        Self::parse(path, &text, library)
+        Self::parse(path, &library::read(path)?, library)
     }
 
     fn parse(path: &Path, text: &str, library: &Library) -> Result<Self, CaseError> {
@@ -211,6 +212,13 @@ mod tests {
         let written = fs::read_to_string(&case.path).unwrap();
         assert_eq!(written, CASE.replace("'0123456789abcdef'", "\"fedcba9876543210\""));
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_seed_has_all_of_its_64_bits() {
+        assert_eq!(parse(("= 7", "= 18446744073709551615")).unwrap().seed, u64::MAX);
+        let error = parse(("= 7", "= 18446744073709551616")).unwrap_err().to_string();
+        assert!(error.contains("case.toml:3:8: `seed` is a number from 0 to 18446744073709551615"), "{error}");
     }
 
     #[test]

@@ -51,8 +51,7 @@ fn hint(nearest: &[String]) -> String {
 impl Sim {
     /// A script at a path.
     pub fn from_file(name: &str, path: &Path) -> Result<Self, LibraryError> {
-        let unreadable = |error| LibraryError::Unreadable { path: path.to_owned(), error };
-        let text = fs::read_to_string(path).map_err(unreadable)?;
+        let text = read(path)?;
         Ok(Self { name: name.to_owned(), file: Some(path.to_owned()), text })
     }
 
@@ -115,7 +114,12 @@ impl Library {
     /// The sim that a name or a path stands for.
     pub fn find(&self, name: &str) -> Result<Sim, LibraryError> {
         if is_path(name) {
-            return Sim::from_file(name, Path::new(name));
+            let path = Path::new(name);
+            let sim = name.trim_end_matches(".toml");
+            if !path.exists() && self.found.contains_key(sim) {
+                return Err(LibraryError::Unknown { name: name.to_owned(), nearest: vec![sim.to_owned()] });
+            }
+            return Sim::from_file(name, path);
         }
         match self.found.get(name) {
             Some(Place::File(path)) => Sim::from_file(name, path),
@@ -124,8 +128,13 @@ impl Library {
         }
     }
 
-    /// Up to three names that are close: `tcp-los` is to `echo/tcp-loss`, and so is `ehco/tcp-loss`.
+    /// Up to three names that are close: those in a folder for the folder, else `tcp-los` is to `echo/tcp-loss`, and so is `ehco/tcp-loss`.
     fn nearest(&self, name: &str) -> Vec<String> {
+        let folder = format!("{}/", name.trim_end_matches('/'));
+        let inside: Vec<_> = self.names().filter(|known| known.starts_with(&folder)).take(3).collect();
+        if !inside.is_empty() {
+            return inside.into_iter().map(str::to_owned).collect();
+        }
         let short = |name: &str| name.rsplit('/').next().unwrap_or_default().to_owned();
         let likeness = |known: &str| {
             let whole = strsim::normalized_damerau_levenshtein(name, known);
@@ -141,6 +150,15 @@ impl Library {
         let best = scored.first().map_or(0.0, |(score, _)| *score);
         scored.into_iter().filter(|(score, _)| *score > best - 0.1).take(3).map(|(_, known)| known.to_owned()).collect()
     }
+}
+
+/// The text of a file.
+pub(crate) fn read(path: &Path) -> Result<String, LibraryError> {
+    fs::read_to_string(path).map_err(|error| {
+        let is_text = error.kind() != io::ErrorKind::InvalidData;
+        let error = if is_text { error } else { io::Error::new(error.kind(), "it is not UTF-8 text") };
+        LibraryError::Unreadable { path: path.to_owned(), error }
+    })
 }
 
 /// Whether a sim or a case is given by its path.
@@ -193,6 +211,11 @@ mod tests {
             assert_eq!(library.nearest(name).first().map(String::as_str), Some("echo/tcp-loss"), "{name}");
         }
         assert_eq!(library.nearest("zzz"), Vec::<String>::new());
+        for name in ["echo", "echo/"] {
+            assert_eq!(library.nearest(name), ["echo/tcp-loss", "echo/tcp-quiet"], "{name}");
+        }
+        let error = library.find("echo/tcp-quiet.toml").unwrap_err().to_string();
+        assert_eq!(error, "no sim `echo/tcp-quiet.toml`; did you mean `echo/tcp-quiet`?");
     }
 
     #[test]

@@ -56,7 +56,8 @@ impl FromStr for SeedRange {
         };
         let (first, end) = (seed(first)?, seed(last)?);
         if first > end {
-            return Err(format!("the range runs backwards: did you mean `{end}..{first}`?"));
+            let dots = if included { "..=" } else { ".." };
+            return Err(format!("the range runs backwards: did you mean `{end}{dots}{first}`?"));
         }
         match if included { Some(end) } else { end.checked_sub(1).filter(|last| *last >= first) } {
             Some(last) => Ok(Self { first, last }),

@@ -13,22 +13,20 @@ use super::records::{HostLine, RecordLine, SentLine, WhatLine};
 use super::style::{BAD, DIM, UNSURE, paint};
 use crate::events::Value;
 
-/// The columns that a line fills at most, if only its payload makes it longer.
-const COLUMNS: usize = 120;
-
 /// Turns records into lines. It must see them all, in order: a line about a packet says which one it is.
 #[derive(Debug, Default)]
 pub struct Lines {
     host_width: usize,
+    columns: usize,
     /// Of each packet: `UDP`, and between whom.
     packets: BTreeMap<u64, (String, String, String)>,
 }
 
 impl Lines {
-    /// For records of these hosts.
-    pub fn new(hosts: &[HostLine]) -> Self {
+    /// For records of these hosts, in lines that no payload makes longer than `columns`.
+    pub fn new(hosts: &[HostLine], columns: usize) -> Self {
         let widths = hosts.iter().map(|host| host.name.chars().count());
-        Self { host_width: widths.max().unwrap_or(0).max(1), packets: BTreeMap::new() }
+        Self { host_width: widths.max().unwrap_or(0).max(1), columns, packets: BTreeMap::new() }
     }
 
     /// One record's line.
@@ -45,10 +43,11 @@ impl Lines {
         let time = format!("{:.6}s", Duration::from_nanos(record.t_ns).as_secs_f64());
         let host = format!("{:width$}", record.host.as_deref().unwrap_or("-"), width = self.host_width);
         let mut line = format!("{number} {time:>12} {host}  ");
-        let used = 7 + 1 + time.len().max(12) + 1 + self.host_width.max(host.chars().count()) + 2;
-        line.push_str(&self.what(&record.what, COLUMNS.saturating_sub(used)));
-        if let Some(cause) = record.cause {
-            line.push_str(&paint(DIM, format_args!(" <- {cause}")));
+        let cause = record.cause.map(|cause| format!(" <- {cause}")).unwrap_or_default();
+        let used = 7 + 1 + time.len().max(12) + 1 + self.host_width.max(host.chars().count()) + 2 + cause.len();
+        line.push_str(&self.what(&record.what, self.columns.saturating_sub(used)));
+        if !cause.is_empty() {
+            line.push_str(&paint(DIM, cause));
         }
         line
     }
@@ -154,6 +153,8 @@ fn scalar(value: &Value) -> String {
     match value {
         Value::Int(n) => n.to_string(),
         Value::Bool(b) => b.to_string(),
+        // Quoted by its host already.
+        Value::Text(text) if text.len() > 1 && text.starts_with('"') && text.ends_with('"') => one_line(text),
         Value::Text(text) if !text.is_empty() && !text.contains(|c: char| c.is_whitespace() || c.is_control()) => {
             text.clone()
         }
@@ -172,6 +173,8 @@ fn one_line(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const COLUMNS: usize = 120;
 
     fn plain(line: &str) -> String {
         anstream::adapter::strip_str(line).to_string()
@@ -199,7 +202,7 @@ mod tests {
     }
 
     fn lines() -> Lines {
-        Lines::new(&[HostLine { name: "server".to_owned(), addr: "192.168.0.1".to_owned() }])
+        Lines::new(&[HostLine { name: "server".to_owned(), addr: "192.168.0.1".to_owned() }], COLUMNS)
     }
 
     #[test]
@@ -217,9 +220,16 @@ mod tests {
 
     #[test]
     fn a_payload_is_escaped_and_cut_to_the_line() {
-        let line = plain(&lines().line(&record(17, packet(&[0x1b; 500]))));
-        assert!(line.contains(r#""\x1b\x1b"#) && line.ends_with("…\""), "{line}");
+        let sent = RecordLine { cause: Some(16), ..record(17, packet(&[0x1b; 500])) };
+        let line = plain(&lines().line(&sent));
+        assert!(line.contains(r#""\x1b\x1b"#) && line.ends_with("…\" <- 16"), "{line}");
         assert!(line.chars().count() <= COLUMNS, "{line}");
+    }
+
+    #[test]
+    fn a_text_is_quoted_once() {
+        let shown = ["plain", "two words", "", "\"quoted already\""].map(|text| scalar(&text.into()));
+        assert_eq!(shown, ["plain", "\"two words\"", "\"\"", "\"quoted already\""]);
     }
 
     #[test]

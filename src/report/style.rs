@@ -64,7 +64,12 @@ pub fn from_milliseconds(value: f64) -> Duration {
 /// `30.000 s simulated in 0.41 s, 73 times real time`.
 pub fn pace(simulated: Duration, wall: Duration) -> String {
     let took = if wall < Duration::from_millis(100) { span(wall) } else { seconds(wall) };
-    format!("{:.3} s simulated in {took}, {}", simulated.as_secs_f64(), ratio(simulated, wall))
+    format!("{} simulated in {took}, {}", long_seconds(simulated), ratio(simulated, wall))
+}
+
+/// `3,489.244 s`.
+pub fn long_seconds(duration: Duration) -> String {
+    format!("{}.{:03} s", count(duration.as_secs()), duration.subsec_millis())
 }
 
 /// `0.41 s`.
@@ -83,9 +88,50 @@ pub fn ratio(simulated: Duration, wall: Duration) -> String {
     }
 }
 
+/// Breaks a line that is longer than `columns` between words; what follows stands under the line's last column of text.
+pub fn wrap(line: &str, columns: usize) -> String {
+    let width = |text: &str| anstream::adapter::strip_str(text).to_string().chars().count();
+    let plain = anstream::adapter::strip_str(line).to_string();
+    let column = hang(&plain);
+    let hang = " ".repeat(column.min(columns / 2));
+    let (mut text, mut used) = (String::new(), 0);
+    for (place, word) in line.split(' ').enumerate() {
+        let own = width(word);
+        if used > 0 && used >= column && used + 1 + own > columns {
+            text.push('\n');
+            text.push_str(&hang);
+            used = hang.len();
+        } else if place > 0 {
+            text.push(' ');
+            used += 1;
+        }
+        text.push_str(word);
+        used += own;
+    }
+    text
+}
+
+/// Where the last column of a line begins: behind the last gap of two spaces or more in its first half.
+fn hang(plain: &str) -> usize {
+    let chars: Vec<char> = plain.chars().take(40).collect();
+    let begins = |place: &usize| chars[*place] != ' ' && chars[place.saturating_sub(2)..*place] == [' ', ' '];
+    (2..chars.len()).rev().find(begins).unwrap_or(0)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_long_line_goes_on_under_its_last_column() {
+        assert_eq!(wrap("  name  one two three", 17), "  name  one two\n        three");
+        assert_eq!(wrap("  name  one two three", 21), "  name  one two three");
+        assert_eq!(wrap("  one two three", 9), "  one two\n  three");
+        assert_eq!(wrap("one two three", 7), "one two\nthree");
+        assert_eq!(wrap("  name  incomprehensible", 12), "  name  incomprehensible");
+        let painted = format!("  {}  one two", paint(BAD, "name"));
+        assert_eq!(wrap(&painted, 12), format!("  {}  one\n      two", paint(BAD, "name")));
+    }
 
     #[test]
     fn counts_have_separators() {
@@ -106,5 +152,6 @@ mod tests {
     fn the_pace_is_against_real_time() {
         let shown = pace(Duration::from_secs(30), Duration::from_millis(410));
         assert_eq!(shown, "30.000 s simulated in 0.41 s, 73 times real time");
+        assert_eq!(long_seconds(Duration::from_millis(3_489_244)), "3,489.244 s");
     }
 }
