@@ -15,7 +15,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use crate::echo::Event;
 use crate::echo::event::digest;
 use crate::sim::Breach;
-use crate::sim::trace::{Packet, PacketKind, Record, What};
+use crate::sim::trace::{PacketKind, Record, What};
 
 /// The transport that an echo service runs over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,8 +73,8 @@ pub struct EchoCheck {
     transport: Transport,
     prefix: Bytes,
     clients: BTreeMap<String, Client>,
-    /// What each datagram that is under way says, by packet.
-    datagrams: BTreeMap<u64, (Side, Key)>,
+    /// What each datagram that is under way carries, by packet.
+    datagrams: BTreeMap<u64, Bytes>,
     /// How often each datagram arrived and was not yet accounted for.
     arrived: BTreeMap<(Side, Key), u64>,
     /// Whether the network has changed a datagram.
@@ -182,36 +182,35 @@ impl EchoCheck {
     /// Any record: datagrams are followed on their way.
     pub fn record(&mut self, record: &Record) {
         match &record.what {
-            What::Sent(packet) => {
-                if let Some(said) = self.says(packet) {
-                    self.datagrams.insert(packet.id, said);
-                }
+            What::Sent(packet) if packet.kind == PacketKind::Udp => {
+                self.datagrams.insert(packet.id, packet.payload.clone());
             }
             What::Duplicated { packet, copy } => {
-                if let Some(said) = self.datagrams.get(packet).cloned() {
-                    self.datagrams.insert(*copy, said);
+                if let Some(payload) = self.datagrams.get(packet).cloned() {
+                    self.datagrams.insert(*copy, payload);
                 }
             }
-            What::Corrupted { packet, .. } => {
-                self.datagrams.remove(packet);
+            What::Corrupted { packet, bit } => {
                 self.corrupted = true;
+                if let Some(payload) = self.datagrams.get_mut(packet) {
+                    *payload = flipped(payload, *bit);
+                }
+            }
+            What::Lost { packet, .. } => {
+                self.datagrams.remove(packet);
             }
             What::Delivered { packet, .. } => {
-                if let Some(said) = self.datagrams.remove(packet) {
-                    *self.arrived.entry(said).or_default() += 1;
-                }
+                let said = self.datagrams.remove(packet).and_then(|payload| self.says(&payload));
+                said.into_iter().for_each(|said| *self.arrived.entry(said).or_default() += 1);
             }
             _ => {}
         }
     }
 
-    fn says(&self, packet: &Packet) -> Option<(Side, Key)> {
-        if packet.kind != PacketKind::Udp {
-            return None;
-        }
-        match packet.payload.strip_prefix(self.prefix.as_ref()).and_then(key) {
+    fn says(&self, payload: &Bytes) -> Option<(Side, Key)> {
+        match payload.strip_prefix(self.prefix.as_ref()).and_then(key) {
             Some(key) => Some((Side::Answer, key)),
-            None => key(&packet.payload).map(|key| (Side::Request, key)),
+            None => key(payload).map(|key| (Side::Request, key)),
         }
     }
 
@@ -224,6 +223,16 @@ impl EchoCheck {
     pub fn answers(&self) -> usize {
         self.clients.values().map(|client| client.answered.len()).sum()
     }
+}
+
+/// What a datagram carries once a bit of it is flipped. Twice the same bit, in a request and in its answer, makes it what
+/// it was.
+fn flipped(payload: &Bytes, bit: u64) -> Bytes {
+    let mut bytes = payload.to_vec();
+    if let Some(byte) = usize::try_from(bit / 8).ok().and_then(|index| bytes.get_mut(index)) {
+        *byte ^= 1 << (bit % 8);
+    }
+    Bytes::from(bytes)
 }
 
 #[cfg(test)]
