@@ -11,7 +11,7 @@ use serde::Deserialize;
 
 use crate::check::echo::{EchoCheck, Transport, key, request};
 use crate::echo::client::Messages;
-use crate::echo::{Event, tcp, tcp_client, udp, udp_client};
+use crate::echo::{Disconnected, Event, tcp, tcp_client, udp, udp_client};
 use crate::events::Sink;
 use crate::net::sim::SimNet;
 use crate::net::{DATAGRAM_BYTES_MAX, Net};
@@ -44,6 +44,7 @@ impl System for Echo {
     fn sims(&self) -> &'static [(&'static str, &'static str)] {
         sims![
             "chaos",
+            "tcp-chaos",
             "tcp-loss",
             "tcp-partition-heals",
             "tcp-quiet",
@@ -340,6 +341,7 @@ fn record(events: &Events, event: &Event) -> u64 {
             events.count("oversize answers", 1);
             events.work(1);
         }
+        Event::Disconnected { why: Disconnected::Done } => {}
         Event::Disconnected { .. } | Event::ConnectFailed { .. } => events.count("connections lost", 1),
         _ => {}
     }

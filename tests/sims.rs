@@ -1,0 +1,48 @@
+//! Every script in `sims/`, a test each: it passes, it does the same twice, and its packets add up.
+
+use std::path::Path;
+
+use stormglass::rng::Seed;
+use stormglass::script::Script;
+use stormglass::sim::{Outcome, RunOptions, run};
+use stormglass::systems;
+
+datatest_stable::harness! {
+    { test = sim, root = "sims", pattern = r"\.toml$" },
+}
+
+const SEEDS: u64 = 3;
+
+fn sim(path: &Path, text: String) -> datatest_stable::Result<()> {
+    let script = Script::parse(&path.display().to_string(), &text)?;
+    let system = systems::all().iter().find(|system| system.name() == script.system).ok_or("no such system")?;
+    let once = |seed| run(*system, &script, Seed(seed), &RunOptions::default());
+    for seed in 0..SEEDS {
+        let first = once(seed)?;
+        passes(&script, &first).map_err(|error| format!("seed {seed}: {error}"))?;
+        adds_up(&first).map_err(|error| format!("seed {seed}: {error}"))?;
+        let second = once(seed)?;
+        if first.hash != second.hash {
+            return Err(format!("seed {seed}: {} and then {} in one process", first.hash, second.hash).into());
+        }
+    }
+    Ok(())
+}
+
+fn passes(script: &Script, outcome: &Outcome) -> Result<(), String> {
+    let found = outcome.verdict.finding().map(|finding| finding.invariant.as_str());
+    if outcome.verdict.name() == "inconclusive" || found != script.expect.violation.as_deref() {
+        return Err(format!("{:?}", outcome.verdict));
+    }
+    Ok(())
+}
+
+fn adds_up(outcome: &Outcome) -> Result<(), String> {
+    let packets = &outcome.packets;
+    let transmissions = packets.sent + packets.retransmitted + packets.duplicated;
+    let fates = packets.delivered + packets.lost + packets.in_flight;
+    if packets.sent == 0 || transmissions != fates {
+        return Err(format!("{transmissions} transmissions have {fates} fates: {packets:?}"));
+    }
+    Ok(())
+}
