@@ -212,3 +212,12 @@ fn a_full_receive_buffer_loses_what_does_not_fit() {
     assert_eq!(records(&outcome).iter().filter(full).count(), 10);
     assert_adds_up(&outcome);
 }
+
+#[test]
+fn the_copy_of_a_held_datagram_is_held_too() {
+    let rest = "duration = '60s'\n[network]\nlatency = '2ms'\nduplicate = 1.0\n\
+                [[step]]\nat = '0ms'\nhold = { message = 'm' }\n[[step]]\nat = '50ms'\nrelease = true";
+    let outcome = run(rest, 3, ms(5));
+    let got: Vec<Duration> = notes(&outcome, "got").into_iter().map(|(at, _)| at).collect();
+    assert_eq!(got, [ms(52); 6]);
+}

@@ -65,8 +65,11 @@ impl Wire {
         let number = self.links.next_packet(from, to);
         let what = What::Duplicated { packet: original.packet.id, copy: packet.id };
         let record = shared.record_caused(None, Some(original.record), what);
-        let due = original.left + self.links.latency(from, to, number, 0);
-        let state = State::Travelling { due };
+        // What holds the one holds the other: a copy is no way around a script.
+        let state = match original.state {
+            State::Held { step } => State::Held { step },
+            _ => State::Travelling { due: original.left + self.links.latency(from, to, number, 0) },
+        };
         Some(Flight { packet, number, record, state, connect: None, ..*original })
     }
 
