@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use super::json::{RunReport, Times, Violation};
 use super::style::{self, BAD, DIM, GOOD, STRONG, UNSURE, count, from_milliseconds, paint, span};
-use crate::script::{ByteSize, Script, show_duration};
+use crate::script::{ByteSize, DiskSettings, Script, show_duration};
 
 /// What a run is made of: sim, seed, script and the effective options. `text` is the script as it was written.
 pub fn before(sim: &str, seed: u64, path: &str, script: &Script, text: &str) -> String {
@@ -26,6 +26,9 @@ pub fn before(sim: &str, seed: u64, path: &str, script: &Script, text: &str) -> 
     }
     row(&mut out, "tcp", &script.tcp.to_string());
     row(&mut out, "udp", &format!("buffer {}", ByteSize(script.udp_buffer_bytes)));
+    if script.disk != DiskSettings::default() {
+        row(&mut out, "disk", &script.disk.to_string());
+    }
     for table in [script.system.as_str(), "expect"] {
         let written = as_written(text, table);
         if !written.is_empty() {

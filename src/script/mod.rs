@@ -48,6 +48,8 @@ pub struct Script {
     pub tcp: TcpSettings,
     /// The bytes a UDP socket's receive buffer holds.
     pub udp_buffer_bytes: u64,
+    /// The disk of every host.
+    pub disk: DiskSettings,
     /// What single links do instead, in order: a later rule wins over an earlier one.
     pub links: Vec<LinkRule>,
     /// The faults, in the order written.
@@ -128,6 +130,19 @@ pub struct TcpSettings {
     pub tries: u32,
     /// Retransmissions of a SYN before the connect is given up.
     pub syn_tries: u32,
+}
+
+/// What a host's disk does.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct DiskSettings {
+    /// How long a sync takes, of a file or of the directory.
+    pub sync: Latency,
+}
+
+impl Default for DiskSettings {
+    fn default() -> Self {
+        Self { sync: Latency::Constant(Duration::ZERO) }
+    }
 }
 
 /// Swarm testing: the seed draws which families of fault exist in this run, how hard each is, and a list of steps.

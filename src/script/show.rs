@@ -4,8 +4,8 @@ use std::fmt::{self, Display, Formatter};
 
 use super::units::{Chance, show_duration};
 use super::{
-    Action, Burst, ByteSize, Chaos, Family, HostPattern, LinkRule, LinkSettings, MessageRule, Reorder, Step,
-    TcpSettings, Trigger,
+    Action, Burst, ByteSize, Chaos, DiskSettings, Family, HostPattern, LinkRule, LinkSettings, MessageRule, Reorder,
+    Step, TcpSettings, Trigger,
 };
 
 fn join<T: Display>(items: &[T], between: &str) -> String {
@@ -136,6 +136,13 @@ impl Display for TcpSettings {
         let Self { window_bytes, tries, syn_tries, .. } = self;
         write!(f, "window {}, rto {rto_min}..{rto_max}, syn rto {syn_rto}, ", ByteSize(*window_bytes))?;
         write!(f, "tries {tries}, syn tries {syn_tries}")
+    }
+}
+
+/// `sync 1ms..5ms`
+impl Display for DiskSettings {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        write!(f, "sync {}", self.sync)
     }
 }
 

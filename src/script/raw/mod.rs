@@ -26,7 +26,8 @@ use super::document::{Document, keep};
 use super::error::{did_you_mean, one_of};
 use super::units::{TimeSpan, show_duration};
 use super::{
-    Chaos, Comparison, Expect, Family, HostPattern, Latency, LinkSettings, Script, ScriptError, Section, Source,
+    Chaos, Comparison, DiskSettings, Expect, Family, HostPattern, Latency, LinkSettings, Script, ScriptError, Section,
+    Source,
 };
 
 /// The keys of `[expect]` that are the same for every system.
@@ -34,7 +35,7 @@ pub(super) const EXPECT_KEYS: &[&str] = &["violation", "counters"];
 
 /// The keys at the top, which no system can have as its name.
 pub(super) const TOP_KEYS: &[&str] =
-    &["about", "system", "duration", "tick", "waiting", "network", "link", "step", "chaos", "expect"];
+    &["about", "system", "duration", "tick", "waiting", "network", "link", "disk", "step", "chaos", "expect"];
 
 /// A script: what one run is made of.
 #[derive(Deserialize, JsonSchema)]
@@ -58,12 +59,24 @@ pub(super) struct RawScript {
     network: Option<Table<RawNetwork>>,
     /// What single links do instead, in order: a later one wins over an earlier one.
     link: Option<Vec<Table<RawLink>>>,
+    /// The disk of every host.
+    disk: Option<Table<RawDisk>>,
     /// The faults, one step after the other.
     step: Option<Vec<Table<RawStep>>>,
     /// Lets the seed choose the faults, instead of the steps or on top of them.
     chaos: Option<Table<RawChaos>>,
     /// What the run must end with. Without it: no violation. Further keys belong to the system.
     expect: Option<Table<RawExpect>>,
+}
+
+/// What every host's disk does.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "Disk")]
+struct RawDisk {
+    /// How long a sync takes, of a file or of the directory; rounded up to whole milliseconds.
+    #[serde(default = "default_disk_sync")]
+    sync: Latency,
 }
 
 /// Swarm testing: each seed first draws which families of fault exist in its run, then how hard each is, then when they
@@ -101,6 +114,10 @@ struct RawExpect {
 
 const fn default_tick() -> TimeSpan {
     TimeSpan(Duration::from_millis(1))
+}
+
+fn default_disk_sync() -> Latency {
+    DiskSettings::default().sync
 }
 
 const fn default_every() -> Latency {
@@ -226,6 +243,7 @@ fn build(source: &Arc<Source>, document: &Document<'_>, raw: RawScript) -> Resul
         network: LinkSettings { latency: Some(latency), ..settings },
         tcp,
         udp_buffer_bytes,
+        disk: raw.disk.map(|Table(RawDisk { sync })| DiskSettings { sync }).unwrap_or_default(),
         links,
         steps,
         chaos: raw.chaos.map(|Table(chaos)| chaos.into_chaos(document, duration)).transpose()?,

@@ -131,6 +131,7 @@ fn the_full_script_reads_as_written() {
     assert_eq!(script.network, network);
     assert_eq!(script.tcp, TcpSettings { window_bytes: 4096, tries: 3, ..TcpSettings::default() });
     assert_eq!(script.udp_buffer_bytes, 65_536);
+    assert_eq!(script.disk, DiskSettings { sync: Latency::Uniform { min: ms(1), max: ms(5) } });
     let chaos = Chaos {
         families: vec![Family::Loss, Family::OneWay],
         hosts: hosts(&["server"]),
@@ -182,6 +183,7 @@ fn the_full_script_shows_in_short() {
          reorder 10 % by { median = \"5ms\", sigma = 0.5 }"
     );
     assert_eq!(script.tcp.to_string(), "window 4KiB, rto 200ms..2m, syn rto 1s, tries 3, syn tries 6");
+    assert_eq!(script.disk.to_string(), "sync 1ms..5ms");
     assert_eq!(script.chaos.unwrap().to_string(), "loss, one-way on server every 200ms..1s for 100ms..2s until 20s");
     assert_eq!(LinkSettings::default().to_string(), "no settings");
 }
@@ -193,6 +195,7 @@ fn the_least_script_gets_the_defaults() {
     assert_eq!(script.network, LinkSettings { latency: Some(Latency::DEFAULT), ..LinkSettings::default() });
     assert_eq!(script.tcp, TcpSettings::default());
     assert_eq!(script.udp_buffer_bytes, 212_992);
+    assert_eq!(script.disk.sync, Latency::Constant(Duration::ZERO));
     assert!(script.steps.is_empty() && script.links.is_empty() && script.waiting.is_empty());
     assert!(script.chaos.is_none() && script.expect.violation.is_none() && script.expect.counters.is_empty());
     let chaos = Script::parse("x.toml", &format!("{HEAD}[chaos]\nuntil = \"10s\"")).unwrap().chaos.unwrap();
@@ -276,6 +279,8 @@ fn the_schema_agrees_with_the_parser() {
         ("/network/lateny", json!("5ms")),
         ("/network/loss", json!(1.5)),
         ("/network/tcp/tries", json!(-1)),
+        ("/disk/sync", json!(5)),
+        ("/disk/write", json!("5ms")),
         ("/network/latency", json!({ "mean": "5ms" })),
         ("/echo/client", json!(3)),
         ("/echo/timeout", json!("5")),
