@@ -15,13 +15,14 @@
 //!             |                               |
 //!             +-------------------- the hosts: echo
 //!                                             |
-//!                                            net   the seam
+//!                                        net, disk   the seams
 //!                                         /        \
-//!                                 tokio::net   turmoil::net
+//!                      tokio::net, std::fs          turmoil::net, sim::platter
 //! ```
 //!
 //! - [`net`] is the seam: a small trait for sockets, over the operating system's ([`net::real`]) and the simulated ones
-//!   ([`net::sim`]). [`events`] is how a host tells what it does, [`rng`] where all randomness comes from.
+//!   ([`net::sim`]). [`disk`] is the second seam, for files: a directory of this machine ([`disk::real`]) or of a simulated
+//!   one, which can lose power ([`disk::sim`]). [`events`] is how a host tells what it does, [`rng`] where all randomness comes from.
 //! - [`echo`] is a host: TCP and UDP echo, servers and clients.
 //! - [`script`] reads scripts into plain data.
 //! - [`sim`] makes a run of a script and a seed: it steps turmoil with every packet in its own hand.
@@ -30,7 +31,7 @@
 //! - [`explore`] makes many runs, in processes that are watched; [`report`] shows them; [`cli`] is the command line, public,
 //!   so that a program with systems of its own has all of it; [`testing`] runs sims inside `cargo test`.
 //!
-//! **Invariant:** a host knows `net`, `events` and `rng`, never where it runs. The testbed knows the trait
+//! **Invariant:** a host knows `net`, `disk`, `events` and `rng`, never where it runs. The testbed knows the trait
 //! [`systems::System`], never a host. A check knows events and packets, never faults. A report knows traces and verdicts,
 //! never hosts. `tests/imports.rs` holds the sources to it.
 //!
@@ -42,6 +43,7 @@
 
 pub mod check;
 pub mod cli;
+pub mod disk;
 pub mod echo;
 pub mod events;
 pub mod explore;

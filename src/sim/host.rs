@@ -16,11 +16,13 @@ use std::task::{Context, Poll, Waker};
 
 use tokio::task::{AbortHandle, JoinHandle, LocalSet};
 
+use crate::disk::sim::SimDisk;
 use crate::net::sim::SimNet;
 use crate::rng::{Rng, Seed};
 
 use super::Watch;
 use super::panics;
+use super::platter::Platter;
 use super::recorder::Breach;
 use super::shared::{Events, Shared};
 use super::trace::{HostId, What};
@@ -39,6 +41,8 @@ pub struct Host {
     pub incarnation: u32,
     /// Its network.
     pub net: SimNet,
+    /// Its disk, which outlives it.
+    pub disk: SimDisk,
     /// Its randomness, its own in each incarnation.
     pub rng: Rng,
     /// Where it tells what it does.
@@ -123,6 +127,7 @@ pub(crate) struct Control {
     factory: RefCell<Factory>,
     watch: Option<Rc<dyn Watch>>,
     kernel: Rc<Kernel>,
+    platter: Rc<Platter>,
     wanted: Cell<Wanted>,
     /// Whether the process that runs is to be replaced by a new one.
     fresh: Cell<bool>,
@@ -140,6 +145,7 @@ impl Control {
         shared: &Rc<Shared>,
         seed: Seed,
         factory: Factory,
+        platter: Platter,
         watch: Option<Rc<dyn Watch>>,
         waits: bool,
     ) -> Rc<Self> {
@@ -150,6 +156,7 @@ impl Control {
             factory: RefCell::new(factory),
             watch,
             kernel: Rc::default(),
+            platter: Rc::new(platter),
             wanted: Cell::new(if waits { Wanted::Dead } else { Wanted::Running }),
             fresh: Cell::new(false),
             incarnation: Cell::new(0),
@@ -183,6 +190,7 @@ impl Control {
         self.off.set(true);
         self.wanted.set(Wanted::Dead);
         self.kernel.forget();
+        self.platter.power_lost();
         self.waker.take();
     }
 
@@ -239,6 +247,7 @@ impl Control {
             name,
             incarnation,
             net: SimNet { shared: self.shared.clone(), host: self.id, ip, kernel: self.kernel.clone() },
+            disk: SimDisk::new(self.platter.clone(), self.seed, self.id, incarnation),
             events: Events { shared: self.shared.clone(), host: Some(self.id) },
         };
         let tasks = local_set();

@@ -25,6 +25,7 @@ pub(crate) enum Purpose {
     Reorder = 8,
     ReorderExtra = 9,
     Ack = 10,
+    DiskSync = 11,
 }
 
 /// One direction of a link.

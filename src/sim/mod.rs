@@ -15,6 +15,7 @@ mod latency;
 mod links;
 pub mod outcome;
 mod panics;
+pub(crate) mod platter;
 mod recorder;
 mod rto;
 mod schedule;

@@ -13,6 +13,7 @@ use super::flight::State;
 use super::host::{Control, Wanted};
 use super::outcome::Verdict;
 use super::panics;
+use super::platter::Platter;
 use super::recorder::Breach;
 use super::schedule::Schedule;
 use super::setup::{Plan, StateCheck};
@@ -72,7 +73,8 @@ impl World {
         let ip = self.sim.lookup(plan.name.as_str());
         let waits = script.waiting.iter().any(|pattern| pattern.matches(&plan.name));
         self.shared.wire.borrow_mut().add_machine(Machine { ip, off: waits, boots: 0 });
-        let control = Control::new(id, &self.shared, seed, plan.factory, self.watch.clone(), waits);
+        let platter = Platter::new(script.disk.sync);
+        let control = Control::new(id, &self.shared, seed, plan.factory, platter, self.watch.clone(), waits);
         let supervised = control.clone();
         self.sim.host(plan.name, move || supervised.clone().supervise());
         self.controls.push(control);

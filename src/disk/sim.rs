@@ -1,0 +1,99 @@
+//! The disk of a simulated machine.
+//!
+//! It holds what POSIX promises and no more: a kill keeps all that was written; a power loss keeps the content of a file
+//! as of its last sync, under the names as of the directory's last sync. A file that was renamed and never synced is
+//! therefore empty after a power loss, which [`super::replace`] avoids by its order. Writes themselves are never cut
+//! in two, neither by a kill nor by a power loss: what was not synced is gone whole.
+//!
+//! Reads and writes take no time. A sync, of a file or of the directory, waits for the disk's latency and is done at the
+//! end of it, so that whoever dies meanwhile has synced nothing. Latencies are drawn one by one, from the host, its
+//! incarnation and the sync's number, and are rounded up to whole milliseconds as all of tokio's times. Syncs do not wait
+//! for one another.
+
+use std::cell::Cell;
+use std::io;
+use std::rc::Rc;
+
+use crate::rng::Seed;
+use crate::sim::platter::Platter;
+use crate::sim::trace::HostId;
+
+use super::{Disk, cannot, checked};
+
+/// The disk as one process of a simulated host sees it.
+#[derive(Clone)]
+pub struct SimDisk {
+    platter: Rc<Platter>,
+    draws: Rc<Draws>,
+}
+
+/// Where the latencies come from.
+struct Draws {
+    seed: Seed,
+    host: HostId,
+    incarnation: u32,
+    syncs: Cell<u64>,
+}
+
+impl SimDisk {
+    pub(crate) fn new(platter: Rc<Platter>, seed: Seed, host: HostId, incarnation: u32) -> Self {
+        Self { platter, draws: Rc::new(Draws { seed, host, incarnation, syncs: Cell::new(0) }) }
+    }
+
+    async fn wait(&self) {
+        let number = self.draws.syncs.get();
+        self.draws.syncs.set(number + 1);
+        let Draws { seed, host, incarnation, .. } = *self.draws;
+        let latency = self.platter.latency(seed, host, incarnation, number);
+        if !latency.is_zero() {
+            tokio::time::sleep(latency).await;
+        }
+    }
+}
+
+impl Disk for SimDisk {
+    async fn read(&self, name: &str) -> io::Result<Option<Vec<u8>>> {
+        Ok(self.platter.read(checked(name)?))
+    }
+
+    async fn write(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
+        self.platter.write(checked(name)?, bytes);
+        Ok(())
+    }
+
+    async fn append(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
+        self.platter.append(checked(name)?, bytes);
+        Ok(())
+    }
+
+    async fn truncate(&self, name: &str, length: u64) -> io::Result<()> {
+        let length =
+            usize::try_from(length).map_err(|_| cannot("truncate", name, &io::ErrorKind::FileTooLarge.into()))?;
+        self.platter.truncate(checked(name)?, length).map_err(|error| cannot("truncate", name, &error))
+    }
+
+    async fn sync(&self, name: &str) -> io::Result<()> {
+        checked(name)?;
+        self.wait().await;
+        self.platter.sync(name).map_err(|error| cannot("sync", name, &error))
+    }
+
+    async fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        let renamed = self.platter.rename(checked(from)?, checked(to)?);
+        renamed.map_err(|error| cannot(&format!("rename to {to}"), from, &error))
+    }
+
+    async fn sync_dir(&self) -> io::Result<()> {
+        self.wait().await;
+        self.platter.sync_dir();
+        Ok(())
+    }
+
+    async fn remove(&self, name: &str) -> io::Result<()> {
+        self.platter.remove(checked(name)?).map_err(|error| cannot("remove", name, &error))
+    }
+
+    async fn list(&self) -> io::Result<Vec<String>> {
+        Ok(self.platter.list())
+    }
+}
