@@ -1,0 +1,86 @@
+//! Slow disks.
+
+use stormglass::disk::{Disk, replace};
+use stormglass::sim::{Host, HostResult, Verdict};
+
+use super::{ms, note, notes, simulate};
+
+#[test]
+fn only_syncs_take_time_and_unless_a_script_says_so_not_even_they() {
+    async fn times(host: Host) -> HostResult {
+        let (disk, events) = (&host.disk, &host.events);
+        disk.write("a", b"1").await?;
+        disk.append("a", b"2").await?;
+        disk.truncate("a", 1).await?;
+        note(events, "written", 0);
+        disk.sync("a").await?;
+        note(events, "synced", 0);
+        disk.rename("a", "b").await?;
+        disk.read("b").await?;
+        disk.list().await?;
+        note(events, "renamed", 0);
+        disk.sync_dir().await?;
+        disk.remove("b").await?;
+        note(events, "done", 0);
+        Ok(())
+    }
+    for (rest, sync) in [("", 0), ("[disk]\nsync = '7ms'", 7), ("[disk]\nsync = '6100us'", 7)] {
+        let outcome = simulate(1, rest, times);
+        let at = |name| notes(&outcome, name)[0].0;
+        assert_eq!((at("written"), at("synced"), at("renamed"), at("done")), (ms(0), ms(sync), ms(sync), ms(2 * sync)));
+        assert_eq!(outcome.verdict, Verdict::Pass);
+    }
+}
+
+/// Fifty replacements, and the moment of each.
+async fn replacements(host: Host) -> HostResult {
+    for n in 0..50 {
+        replace(&host.disk, "state", b"x").await?;
+        note(&host.events, "replaced", n);
+    }
+    Ok(())
+}
+
+#[test]
+fn latencies_come_from_the_seed() {
+    let rest = "[disk]\nsync = '0ms..20ms'";
+    let [first, again, other] = [1, 1, 2].map(|seed| simulate(seed, rest, replacements));
+    assert_eq!(first.hash, again.hash);
+    assert_eq!(notes(&first, "replaced"), notes(&again, "replaced"));
+    assert_ne!(notes(&first, "replaced"), notes(&other, "replaced"));
+    let took: Vec<_> = notes(&first, "replaced").windows(2).map(|pair| pair[1].0 - pair[0].0).collect();
+    assert!(took.iter().all(|took| *took <= ms(40)), "{took:?}");
+    assert!(took.iter().any(|took| *took < ms(10)) && took.iter().any(|took| *took > ms(30)), "{took:?}");
+}
+
+#[test]
+fn a_restart_does_not_change_the_latencies_that_come_after_it() {
+    /// The latency of the first sync of the second incarnation, after so many syncs of the first one.
+    async fn restarted(host: Host, syncs: u32) -> HostResult {
+        if host.incarnation == 0 {
+            for _ in 0..syncs {
+                host.disk.sync_dir().await?;
+            }
+            return std::future::pending().await;
+        }
+        host.disk.sync_dir().await?;
+        note(&host.events, "synced", 0);
+        Ok(())
+    }
+    let rest = "[disk]\nsync = '0ms..500ms'\n[[step]]\nat = '5s'\nkill = 'a'\nfor = '1s'";
+    let few = simulate(7, rest, |host| restarted(host, 1));
+    let more = simulate(7, rest, |host| restarted(host, 5));
+    assert!(notes(&few, "synced")[0].0 > ms(6_000));
+    assert_eq!(notes(&few, "synced"), notes(&more, "synced"));
+}
+
+#[test]
+fn a_process_that_stands_still_syncs_when_it_goes_on() {
+    let rest = "[disk]\nsync = '10ms'\n[[step]]\nat = '5ms'\npause = 'a'\nfor = '100ms'";
+    let outcome = simulate(1, rest, |host| async move {
+        host.disk.sync_dir().await?;
+        note(&host.events, "synced", 0);
+        Ok(())
+    });
+    assert_eq!(notes(&outcome, "synced"), [(ms(105), 0)]);
+}
