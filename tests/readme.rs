@@ -1,0 +1,67 @@
+//! What the README shows is what comes.
+
+use std::process::Command;
+
+const README: &str = include_str!("../README.md");
+
+/// The lines that the README shows after `$ call`, up to the end of the block.
+fn shown(call: &str) -> Vec<&'static str> {
+    let start = format!("$ {call}\n");
+    let (_, rest) = README.split_once(&start).unwrap_or_else(|| panic!("the README does not show `{call}`"));
+    let block = rest.split("\n```").next().expect("a block has an end");
+    block.lines().take_while(|line| !line.starts_with("$ ")).collect()
+}
+
+fn stormglass(args: &[&str]) -> String {
+    let root = env!("CARGO_MANIFEST_DIR");
+    let output = Command::new(env!("CARGO_BIN_EXE_stormglass"))
+        .args(args)
+        .current_dir(root)
+        .env_remove("STORMGLASS_SEED")
+        .output()
+        .expect("the binary runs");
+    String::from_utf8(output.stdout).expect("text")
+}
+
+/// The line with wall-clock time is another one each time.
+fn steady(line: &&str) -> bool {
+    !line.trim_start().starts_with("time ")
+}
+
+#[test]
+fn the_first_run_is_as_shown() {
+    let output = stormglass(&["run", "echo/tcp-loss", "--seed", "7"]);
+    let real: Vec<&str> = output.lines().filter(steady).collect();
+    let shown: Vec<&str> = shown("stormglass run echo/tcp-loss --seed 7").into_iter().filter(steady).collect();
+    assert_eq!(shown, real);
+}
+
+#[test]
+fn the_packet_is_as_shown() {
+    let (_, after) = README.split_once("show echo/tcp-loss --seed 7 | grep '").expect("the README shows a packet");
+    let (packet, rest) = after.split_once('\'').expect("a pattern ends");
+    let shown: Vec<&str> = rest.lines().skip(1).take_while(|line| *line != "```").collect();
+    let output = stormglass(&["show", "echo/tcp-loss", "--seed", "7"]);
+    let cut = |line: &str| line.chars().take(110).collect::<String>().trim_end().to_owned();
+    let real: Vec<String> = output.lines().filter(|line| line.contains(packet)).map(cut).collect();
+    assert!(!real.is_empty());
+    assert_eq!(shown, real);
+}
+
+#[test]
+fn the_script_is_the_file() {
+    let script = include_str!("../sims/echo/tcp-server-crash.toml");
+    assert!(README.contains(script), "the README shows another sims/echo/tcp-server-crash.toml");
+}
+
+#[test]
+fn every_call_is_listed_and_none_else() {
+    let help = stormglass(&["--help"]);
+    let calls = help.lines().skip_while(|line| !line.starts_with("Commands:")).skip(1);
+    let calls: Vec<&str> =
+        calls.map_while(|line| line.split_whitespace().next()).filter(|call| *call != "help").collect();
+    assert!(calls.len() >= 7, "{help}");
+    for call in calls {
+        assert!(README.contains(&format!("| `stormglass {call}")), "the README does not list `{call}`");
+    }
+}
