@@ -47,6 +47,13 @@ pub fn unit(bits: u64) -> f64 {
     (bits >> 11) as f64 / (1_u64 << 53) as f64
 }
 
+/// A uniform number in `low..=high`. One draw, whatever the range is.
+pub fn between(rng: &mut Rng, low: u64, high: u64) -> u64 {
+    assert!(low <= high, "a range from {low} to {high} is empty");
+    let numbers = u128::from(high - low) + 1;
+    low + ((u128::from(rng.next_u64()) * numbers) >> 64) as u64
+}
+
 /// A fresh seed from the operating system, small enough to be read aloud.
 #[allow(clippy::disallowed_methods, reason = "drawn before a run begins, and printed")]
 pub fn fresh_seed() -> Seed {
