@@ -13,7 +13,7 @@
 //!             |                               |
 //!             |                       systems   where a host meets the testbed  -->  check   invariants
 //!             |                               |
-//!             +-------------------- the hosts: echo
+//!             +-------------------- the hosts: echo · raft
 //!                                             |
 //!                                        net, disk   the seams
 //!                                         /        \
@@ -22,8 +22,10 @@
 //!
 //! - [`net`] is the seam: a small trait for sockets, over the operating system's ([`net::real`]) and the simulated ones
 //!   ([`net::sim`]). [`disk`] is the second seam, for files: a directory of this machine ([`disk::real`]) or of a simulated
-//!   one, which can lose power ([`disk::sim`]). [`events`] is how a host tells what it does, [`rng`] where all randomness comes from.
-//! - [`echo`] is a host: TCP and UDP echo, servers and clients.
+//!   one, which can lose power ([`disk::sim`]). [`events`] is how a host tells what it does, [`rng`] where all randomness
+//!   comes from.
+//! - [`echo`] is a host: TCP and UDP echo, servers and clients. [`raft`] is the core of another: elections, without sockets
+//!   or clocks.
 //! - [`script`] reads scripts into plain data.
 //! - [`sim`] makes a run of a script and a seed: it steps turmoil with every packet in its own hand.
 //! - [`systems`] holds the trait through which a system meets the testbed, and one file for each system; [`check`] what
@@ -49,6 +51,7 @@ pub mod events;
 pub mod explore;
 pub mod guide;
 pub mod net;
+pub mod raft;
 pub mod report;
 pub mod rng;
 pub mod script;

@@ -1,0 +1,262 @@
+//! The state machine: an input goes in, and what is to be done about it comes out.
+
+mod election;
+mod heartbeat;
+mod role;
+mod timer;
+mod transfer;
+
+use std::time::Duration;
+
+#[cfg(feature = "planted-bugs")]
+pub(super) use role::Ballot;
+pub(super) use role::State;
+use timer::ElectionTimer;
+
+use super::config::{Config, ConfigError};
+use super::event::{Event, Ignored};
+use super::message::Message;
+#[cfg(feature = "planted-bugs")]
+use super::seed_document;
+use super::{HardState, Input, LogPosition, NodeId, Output, Role, Status, TERM_MAX, Term};
+use crate::rng::Rng;
+
+/// One member's part in the protocol: no socket, no clock, no disk. See the [module](super) for how it is driven.
+#[derive(Clone, Debug)]
+pub struct Core {
+    pub(super) id: NodeId,
+    pub(super) config: Config,
+    /// `currentTerm` and `votedFor` (figure 2) as they are in memory.
+    pub(super) hard_state: HardState,
+    /// The same as the last [`Output::Persist`] has them.
+    durable: HardState,
+    log: LogPosition,
+    pub(super) state: State,
+    /// Since when the node has its role.
+    since: Duration,
+    pub(super) timer: ElectionTimer,
+    rng: Rng,
+    /// The time of the input at hand.
+    pub(super) now: Duration,
+    /// What the input at hand has led to so far.
+    outputs: Vec<Output>,
+}
+
+impl Core {
+    /// A node that starts at `now` with what its disk has. It is a follower, with its election timer armed.
+    pub fn new(
+        id: NodeId,
+        config: Config,
+        hard_state: HardState,
+        log: LogPosition,
+        rng: Rng,
+        now: Duration,
+    ) -> Result<Self, ConfigError> {
+        config.validate(id)?;
+        let mut core = Self {
+            id,
+            config,
+            hard_state,
+            durable: hard_state,
+            log,
+            state: State::Follower { leader: None },
+            since: now,
+            timer: ElectionTimer::default(),
+            rng,
+            now,
+            outputs: Vec::new(),
+        };
+        core.arm_timer();
+        core.outputs.clear();
+        Ok(core)
+    }
+
+    /// The event that tells of the start, for the driver to emit before any other.
+    pub fn booted(&self) -> Event {
+        let timer_at = self.timer.due().expect("a node starts with its timer armed");
+        Event::Booted { term: self.term(), voted_for: self.voted_for(), timer_at }
+    }
+
+    /// Takes one input at `now` and returns what follows from it, to be executed strictly in order: a `Persist` must
+    /// have reached the disk before the next output is begun.
+    pub fn step(&mut self, now: Duration, input: Input) -> Vec<Output> {
+        assert!(now >= self.now, "{}: time went back from {:?} to {now:?}", self.id, self.now);
+        self.now = now;
+        #[cfg(feature = "planted-bugs")]
+        if planted!(self, SeedDocument) {
+            seed_document::step(self, &input);
+            return std::mem::take(&mut self.outputs);
+        }
+        match input {
+            Input::Tick => self.on_tick(),
+            Input::Message { from, message } => self.on_message(from, message),
+            Input::TransferLeadership { to } => self.on_transfer(to),
+        }
+        self.write();
+        std::mem::take(&mut self.outputs)
+    }
+
+    /// The next election timeout is this one, instead of a drawn one: also that of the timer that runs already, and
+    /// again at each arming until it has run out.
+    pub fn pin_next_timeout(&mut self, timeout: Duration) {
+        self.timer.pin(timeout);
+    }
+
+    /// The log's last entry is this one: what elections compare (§5.4.1).
+    pub fn set_log_position(&mut self, log: LogPosition) {
+        self.log = log;
+    }
+
+    /// When the node next wants a [`Input::Tick`], on the clock that `now` is read from.
+    pub fn deadline(&self) -> Option<Duration> {
+        match &self.state {
+            _ if planted!(self, SeedDocument) => self.timer.due(),
+            State::Leader(lead) => Some(self.lead_deadline(lead)),
+            State::Follower { .. } => self.timer.due(),
+            State::PreCandidate { resend_at, .. } | State::Candidate { resend_at, .. } => {
+                self.timer.due().into_iter().chain(*resend_at).min()
+            }
+        }
+    }
+
+    /// This node.
+    pub fn id(&self) -> NodeId {
+        self.id
+    }
+
+    /// Its settings.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// What it is.
+    pub fn role(&self) -> Role {
+        self.state.role()
+    }
+
+    /// `currentTerm`.
+    pub fn term(&self) -> Term {
+        self.hard_state.term
+    }
+
+    /// `votedFor`: whom it voted for in its term.
+    pub fn voted_for(&self) -> Option<NodeId> {
+        self.hard_state.voted_for
+    }
+
+    /// The leader of its term, where it knows one; itself when it leads.
+    pub fn leader(&self) -> Option<NodeId> {
+        match &self.state {
+            State::Follower { leader } => leader.as_ref().map(|leader| leader.id),
+            State::Leader(_) => Some(self.id),
+            State::PreCandidate { .. } | State::Candidate { .. } => None,
+        }
+    }
+
+    /// All that there is to know of it at once.
+    pub fn status(&self) -> Status {
+        Status {
+            id: self.id,
+            role: self.role(),
+            term: self.term(),
+            voted_for: self.voted_for(),
+            leader: self.leader(),
+            since: self.since,
+            timer_at: self.timer.due(),
+            log: self.log,
+        }
+    }
+
+    fn on_message(&mut self, from: NodeId, message: Message) {
+        if from == self.id || !self.config.members.contains(&from) {
+            return self.ignore(from, &message, Ignored::NotAPeer);
+        }
+        if message.term() > TERM_MAX {
+            return self.ignore(from, &message, Ignored::TermTooHigh);
+        }
+        match message {
+            Message::PreVote(ask) => self.on_pre_vote(from, &ask),
+            Message::PreVoteResponse(answer) => self.on_pre_vote_response(from, answer),
+            Message::RequestVote(ask) => self.on_request_vote(from, &ask),
+            Message::RequestVoteResponse(answer) => self.on_request_vote_response(from, answer),
+            Message::AppendEntries(append) => self.on_append_entries(from, append),
+            Message::AppendEntriesResponse(answer) => self.on_append_entries_response(from, answer),
+            Message::TimeoutNow(now) => self.on_timeout_now(from, now),
+        }
+    }
+
+    fn on_tick(&mut self) {
+        match &self.state {
+            State::Leader(_) => self.on_lead_tick(),
+            _ if self.timer.is_due(self.now) => {
+                self.timer.unpin();
+                self.campaign();
+            }
+            State::PreCandidate { resend_at: Some(at), .. } | State::Candidate { resend_at: Some(at), .. } => {
+                if *at <= self.now {
+                    self.ask_silent_peers();
+                }
+            }
+            State::Follower { .. } | State::PreCandidate { .. } | State::Candidate { .. } => {}
+        }
+    }
+
+    /// Every other member, in order.
+    pub(super) fn peers(&self) -> Vec<NodeId> {
+        self.config.members.iter().copied().filter(|peer| *peer != self.id).collect()
+    }
+
+    fn quorum(&self) -> usize {
+        if planted!(self, HalfIsAQuorum) {
+            return (self.config.members.len() / 2).max(1);
+        }
+        self.config.quorum()
+    }
+
+    /// The only place where the term changes, and the only one that frees the vote.
+    fn set_term(&mut self, term: Term) {
+        let from = self.term();
+        assert!(term > from, "{}: the term must grow, from {from} to {term}", self.id);
+        self.hard_state = HardState { term, voted_for: None };
+        self.emit(Event::TermRaised { from, to: term });
+    }
+
+    fn vote_for(&mut self, candidate: NodeId) {
+        let free = self.voted_for().is_none_or(|voted| voted == candidate) || planted!(self, LeaderVotesAgain);
+        assert!(free, "{}: the vote of term {} is {:?}'s, not {candidate}'s", self.id, self.term(), self.voted_for());
+        self.hard_state.voted_for = Some(candidate);
+    }
+
+    /// Has term and vote written before what comes next.
+    fn persist(&mut self) {
+        if planted!(self, ReplyBeforeSync) {
+            return;
+        }
+        self.write();
+    }
+
+    fn write(&mut self) {
+        if self.durable == self.hard_state || planted!(self, VoteNotPersisted) {
+            return;
+        }
+        if planted!(self, TwoWrites) && self.durable.term != self.term() && self.voted_for().is_some() {
+            self.outputs.push(Output::Persist(HardState { term: self.term(), voted_for: None }));
+        }
+        self.outputs.push(Output::Persist(self.hard_state));
+        self.durable = self.hard_state;
+    }
+
+    /// **Invariant:** whatever a message gives away of term and vote is durable before it leaves.
+    pub(super) fn send(&mut self, to: NodeId, message: Message) {
+        self.persist();
+        self.outputs.push(Output::Send { to, message });
+    }
+
+    pub(super) fn emit(&mut self, event: Event) {
+        self.outputs.push(Output::Event(event));
+    }
+
+    fn ignore(&mut self, from: NodeId, message: &Message, why: Ignored) {
+        self.emit(Event::Ignored { from, message: message.name(), term: message.term(), why });
+    }
+}

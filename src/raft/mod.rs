@@ -1,0 +1,248 @@
+//! Raft: how a few servers agree on one leader, again and again, whatever the network does.
+//!
+//! The algorithm is that of Diego Ongaro and John Ousterhout, *In Search of an Understandable Consensus Algorithm*
+//! (USENIX ATC 2014; "§5.2" and "figure 2" mean this paper), with what Ongaro's dissertation *Consensus: Bridging Theory
+//! and Practice* (Stanford 2014) adds to it. Names are theirs. This is the election; the log comes later, and what it
+//! needs of the election (terms in every message, logs that are compared, durable state, a leader that knows how far its
+//! peers are) is here.
+//!
+//! # The election, in short
+//!
+//! Time is cut into **terms**, counted upwards; a term has at most one leader, and may have none (§5.1). Everybody
+//! begins as a **follower**. A leader sends heartbeats; a follower that hears none for its **election timeout** becomes
+//! a **candidate**: it enters the next term, votes for itself, and asks the others. A server votes once in a term, for
+//! whoever asks first, unless its own log is more up to date (§5.4.1). A **majority of all members** elects: two
+//! majorities share a member, and that one voted once, so two leaders of one term cannot be. Timeouts are random, so
+//! that one server mostly wakes first and wins before the others wake; when two wake together and split the votes, each
+//! draws afresh and they try again in the next term (§5.2).
+//!
+//! Whoever sees a newer term in a message enters it as a follower, leaders too; what comes from an older term is
+//! answered with the newer one, and otherwise changes nothing (figure 2, "Rules for Servers").
+//!
+//! ```text
+//!                 times out                  pre-votes of                 votes of
+//!               (asks first)                  a majority                 a majority
+//!   Follower ------------------> PreCandidate -----------> Candidate ---------------> Leader
+//!     ^  ^                          |    ^                   |  |  ^                    |
+//!     |  +---- leader, newer term --+    +--- times out -----+  +--+                    |
+//!     |                                                     |  times out, no pre-vote   |
+//!     +------------ leader of this term, newer term --------+                           |
+//!     +------------ newer term, or no majority answers ---------------------------------+
+//! ```
+//!
+//! # What is built on top of it
+//!
+//! | option | rule | from |
+//! |---|---|---|
+//! | [`pre_vote`](Config::pre_vote) | Before it enters a new term, a server asks whether it would get the votes. So a server that was cut off does not come back with a large term and depose a good leader. | dissertation §9.6 |
+//! | [`check_quorum`](Config::check_quorum) | A leader that a majority has not answered for the largest election timeout steps down. Clients stop waiting for it, and those who hear it stop standing by it. | dissertation §6.2 |
+//! | [`leader_stickiness`](Config::leader_stickiness) | A server that heard from its leader within the least election timeout neither votes in a newer term nor enters it; the same for a leader that a majority answered within it. | dissertation §4.2.3 |
+//! | [`resend`](Config::resend) | A candidate asks those again who have not answered, at each heartbeat interval. | figure 2: "Servers retry RPCs" |
+//!
+//! A **transfer** hands the lead over ([`Input::TransferLeadership`]): once the successor's log is the leader's, the leader
+//! sends it [`TimeoutNow`](message::TimeoutNow), and it campaigns at once with a request that says so, for which nobody
+//! is sticky (§3.10 and §4.2.3 of the dissertation). If it has not taken over within the largest election timeout, the
+//! leader goes on.
+//!
+//! Stickiness and a term that ran away: a server in a newer term than its cluster's cannot vote for anybody in an older
+//! one, and sticky peers do not follow it into its own. It is freed by its answer to the leader's next heartbeat, which
+//! carries the newer term: the leader enters it, and an election follows. An answer to a stale pre-vote carries the term
+//! for the same reason. (etcd found both, in #5468 and #8243.) Stickiness acts only on terms that are newer than the
+//! voter's own: a vote within the term cannot depose its leader.
+//!
+//! A pre-vote is refused, not granted, to who would campaign in the voter's own term: the answer takes it there first.
+//! A candidate whose election ends without a winner asks for pre-votes again, in the term it is in.
+//!
+//! # How it is driven
+//!
+//! [`Core`] does nothing by itself. A driver owns socket, clock and disk, and in a loop
+//!
+//! 1. waits for a datagram or for [`Core::deadline`], whichever is first;
+//! 2. calls [`Core::step`] with the time since the node's start and what came: a message, or a tick;
+//! 3. executes the [`Output`]s one after the other. A [`Output::Persist`] has reached the disk, synced, before the next
+//!    output is begun, and a crash in between loses the rest.
+//!
+//! So a vote is on disk before it leaves, and a request only says what is on disk; nothing has to be told back to the
+//! core. The network may lose, double, delay and reorder messages. It may not invent them: the driver drops what is
+//! malformed, and what is not from a member.
+//!
+//! # How it is built
+//!
+//! These rules make the classic mistakes hard to write; `planted.rs` (with the cargo feature `planted-bugs`) lists the
+//! mistakes, each with the software that made it.
+//!
+//! **Invariant:** a role is an enum that carries its data. Votes die with the candidacy, and a follower has no progress.
+//!
+//! **Invariant:** one function changes the term; it asserts that the term grows, and it alone clears the vote.
+//!
+//! **Invariant:** only the `become_*` functions change the role, and each of them emits an event.
+//!
+//! **Invariant:** the election timeout is drawn afresh each time the timer is armed, from the node's own generator. The
+//! timer is armed by a leader that is heard, by a vote that is granted, by a campaign that begins and by a lead that
+//! ends, and by nothing else.
+//!
+//! **Invariant:** maps and sets are ordered, nothing here reads a clock, and nothing awaits: the same inputs and the same
+//! generator give the same outputs.
+
+/// `true` where the node runs with the bug; in a build without planted bugs, `false` and nothing else.
+#[cfg(feature = "planted-bugs")]
+macro_rules! planted {
+    ($core:expr, $bug:ident) => {
+        ($core.config.bug == Some($crate::raft::planted::Bug::$bug))
+    };
+}
+#[cfg(not(feature = "planted-bugs"))]
+macro_rules! planted {
+    ($core:expr, $bug:ident) => {
+        false
+    };
+}
+
+pub mod config;
+mod core;
+pub mod event;
+pub mod message;
+#[cfg(feature = "planted-bugs")]
+pub mod planted;
+#[cfg(feature = "planted-bugs")]
+mod seed_document;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::time::Duration;
+
+pub use self::config::{Config, ConfigError};
+pub use self::core::Core;
+pub use self::event::Event;
+pub use self::message::Message;
+use crate::events::Value;
+
+/// A term (§5.1), counted from 1; 0 is that of a server that has seen none.
+pub type Term = u64;
+
+/// The index of a log entry, counted from 1; 0 stands before the first.
+pub type LogIndex = u64;
+
+/// Names and values in order, as a trace shows them.
+pub type Fields = Vec<(&'static str, Value)>;
+
+/// Messages of later terms are ignored: no cluster comes here, so they are not from one, and counting on would overflow.
+pub const TERM_MAX: Term = 1 << 62;
+
+/// A member of the cluster. 0 is nobody's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct NodeId(pub u64);
+
+impl fmt::Display for NodeId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "n{}", self.0)
+    }
+}
+
+/// What must survive a crash (figure 2, "Persistent state on all servers"), the log aside. Its default is a new node's.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct HardState {
+    /// `currentTerm`: the latest term the server has seen.
+    pub term: Term,
+    /// `votedFor`: whom it voted for in this term.
+    pub voted_for: Option<NodeId>,
+}
+
+/// The last entry of a log; its default is an empty log's.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LogPosition {
+    /// The entry's index.
+    pub last_index: LogIndex,
+    /// The entry's term.
+    pub last_term: Term,
+}
+
+/// The part that a server has in the protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Role {
+    /// Answers, and waits for a leader's silence.
+    Follower,
+    /// Asks whether it could win an election.
+    PreCandidate,
+    /// Asks for votes.
+    Candidate,
+    /// Leads its term.
+    Leader,
+}
+
+impl Role {
+    /// The role in a trace.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Follower => "follower",
+            Self::PreCandidate => "pre-candidate",
+            Self::Candidate => "candidate",
+            Self::Leader => "leader",
+        }
+    }
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// What can happen to a node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Input {
+    /// Time has passed. A tick before the deadline does nothing.
+    Tick,
+    /// A message came.
+    Message {
+        /// Its sender, as the driver knows it.
+        from: NodeId,
+        /// The message.
+        message: Message,
+    },
+    /// The operator wants the leader, which this node should be, to hand over to another.
+    TransferLeadership {
+        /// The successor.
+        to: NodeId,
+    },
+}
+
+/// What is to be done, in this order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Output {
+    /// Write this to disk, whole, and go on when it is synced.
+    Persist(HardState),
+    /// Send a message.
+    Send {
+        /// The receiver.
+        to: NodeId,
+        /// The message.
+        message: Message,
+    },
+    /// Tell who listens.
+    Event(Event),
+}
+
+/// A node at one moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Status {
+    /// Which node.
+    pub id: NodeId,
+    /// What it is.
+    pub role: Role,
+    /// `currentTerm`.
+    pub term: Term,
+    /// `votedFor`.
+    pub voted_for: Option<NodeId>,
+    /// The leader of its term, where it knows one.
+    pub leader: Option<NodeId>,
+    /// Since when it has its role.
+    pub since: Duration,
+    /// When its election timer is due; a leader has none.
+    pub timer_at: Option<Duration>,
+    /// The last entry of its log.
+    pub log: LogPosition,
+}

@@ -1,0 +1,282 @@
+//! A cluster whose messages are moved by hand, so that a test reads as a dialogue.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use super::message::{AppendEntries, AppendEntriesResponse, PreVote, RequestVote, RequestVoteResponse, TimeoutNow};
+use super::{Config, Core, Event, HardState, Input, LogPosition, Message, NodeId, Output, Role, Term};
+use crate::rng::Seed;
+
+/// A message on its way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Envelope {
+    pub from: NodeId,
+    pub to: NodeId,
+    pub message: Message,
+}
+
+struct Node {
+    core: Core,
+    disk: HardState,
+    boots: u64,
+}
+
+/// Cores, their disks, and what is between them. Time stands still except in [`fire`](Self::fire),
+/// [`drive`](Self::drive) and [`wait`](Self::wait).
+pub(super) struct Cluster {
+    pub now: Duration,
+    pub flying: Vec<Envelope>,
+    pub events: Vec<(NodeId, Event)>,
+    nodes: BTreeMap<NodeId, Node>,
+    cuts: BTreeSet<(NodeId, NodeId)>,
+    dead: BTreeSet<NodeId>,
+}
+
+pub(super) fn n(id: u64) -> NodeId {
+    NodeId(id)
+}
+
+pub(super) fn ms(millis: u64) -> Duration {
+    Duration::from_millis(millis)
+}
+
+pub(super) fn request_vote(term: Term) -> Message {
+    Message::RequestVote(RequestVote { term, last_log_index: 0, last_log_term: 0, transfer: false })
+}
+
+pub(super) fn request_vote_with_log(term: Term, last_log_term: Term, last_log_index: u64) -> Message {
+    Message::RequestVote(RequestVote { term, last_log_index, last_log_term, transfer: false })
+}
+
+pub(super) fn pre_vote(term: Term) -> Message {
+    Message::PreVote(PreVote { term, last_log_index: 0, last_log_term: 0 })
+}
+
+pub(super) fn vote(term: Term, vote_granted: bool) -> Message {
+    Message::RequestVoteResponse(RequestVoteResponse { term, vote_granted })
+}
+
+pub(super) fn heartbeat(term: Term) -> Message {
+    let (prev_log_index, prev_log_term) = (0, 0);
+    Message::AppendEntries(AppendEntries { term, prev_log_index, prev_log_term, entries: vec![], leader_commit: 0 })
+}
+
+pub(super) fn heard(term: Term) -> Message {
+    Message::AppendEntriesResponse(AppendEntriesResponse { term, success: true, match_index: 0 })
+}
+
+pub(super) fn timeout_now(term: Term) -> Message {
+    Message::TimeoutNow(TimeoutNow { term })
+}
+
+impl Cluster {
+    /// `size` fresh nodes with every option on.
+    pub fn new(size: u64) -> Self {
+        Self::with(size, |_| {})
+    }
+
+    /// `size` fresh nodes with the paper's figure 2 and nothing more.
+    pub fn plain(size: u64) -> Self {
+        Self::with(size, |config| {
+            config.pre_vote = false;
+            config.check_quorum = false;
+            config.leader_stickiness = false;
+        })
+    }
+
+    /// `size` fresh nodes.
+    pub fn with(size: u64, adjust: impl Fn(&mut Config)) -> Self {
+        let mut config = Config::new((1..=size).map(NodeId));
+        adjust(&mut config);
+        let mut cluster = Self {
+            now: Duration::ZERO,
+            flying: Vec::new(),
+            events: Vec::new(),
+            nodes: BTreeMap::new(),
+            cuts: BTreeSet::new(),
+            dead: BTreeSet::new(),
+        };
+        for id in 1..=size {
+            let core = boot(n(id), &config, HardState::default(), LogPosition::default(), 0, Duration::ZERO);
+            cluster.nodes.insert(n(id), Node { core, disk: HardState::default(), boots: 0 });
+        }
+        cluster
+    }
+
+    pub fn core(&self, id: u64) -> &Core {
+        &self.nodes[&n(id)].core
+    }
+
+    pub fn core_mut(&mut self, id: u64) -> &mut Core {
+        &mut self.nodes.get_mut(&n(id)).expect("a member").core
+    }
+
+    pub fn disk(&self, id: u64) -> HardState {
+        self.nodes[&n(id)].disk
+    }
+
+    pub fn role(&self, id: u64) -> Role {
+        self.core(id).role()
+    }
+
+    pub fn term(&self, id: u64) -> Term {
+        self.core(id).term()
+    }
+
+    pub fn terms(&self) -> Vec<Term> {
+        self.nodes.values().map(|node| node.core.term()).collect()
+    }
+
+    /// Who leads, among those alive.
+    pub fn leaders(&self) -> Vec<u64> {
+        let leads = |(id, node): (&NodeId, &Node)| (node.core.role() == Role::Leader).then_some(*id);
+        self.nodes.iter().filter_map(leads).filter(|id| !self.dead.contains(id)).map(|id| id.0).collect()
+    }
+
+    /// Whether `id` emitted such an event.
+    pub fn saw(&self, id: u64, what: impl Fn(&Event) -> bool) -> bool {
+        self.events.iter().any(|(at, event)| *at == n(id) && what(event))
+    }
+
+    /// Gives `id` an input and executes what follows: disk, messages, events.
+    pub fn step(&mut self, id: u64, input: Input) -> Vec<Output> {
+        let from = n(id);
+        let node = self.nodes.get_mut(&from).expect("a member");
+        let outputs = node.core.step(self.now, input);
+        for output in outputs.clone() {
+            match output {
+                Output::Persist(state) => node.disk = state,
+                Output::Send { to, message } => {
+                    if !self.cuts.contains(&(from, to)) && !self.dead.contains(&to) {
+                        self.flying.push(Envelope { from, to, message });
+                    }
+                }
+                Output::Event(event) => self.events.push((from, event)),
+            }
+        }
+        outputs
+    }
+
+    /// Gives `to` a message as if `from` had sent it, and returns what `to` sends back.
+    pub fn tell(&mut self, from: u64, to: u64, message: Message) -> Option<Message> {
+        let outputs = self.step(to, Input::Message { from: n(from), message });
+        let back = |output| match output {
+            Output::Send { to, message } if to == n(from) => Some(message),
+            _ => None,
+        };
+        outputs.into_iter().find_map(back)
+    }
+
+    /// Lets the election timer of `id` run out, and of nobody else.
+    pub fn fire(&mut self, id: u64) {
+        let due = self.core(id).status().timer_at.expect("its timer is armed");
+        self.now = self.now.max(due);
+        self.step(id, Input::Tick);
+    }
+
+    /// Delivers what flies, and what that leads to, until nothing does.
+    pub fn deliver(&mut self) {
+        self.deliver_where(|_| true);
+    }
+
+    /// The same with only those that pass; the others stay in the air.
+    pub fn deliver_where(&mut self, passes: impl Fn(&Envelope) -> bool) {
+        while let Some(index) = self.flying.iter().position(&passes) {
+            let Envelope { from, to, message } = self.flying.remove(index);
+            self.step(to.0, Input::Message { from, message });
+        }
+    }
+
+    /// Takes out of the air what flies from one to another.
+    pub fn take(&mut self, from: u64, to: u64) -> Vec<Message> {
+        let (taken, left) =
+            std::mem::take(&mut self.flying).into_iter().partition(|e| e.from == n(from) && e.to == n(to));
+        self.flying = left;
+        taken.into_iter().map(|envelope: Envelope| envelope.message).collect()
+    }
+
+    /// Loses all that flies.
+    pub fn lose(&mut self) {
+        self.flying.clear();
+    }
+
+    /// Lets time pass without anybody noticing.
+    pub fn wait(&mut self, time: Duration) {
+        self.now += time;
+    }
+
+    /// Lets time pass on a network without delay: timers run out, messages arrive at once.
+    pub fn drive(&mut self, time: Duration) {
+        let end = self.now + time;
+        self.deliver();
+        while let Some((at, id)) = self.next_deadline().filter(|(at, _)| *at <= end) {
+            self.now = self.now.max(at);
+            self.step(id.0, Input::Tick);
+            self.deliver();
+        }
+        self.now = end;
+    }
+
+    fn next_deadline(&self) -> Option<(Duration, NodeId)> {
+        let alive = self.nodes.iter().filter(|(id, _)| !self.dead.contains(id));
+        alive.filter_map(|(id, node)| Some((node.core.deadline()?, *id))).min()
+    }
+
+    /// `id` campaigns and wins.
+    pub fn elect(&mut self, id: u64) {
+        self.fire(id);
+        self.deliver();
+        assert_eq!(self.leaders(), [id], "{:#?}", self.events);
+    }
+
+    /// Messages between the two are lost, until [`heal`](Self::heal).
+    pub fn cut(&mut self, a: u64, b: u64) {
+        self.cut_one_way(a, b);
+        self.cut_one_way(b, a);
+    }
+
+    pub fn cut_one_way(&mut self, from: u64, to: u64) {
+        self.cuts.insert((n(from), n(to)));
+    }
+
+    pub fn isolate(&mut self, id: u64) {
+        let others: Vec<_> = self.nodes.keys().filter(|other| other.0 != id).map(|other| other.0).collect();
+        others.into_iter().for_each(|other| self.cut(id, other));
+    }
+
+    pub fn heal(&mut self) {
+        self.cuts.clear();
+    }
+
+    /// `id` is dead: it neither hears nor wakes.
+    pub fn kill(&mut self, id: u64) {
+        self.dead.insert(n(id));
+        self.flying.retain(|envelope| envelope.to != n(id));
+    }
+
+    /// `id` starts (again) with what its disk has.
+    pub fn restart(&mut self, id: u64) {
+        self.dead.remove(&n(id));
+        let node = self.nodes.get_mut(&n(id)).expect("a member");
+        node.boots += 1;
+        let log = node.core.status().log;
+        node.core = boot(n(id), &node.core.config().clone(), node.disk, log, node.boots, self.now);
+    }
+
+    /// `id` has a log that ends so.
+    pub fn give_log(&mut self, id: u64, last_term: Term, last_index: u64) {
+        self.core_mut(id).set_log_position(LogPosition { last_index, last_term });
+    }
+
+    /// `id` starts with this on its disk.
+    pub fn give_disk(&mut self, id: u64, term: Term, voted_for: Option<u64>) {
+        let disk = HardState { term, voted_for: voted_for.map(n) };
+        self.nodes.get_mut(&n(id)).expect("a member").disk = disk;
+        self.restart(id);
+    }
+}
+
+fn boot(id: NodeId, config: &Config, disk: HardState, log: LogPosition, boots: u64, now: Duration) -> Core {
+    let rng = Seed(7).stream(&format!("{id} boot {boots}"));
+    Core::new(id, config.clone(), disk, log, rng, now).expect("a valid configuration")
+}
