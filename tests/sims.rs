@@ -13,6 +13,7 @@ datatest_stable::harness! {
 
 const SEEDS: u64 = 3;
 
+#[allow(clippy::needless_pass_by_value, reason = "the harness hands the text over")]
 fn sim(path: &Path, text: String) -> datatest_stable::Result<()> {
     let script = Script::parse(&path.display().to_string(), &text)?;
     let system = systems::all().iter().find(|system| system.name() == script.system).ok_or("no such system")?;
