@@ -15,7 +15,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use crate::echo::Event;
 use crate::echo::event::digest;
 use crate::sim::Breach;
-use crate::sim::trace::{PacketKind, Record, What};
+use crate::sim::trace::{PacketKind, Record, What, flipped};
 
 /// The transport that an echo service runs over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -192,6 +192,7 @@ impl EchoCheck {
             }
             What::Corrupted { packet, bit } => {
                 self.corrupted = true;
+                // Twice the same bit, in a request and in its answer, makes the answer right again.
                 if let Some(payload) = self.datagrams.get_mut(packet) {
                     *payload = flipped(payload, *bit);
                 }
@@ -223,16 +224,6 @@ impl EchoCheck {
     pub fn answers(&self) -> usize {
         self.clients.values().map(|client| client.answered.len()).sum()
     }
-}
-
-/// What a datagram carries once a bit of it is flipped. Twice the same bit, in a request and in its answer, makes it what
-/// it was.
-fn flipped(payload: &Bytes, bit: u64) -> Bytes {
-    let mut bytes = payload.to_vec();
-    if let Some(byte) = usize::try_from(bit / 8).ok().and_then(|index| bytes.get_mut(index)) {
-        *byte ^= 1 << (bit % 8);
-    }
-    Bytes::from(bytes)
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use crate::report::judgement::Exit;
 use crate::report::style::{BAD, DIM, STRONG, paint};
 
 pub(super) fn list(shell: &Shell, out: &mut Out) -> anyhow::Result<Exit> {
-    let library = shell.library()?;
+    let library = shell.open_library()?;
     let width = library.names().map(|name| name.chars().count()).max().unwrap_or(0);
     let mut wrong = Vec::new();
     let mut folder = "";

@@ -115,13 +115,13 @@ impl Shell {
         }
     }
 
-    fn library(&self) -> anyhow::Result<Library> {
+    fn open_library(&self) -> anyhow::Result<Library> {
         Ok(Library::new(self.systems, &here()?)?)
     }
 
     /// The sim of this name or path.
     fn choose(&self, name: &str) -> anyhow::Result<Chosen> {
-        let sim = match self.library()?.find(name) {
+        let sim = match self.open_library()?.find(name) {
             Ok(sim) => sim,
             Err(error @ LibraryError::Unknown { .. }) => {
                 let at_path = if Path::new(name).exists() { "; the path of a script ends in `.toml`" } else { "" };

@@ -16,7 +16,7 @@ use crate::report::style::{BAD, DIM, GOOD, UNSURE, counted, paint};
 use crate::report::text;
 
 pub(super) fn replay(shell: &Shell, args: &ReplayArgs, out: &mut Out) -> anyhow::Result<Exit> {
-    let library = shell.library()?;
+    let library = shell.open_library()?;
     let mut cases = Vec::new();
     for file in corpus::files(&here()?, &args.case)? {
         let case = Case::load(&file, &library)?;

@@ -106,6 +106,14 @@ pub struct Packet {
     pub label: Option<Label>,
 }
 
+/// A payload with one of its bits flipped, as [`What::Corrupted`] counts them: from 0, the lowest of the first byte.
+pub fn flipped(payload: &Bytes, bit: u64) -> Bytes {
+    let mut bytes = payload.to_vec();
+    let index = usize::try_from(bit / 8).expect("a bit of the payload");
+    bytes[index] ^= 1 << (bit % 8);
+    Bytes::from(bytes)
+}
+
 /// Datagram or segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

@@ -11,7 +11,7 @@ use crate::sim::flight::{Flight, State};
 use crate::sim::links::Ruling;
 use crate::sim::rto::backoff;
 use crate::sim::shared::Shared;
-use crate::sim::trace::{HostId, LossReason, Packet, PacketKind, What};
+use crate::sim::trace::{HostId, LossReason, Packet, PacketKind, What, flipped};
 
 use super::Wire;
 
@@ -184,11 +184,4 @@ impl Wire {
             side.fail(io::ErrorKind::TimedOut);
         }
     }
-}
-
-fn flipped(payload: &Bytes, bit: u64) -> Bytes {
-    let mut bytes = payload.to_vec();
-    let index = usize::try_from(bit / 8).expect("a bit of the payload");
-    bytes[index] ^= 1 << (bit % 8);
-    Bytes::from(bytes)
 }
