@@ -55,7 +55,8 @@
 //!
 //! # How it is driven
 //!
-//! [`Core`] does nothing by itself. A driver owns socket, clock and disk, and in a loop
+//! [`Core`] does nothing by itself. A driver (this crate's is [`server`]; messages are datagrams by [`codec`], term and vote
+//! a file by [`storage`]) owns socket, clock and disk, and in a loop
 //!
 //! 1. waits for a datagram or for [`Core::deadline`], whichever is first;
 //! 2. calls [`Core::step`] with the time since the node's start and what came: a message, or a tick;
@@ -98,6 +99,8 @@ macro_rules! planted {
     };
 }
 
+mod clock;
+pub mod codec;
 pub mod config;
 mod core;
 pub mod event;
@@ -106,6 +109,8 @@ pub mod message;
 pub mod planted;
 #[cfg(feature = "planted-bugs")]
 mod seed_document;
+pub mod server;
+pub mod storage;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]
@@ -114,6 +119,8 @@ mod tests;
 use std::fmt;
 use std::time::Duration;
 
+pub use self::clock::ClockRate;
+pub use self::codec::{ClusterId, ClusterKey, Codec};
 pub use self::config::{Config, ConfigError};
 pub use self::core::Core;
 pub use self::event::Event;

@@ -1,0 +1,354 @@
+//! The driver: one loop over socket, deadlines and disk that makes a running node of a [`Core`].
+//!
+//! Whatever the core wants done is done strictly in order, and a [`Persist`](Output::Persist) is synced before what
+//! follows it begins. Meanwhile the node does nothing else: what arrives waits in the socket, as deadlines wait.
+//!
+//! A deadline that has passed comes before what has arrived, so that a flood of datagrams cannot keep a leader from its
+//! heartbeats; each deadline is moved on when it is met, so that arrivals get their turn.
+//!
+//! A disk that fails ends the node: nobody knows what it has written then.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio::time::{Sleep, sleep, sleep_until, timeout};
+
+use super::clock::Clock;
+use super::codec::{Envelope, Rejected};
+use super::storage::Storage;
+use super::{
+    ClockRate, Codec, Config, ConfigError, Core, HardState, Input, LogPosition, Message, NodeId, Output, Status,
+};
+use crate::disk::Disk;
+use crate::events::Sink;
+use crate::net::{DATAGRAM_BYTES_MAX, Net, Socket};
+use crate::rng::Rng;
+
+/// How long the node waits after `recv_from` failed, so that an error that stays does not keep it busy.
+const ERROR_PAUSE: Duration = Duration::from_millis(5);
+
+/// How long a peer's name may take to resolve, and how long until it is tried again.
+const RESOLVE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// How long until names are looked up again: peers move.
+const RESOLVE_EVERY: Duration = Duration::from_secs(30);
+
+/// What a node is told at its start.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Which member it is.
+    pub id: NodeId,
+    /// Its cluster's settings.
+    pub config: Config,
+    /// How its cluster writes messages.
+    pub codec: Codec,
+    /// Where the other members are, as `host:port`.
+    pub peers: BTreeMap<NodeId, String>,
+    /// The last entry of its log, until it has one.
+    pub log: LogPosition,
+    /// How fast its clock runs.
+    pub clock: ClockRate,
+}
+
+/// What can be asked of a running node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// Hand over the lead.
+    TransferLeadership {
+        /// The successor.
+        to: NodeId,
+    },
+    /// Let the next election timeout be this one; see [`Core::pin_next_timeout`].
+    PinNextTimeout(Duration),
+}
+
+/// What a node tells of itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// The core did, became or ignored something.
+    Core(super::Event),
+    /// The node read this from its disk: it starts.
+    Loaded(HardState),
+    /// This is durable now.
+    Persisted(HardState),
+    /// A message is about to leave.
+    Sending {
+        /// Its receiver.
+        to: NodeId,
+        /// The message.
+        message: Message,
+    },
+    /// A message came in.
+    Received {
+        /// Its sender.
+        from: NodeId,
+        /// The message.
+        message: Message,
+    },
+    /// All that followed from an input is done, and this is the node now.
+    Stepped {
+        /// The node.
+        status: Status,
+        /// What its clock showed when the input was taken in.
+        now: Duration,
+    },
+    /// A datagram was dropped.
+    Rejected {
+        /// The address that it came from.
+        from: SocketAddr,
+        /// The reason.
+        why: Rejected,
+    },
+    /// A message could not be sent. It is lost, as it could have been on its way.
+    SendFailed {
+        /// Its receiver.
+        to: NodeId,
+        /// The reason.
+        why: io::ErrorKind,
+    },
+    /// The socket failed.
+    SocketError {
+        /// The reason.
+        why: io::ErrorKind,
+    },
+}
+
+/// Why a node ended by itself.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// Its settings make no sense.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// A peer has no address, or somebody who is no peer has one.
+    #[error("{0}")]
+    Peers(String),
+    /// Its disk failed, or what it holds cannot be used.
+    #[error("{0}")]
+    Disk(#[from] io::Error),
+}
+
+/// Runs a node on `socket` until `shutdown` resolves. Whoever drops the future has killed it.
+///
+/// Commands are taken in while they come; that their sender is gone ends nothing.
+#[allow(clippy::too_many_arguments, reason = "each is another thing that the world hands to a node")]
+pub async fn serve<N: Net, D: Disk>(
+    net: &N,
+    socket: N::Socket,
+    disk: D,
+    settings: Settings,
+    rng: Rng,
+    mut commands: mpsc::UnboundedReceiver<Command>,
+    events: Sink<Event>,
+    shutdown: impl Future<Output = ()>,
+) -> Result<(), ServeError> {
+    settings.validate()?;
+    let Settings { id, config, codec, peers, log, clock } = settings;
+    let storage = Storage::new(disk, codec.cluster(), id);
+    let state = storage.load().await?;
+    events.emit(|| Event::Loaded(state));
+    let clock = Clock::start(clock);
+    let core = Core::new(id, config, state, log, rng, clock.now())?;
+    events.emit(|| Event::Core(core.booted()));
+    let (addresses, _lookups) = look_up(net, peers);
+    let mut node = Node { core, clock, latest: Duration::ZERO, socket, storage, codec, addresses, events };
+    node.tell_status();
+
+    let mut buffer = vec![0; DATAGRAM_BYTES_MAX];
+    let mut alarm = pin!(sleep(Duration::ZERO));
+    let (mut shutdown, mut commanded) = (pin!(shutdown), true);
+    loop {
+        let deadline = node.core.deadline();
+        set(alarm.as_mut(), deadline.map(|at| clock.instant(at)));
+        tokio::select! {
+            biased;
+            () = &mut shutdown => return Ok(()),
+            () = &mut alarm, if deadline.is_some() => {
+                // Should rounding ever wake a node before its deadline, it must not do so for ever.
+                node.latest = node.latest.max(deadline.unwrap_or_default());
+                node.step(Input::Tick).await?;
+            }
+            command = commands.recv(), if commanded => match command {
+                Some(command) => node.command(command).await?,
+                None => commanded = false,
+            },
+            received = node.socket.recv_from(&mut buffer) => match received {
+                Ok((length, from)) => node.take_in(&buffer[..length], from).await?,
+                Err(error) => node.receive_failed(&error).await,
+            },
+        }
+    }
+}
+
+/// Moves a timer, unless it stands there already: that is the usual case, and moving is not free.
+fn set(alarm: Pin<&mut Sleep>, at: Option<tokio::time::Instant>) {
+    if let Some(at) = at.filter(|at| *at != alarm.deadline()) {
+        alarm.reset(at);
+    }
+}
+
+impl Settings {
+    fn validate(&self) -> Result<(), ServeError> {
+        self.config.validate(self.id)?;
+        let others = self.config.members.iter().filter(|member| **member != self.id);
+        if let Some(missing) = others.clone().find(|member| !self.peers.contains_key(member)) {
+            return Err(ServeError::Peers(format!("{missing} is a member and has no address")));
+        }
+        if let Some(stranger) = self.peers.keys().find(|peer| !others.clone().any(|member| member == *peer)) {
+            return Err(ServeError::Peers(format!("{stranger} has an address and is no peer of {}", self.id)));
+        }
+        Ok(())
+    }
+}
+
+/// Where peers are, as far as it is known.
+type Addresses = Rc<RefCell<BTreeMap<NodeId, SocketAddr>>>;
+
+/// Looks the peers' names up, now and again, beside the node's own work: a name server that is slow must not cost a
+/// leader its lead. The lookups end with the set.
+fn look_up<N: Net>(net: &N, peers: BTreeMap<NodeId, String>) -> (Addresses, JoinSet<()>) {
+    let mut addresses = BTreeMap::new();
+    let mut names = Vec::new();
+    for (id, name) in peers {
+        match name.parse() {
+            Ok(address) => _ = addresses.insert(id, address),
+            Err(_) => names.push((id, name)),
+        }
+    }
+    let addresses = Rc::new(RefCell::new(addresses));
+    let mut lookups = JoinSet::new();
+    for (id, name) in names {
+        let (net, addresses) = (net.clone(), addresses.clone());
+        lookups.spawn_local(async move {
+            loop {
+                let found = timeout(RESOLVE_TIMEOUT, net.resolve(&name)).await;
+                let again = match found {
+                    Ok(Ok(address)) => {
+                        addresses.borrow_mut().insert(id, address);
+                        RESOLVE_EVERY
+                    }
+                    Ok(Err(error)) => {
+                        tracing::warn!(peer = %id, %error, "cannot find a peer");
+                        RESOLVE_TIMEOUT
+                    }
+                    Err(_) => RESOLVE_TIMEOUT,
+                };
+                sleep_until(tokio::time::Instant::now() + again).await;
+            }
+        });
+    }
+    (addresses, lookups)
+}
+
+struct Node<S, D> {
+    core: Core,
+    clock: Clock,
+    /// The latest time that the core was given: it must not go back.
+    latest: Duration,
+    socket: S,
+    storage: Storage<D>,
+    codec: Codec,
+    addresses: Addresses,
+    events: Sink<Event>,
+}
+
+impl<S: Socket, D: Disk> Node<S, D> {
+    async fn take_in(&mut self, datagram: &[u8], from: SocketAddr) -> io::Result<()> {
+        match self.accept(datagram) {
+            Ok(Envelope { from, message, .. }) => {
+                self.events.emit(|| Event::Received { from, message: message.clone() });
+                self.step(Input::Message { from, message }).await
+            }
+            Err(why) => {
+                tracing::debug!(node = %self.core.id(), %from, %why, "a datagram is dropped");
+                self.events.emit(|| Event::Rejected { from, why });
+                Ok(())
+            }
+        }
+    }
+
+    fn accept(&self, datagram: &[u8]) -> Result<Envelope, Rejected> {
+        let envelope = self.codec.decode(datagram)?;
+        let (id, members) = (self.core.id(), &self.core.config().members);
+        if envelope.to != id {
+            return Err(Rejected::Misdirected);
+        }
+        if envelope.from == id || !members.contains(&envelope.from) {
+            return Err(Rejected::Stranger);
+        }
+        Ok(envelope)
+    }
+
+    async fn command(&mut self, command: Command) -> io::Result<()> {
+        match command {
+            Command::TransferLeadership { to } => self.step(Input::TransferLeadership { to }).await,
+            Command::PinNextTimeout(timeout) => {
+                self.core.pin_next_timeout(timeout);
+                self.tell_status();
+                Ok(())
+            }
+        }
+    }
+
+    async fn step(&mut self, input: Input) -> io::Result<()> {
+        self.latest = self.latest.max(self.clock.now());
+        for output in self.core.step(self.latest, input) {
+            match output {
+                Output::Persist(state) => {
+                    self.storage.save(state).await?;
+                    self.events.emit(|| Event::Persisted(state));
+                }
+                Output::Send { to, message } => self.send(to, message).await,
+                Output::Event(event) => {
+                    log(self.core.id(), &event);
+                    self.events.emit(|| Event::Core(event));
+                }
+            }
+        }
+        self.tell_status();
+        Ok(())
+    }
+
+    async fn send(&mut self, to: NodeId, message: Message) {
+        let envelope = Envelope { from: self.core.id(), to, message };
+        let datagram = self.codec.encode(&envelope);
+        self.events.emit(|| Event::Sending { to, message: envelope.message });
+        let address = self.addresses.borrow().get(&to).copied();
+        let sent = match address {
+            Some(address) => self.socket.send_to(&datagram, address).await.map(drop),
+            None => Err(io::ErrorKind::AddrNotAvailable.into()),
+        };
+        if let Err(error) = sent {
+            tracing::debug!(node = %self.core.id(), %to, %error, "a message cannot be sent");
+            self.events.emit(|| Event::SendFailed { to, why: error.kind() });
+        }
+    }
+
+    async fn receive_failed(&self, error: &io::Error) {
+        tracing::warn!(node = %self.core.id(), %error, "cannot receive");
+        self.events.emit(|| Event::SocketError { why: error.kind() });
+        sleep(ERROR_PAUSE).await;
+    }
+
+    fn tell_status(&self) {
+        self.events.emit(|| Event::Stepped { status: self.core.status(), now: self.latest });
+    }
+}
+
+/// Changes of role are what an operator reads in a log.
+fn log(node: NodeId, event: &super::Event) {
+    use super::Event as E;
+    match event {
+        E::BecameFollower { .. } | E::BecameCandidate { .. } | E::BecameLeader { .. } | E::SteppedDown { .. } => {
+            tracing::info!(%node, "{event}");
+        }
+        _ => tracing::debug!(%node, "{event}"),
+    }
+}
