@@ -4,3 +4,4 @@
 //! what it should find.
 
 pub mod echo;
+pub mod raft;

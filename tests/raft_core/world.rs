@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use stormglass::raft::{Config, Core, HardState, Input, LogPosition, Message, NodeId, Output};
+use stormglass::check::raft::{RaftCheck, Scope};
+use stormglass::raft::server::Event as Told;
+use stormglass::raft::{Config, Core, Event, HardState, Input, LogPosition, Message, NodeId, Output, Term};
 use stormglass::rng::Seed;
-
-use crate::history::History;
 
 /// What a case begins with.
 #[derive(Clone, Debug)]
@@ -58,8 +58,13 @@ struct Envelope {
 }
 
 pub struct World {
-    pub history: History,
     pub power_losses: u64,
+    /// How many terms had a leader, and which was the last that any node was in.
+    pub leaders: u64,
+    pub last_term: Term,
+    check: RaftCheck,
+    /// How much was told to the check: it stands in for the number of a record.
+    told: u64,
     seed: Seed,
     config: Config,
     now: Duration,
@@ -77,8 +82,11 @@ impl World {
         [config.pre_vote, config.check_quorum, config.leader_stickiness, config.resend] = setup.options;
         adjust(&mut config);
         let mut world = Self {
-            history: History::new(&config),
             power_losses: 0,
+            leaders: 0,
+            last_term: 0,
+            check: RaftCheck::new(&config, Scope::Safety),
+            told: 0,
             seed: Seed(setup.seed),
             config,
             now: Duration::ZERO,
@@ -124,10 +132,7 @@ impl World {
                 self.wake(self.pick(first), usize::MAX)?;
                 self.wake(self.pick(second), usize::MAX)
             }
-            Action::Restart { node } => {
-                self.restart(self.pick(node));
-                Ok(())
-            }
+            Action::Restart { node } => self.restart(self.pick(node)),
             Action::DeliverThenPowerLoss { which, after_outputs } => {
                 let Some(index) = self.pick_message(which) else { return Ok(()) };
                 let envelope = self.flying.remove(index);
@@ -166,38 +171,52 @@ impl World {
     /// Executes the first `outputs_max` of what follows from an input; power is gone if there are more.
     fn step(&mut self, index: usize, input: Input, outputs_max: usize) -> Result<(), String> {
         let id = id_of(index);
-        let node = &mut self.nodes[index];
-        let outputs = node.core.step(self.now, input);
+        let outputs = self.nodes[index].core.step(self.now, input);
         let loses_power = outputs.len() > outputs_max;
         for output in outputs.into_iter().take(outputs_max) {
             match output {
                 Output::Persist(state) => {
-                    self.history.persisted(id, node.disk, state)?;
-                    node.disk = state;
+                    self.nodes[index].disk = state;
+                    self.tell(id, &Told::Persisted(state))?;
                 }
                 Output::Send { to, message } => {
-                    self.history.sent(id, node.core.term(), node.disk, to, &message)?;
+                    self.tell(id, &Told::Sending { to, message: message.clone() })?;
                     self.flying.push(Envelope { from: index, to: index_of(to), message });
                 }
-                Output::Event(event) => self.history.event(id, &event)?,
+                Output::Event(event) => {
+                    match event {
+                        Event::BecameLeader { .. } => self.leaders += 1,
+                        Event::TermRaised { to, .. } => self.last_term = self.last_term.max(to),
+                        _ => {}
+                    }
+                    self.tell(id, &Told::Core(event))?;
+                }
             }
         }
         if loses_power {
-            self.restart(index);
+            self.restart(index)?;
         }
         let excess = self.flying.len().saturating_sub(FLYING_MAX);
         self.flying.drain(..excess);
-        let node = &self.nodes[index];
-        self.history.state(&node.core.status(), node.disk, self.now)
+        let status = self.nodes[index].core.status();
+        self.tell(id, &Told::Stepped { status, now: self.now })
     }
 
-    fn restart(&mut self, index: usize) {
+    fn tell(&mut self, id: NodeId, event: &Told) -> Result<(), String> {
+        self.told += 1;
+        match self.check.event(id, (self.now, self.told), event) {
+            Some(breach) => Err(format!("{}: {}", breach.invariant, breach.message)),
+            None => Ok(()),
+        }
+    }
+
+    fn restart(&mut self, index: usize) -> Result<(), String> {
         self.power_losses += 1;
         let (disk, log) = (self.nodes[index].disk, self.nodes[index].core.status().log);
         let boots = self.nodes[index].boots + 1;
         let core = self.boot(index, disk, log, boots);
         self.nodes[index] = Node { core, disk, boots };
-        self.history.restarted(id_of(index), disk.term);
+        self.tell(id_of(index), &Told::Loaded(disk))
     }
 }
 

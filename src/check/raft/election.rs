@@ -1,0 +1,215 @@
+//! E1 to E8: what must hold of each event of each node, given all that went before.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::Seen;
+use super::history::{Checked, History};
+use crate::raft::server::Event;
+use crate::raft::{Config, Event as CoreEvent, HardState, Message, NodeId, Role, Status, Term};
+use crate::sim::Breach;
+
+const E3: &str = "E3 durable before sent";
+const E4: &str = "E4 terms never fall";
+const E5: &str = "E5 honest terms";
+const E7: &str = "E7 legal roles";
+const E8: &str = "E8 an armed timer";
+
+pub(super) struct Election {
+    quorum: usize,
+    timeout_max: Duration,
+    history: History,
+    nodes: BTreeMap<NodeId, Node>,
+}
+
+/// A node, as its events tell of it.
+struct Node {
+    role: Role,
+    /// The term in which it took on its role.
+    role_term: Term,
+    role_seen: Seen,
+    /// The term in memory.
+    term: Term,
+    term_seen: Seen,
+    disk: HardState,
+    disk_seen: Seen,
+    /// The longest election timeout that it was ever told to have, where that is beyond the settings'.
+    timeout_allowed: Duration,
+}
+
+impl Election {
+    pub(super) fn new(config: &Config) -> Self {
+        let start = (Duration::ZERO, 0);
+        let node = |id: &NodeId| {
+            let node = Node {
+                role: Role::Follower,
+                role_term: 0,
+                role_seen: start,
+                term: 0,
+                term_seen: start,
+                disk: HardState::default(),
+                disk_seen: start,
+                timeout_allowed: Duration::ZERO,
+            };
+            (*id, node)
+        };
+        Self {
+            // Counted here and not asked of the settings: what is checked must not do the checking.
+            quorum: config.members.len() / 2 + 1,
+            timeout_max: config.election_timeout_max,
+            history: History::default(),
+            nodes: config.members.iter().map(node).collect(),
+        }
+    }
+
+    pub(super) fn allow_timeout(&mut self, id: NodeId, timeout: Duration) {
+        let node = self.node(id);
+        node.timeout_allowed = node.timeout_allowed.max(timeout);
+    }
+
+    pub(super) fn event(&mut self, id: NodeId, seen: Seen, event: &Event) -> Checked {
+        match event {
+            Event::Loaded(state) => self.loaded(id, seen, *state),
+            Event::Persisted(state) => self.persisted(id, seen, *state),
+            Event::Sending { to, message } => self.sending(id, seen, *to, message),
+            Event::Core(event) => self.core(id, seen, event),
+            Event::Stepped { status, now } => self.stepped(seen, status, *now),
+            Event::Received { .. } | Event::Rejected { .. } | Event::SendFailed { .. } | Event::SocketError { .. } => {
+                Ok(())
+            }
+        }
+    }
+
+    fn node(&mut self, id: NodeId) -> &mut Node {
+        self.nodes.get_mut(&id).expect("only members are watched")
+    }
+
+    /// A node starts with what is on its disk. A write that a power loss cut off may have completed after all.
+    fn loaded(&mut self, id: NodeId, seen: Seen, state: HardState) -> Checked {
+        self.persisted(id, seen, state)?;
+        let node = self.node(id);
+        (node.role, node.role_term, node.role_seen) = (Role::Follower, state.term, seen);
+        (node.term, node.term_seen) = (state.term, seen);
+        Ok(())
+    }
+
+    fn persisted(&mut self, id: NodeId, seen: Seen, state: HardState) -> Checked {
+        let node = self.node(id);
+        let (before, (at, record)) = (node.disk, node.disk_seen);
+        if state.term < before.term {
+            let text = format!("the durable term of {id} fell from {} to {}", before.term, state.term);
+            let breach = Breach::new(E4, text).fact(at, record, format!("{id} had term {} on disk", before.term));
+            return Err(now(breach, seen, format!("{id} has term {} on disk", state.term)));
+        }
+        (node.disk, node.disk_seen) = (state, seen);
+        state.voted_for.map_or(Ok(()), |candidate| self.history.votes(id, state.term, candidate, seen))
+    }
+
+    fn sending(&mut self, id: NodeId, seen: Seen, to: NodeId, message: &Message) -> Checked {
+        let node = self.node(id);
+        let (term, (at, record)) = (node.term, node.term_seen);
+        if message.term() > term {
+            let breach = Breach::new(E5, format!("{id} is in term {term} and sends {message}"));
+            let breach = breach.fact(at, record, format!("{id} entered term {term}"));
+            return Err(now(breach, seen, format!("{id} sends {message} to {to}")));
+        }
+        match message {
+            Message::RequestVote(ask) => self.vote_leaves(id, seen, ask.term, id),
+            Message::RequestVoteResponse(answer) if answer.vote_granted => self.vote_leaves(id, seen, answer.term, to),
+            Message::AppendEntries(append) => self.history.leads(id, append.term, seen),
+            _ => Ok(()),
+        }
+    }
+
+    fn vote_leaves(&mut self, id: NodeId, seen: Seen, term: Term, candidate: NodeId) -> Checked {
+        // First whether it may be given at all: a second vote is the graver finding.
+        self.history.votes(id, term, candidate, seen)?;
+        let node = self.node(id);
+        let (disk, (at, record)) = (node.disk, node.disk_seen);
+        if disk == (HardState { term, voted_for: Some(candidate) }) {
+            return Ok(());
+        }
+        let on_disk = match disk.voted_for {
+            Some(voted_for) => format!("term {} with a vote for {voted_for}", disk.term),
+            None => format!("term {} without a vote", disk.term),
+        };
+        let text = format!("the vote of {id} for {candidate} in term {term} leaves, and its disk has {on_disk}");
+        let breach = Breach::new(E3, text).fact(at, record, format!("{id} had {on_disk} on disk"));
+        Err(now(breach, seen, format!("{id} votes for {candidate} in term {term}")))
+    }
+
+    fn core(&mut self, id: NodeId, seen: Seen, event: &CoreEvent) -> Checked {
+        match *event {
+            CoreEvent::TermRaised { to, .. } => {
+                let node = self.node(id);
+                (node.term, node.term_seen) = (to, seen);
+                Ok(())
+            }
+            CoreEvent::BecameFollower { term, .. } => self.becomes(id, seen, Role::Follower, term),
+            CoreEvent::BecamePreCandidate { term } => self.becomes(id, seen, Role::PreCandidate, term),
+            CoreEvent::BecameCandidate { term, .. } => self.becomes(id, seen, Role::Candidate, term),
+            CoreEvent::BecameLeader { term, .. } => {
+                self.history.leads(id, term, seen)?;
+                self.history.is_elected(id, term, self.nodes.keys().copied(), self.quorum, seen)?;
+                self.becomes(id, seen, Role::Leader, term)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn becomes(&mut self, id: NodeId, seen: Seen, role: Role, term: Term) -> Checked {
+        let node = self.node(id);
+        let (was, was_in, (at, record)) = (node.role, node.role_term, node.role_seen);
+        let legal = match role {
+            Role::Follower => term >= was_in,
+            Role::PreCandidate => was != Role::Leader && term == was_in,
+            Role::Candidate => was != Role::Leader && term == was_in + 1,
+            Role::Leader => was == Role::Candidate && term == was_in,
+        };
+        if !legal {
+            let text = format!("{id}, a {was} of term {was_in}, became a {role} of term {term}");
+            let breach = Breach::new(E7, text).fact(at, record, format!("{id} became a {was}"));
+            return Err(now(breach, seen, format!("{id} became a {role} of term {term}")));
+        }
+        (node.role, node.role_term, node.role_seen) = (role, term, seen);
+        Ok(())
+    }
+
+    fn stepped(&mut self, seen: Seen, status: &Status, shown: Duration) -> Checked {
+        let Status { id, role, term, voted_for, timer_at, .. } = *status;
+        let timeout_max = self.timeout_max;
+        let node = self.node(id);
+        let known = node.term.max(node.disk.term);
+        if term < known {
+            let (at, record) = if node.disk.term > term { node.disk_seen } else { node.term_seen };
+            let breach = Breach::new(E4, format!("the term of {id} fell from {known} to {term}"));
+            let breach = breach.fact(at, record, format!("{id} was in term {known}"));
+            return Err(now(breach, seen, format!("{id} is in term {term}")));
+        }
+        let (at, record) = node.role_seen;
+        if role != node.role {
+            let breach = Breach::new(E7, format!("{id} is a {role} of term {term} and never became one"));
+            let breach = breach.fact(at, record, format!("{id} became a {}", node.role));
+            return Err(now(breach, seen, format!("{id} is a {role}")));
+        }
+        if role == Role::Leader && voted_for != Some(id) {
+            let voted_for = voted_for.map_or("nobody".to_owned(), |id| id.to_string());
+            let text = format!("{id} leads term {term} and its vote is {voted_for}'s");
+            let breach = Breach::new(E8, text).fact(at, record, format!("{id} became leader"));
+            return Err(now(breach, seen, format!("its vote is {voted_for}'s")));
+        }
+        let due_max = shown + timeout_max.max(node.timeout_allowed);
+        if role != Role::Leader && timer_at.is_none_or(|at| at > due_max) {
+            let timer = timer_at.map_or("off".to_owned(), |at| format!("due in {:?}", at.saturating_sub(shown)));
+            let text = format!("{id} is a {role} of term {term} and its election timer is {timer}");
+            let breach = Breach::new(E8, text).fact(at, record, format!("{id} became a {role}"));
+            return Err(now(breach, seen, format!("its election timer is {timer}")));
+        }
+        Ok(())
+    }
+}
+
+/// The breach, with what is happening as its last fact.
+fn now(breach: Breach, (at, record): Seen, text: String) -> Box<Breach> {
+    Box::new(breach.fact(at, record, text))
+}

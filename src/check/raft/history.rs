@@ -1,0 +1,78 @@
+//! What crashes never reset: who led each term, and whom everybody voted for in it.
+
+use std::collections::BTreeMap;
+
+use super::Seen;
+use crate::raft::{NodeId, Term};
+use crate::sim::Breach;
+
+pub(super) const E1: &str = "E1 election safety";
+pub(super) const E2: &str = "E2 one vote a term";
+pub(super) const E6: &str = "E6 elected by a majority";
+
+/// A breach is large and rare.
+pub(super) type Checked = Result<(), Box<Breach>>;
+
+/// Leaders and votes over all time.
+#[derive(Default)]
+pub(super) struct History {
+    leader_of: BTreeMap<Term, (NodeId, Seen)>,
+    vote_of: BTreeMap<(NodeId, Term), (NodeId, Seen)>,
+}
+
+impl History {
+    /// A node leads a term.
+    pub(super) fn leads(&mut self, id: NodeId, term: Term, (at, record): Seen) -> Checked {
+        let (first, (first_at, first_record)) = *self.leader_of.entry(term).or_insert((id, (at, record)));
+        if first == id {
+            return Ok(());
+        }
+        let breach = Breach::new(E1, format!("term {term} has two leaders, {first} and {id}"));
+        Err(Box::new(breach.fact(first_at, first_record, format!("{first} led term {term}")).fact(
+            at,
+            record,
+            format!("{id} leads term {term}"),
+        )))
+    }
+
+    /// A node's vote in a term counts.
+    pub(super) fn votes(&mut self, voter: NodeId, term: Term, candidate: NodeId, (at, record): Seen) -> Checked {
+        let entry = self.vote_of.entry((voter, term)).or_insert((candidate, (at, record)));
+        let (first, (first_at, first_record)) = *entry;
+        if first == candidate {
+            return Ok(());
+        }
+        let breach = Breach::new(E2, format!("{voter} voted twice in term {term}, for {first} and for {candidate}"));
+        Err(Box::new(breach.fact(first_at, first_record, format!("{voter} voted for {first} in term {term}")).fact(
+            at,
+            record,
+            format!("{voter} votes for {candidate} in term {term}"),
+        )))
+    }
+
+    /// A node became leader of a term: a majority of `members` has voted for it.
+    pub(super) fn is_elected(
+        &self,
+        id: NodeId,
+        term: Term,
+        members: impl Iterator<Item = NodeId>,
+        quorum: usize,
+        (at, record): Seen,
+    ) -> Checked {
+        let votes: Vec<_> = members
+            .filter_map(|voter| {
+                let (candidate, seen) = self.vote_of.get(&(voter, term))?;
+                (*candidate == id).then_some((voter, *seen))
+            })
+            .collect();
+        if votes.len() >= quorum {
+            return Ok(());
+        }
+        let text = format!("{id} leads term {term} with {} of the {quorum} votes that are a majority", votes.len());
+        let mut breach = Breach::new(E6, text);
+        for (voter, (at, record)) in votes {
+            breach = breach.fact(at, record, format!("{voter} voted for {id} in term {term}"));
+        }
+        Err(Box::new(breach.fact(at, record, format!("{id} became leader of term {term}"))))
+    }
+}

@@ -1,0 +1,340 @@
+//! L1 to L6: what must come about once nothing is in the way, and what the nodes agree on meanwhile.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::Seen;
+use crate::raft::server::Event;
+use crate::raft::{Config, Event as CoreEvent, Message, NodeId, Role, Status, Term};
+use crate::sim::Breach;
+
+const L1: &str = "L1 a leader after healing";
+const L2: &str = "L2 no needless election";
+const L3: &str = "L3 no lead without a majority";
+const L5: &str = "L5 a stable leader";
+const L6: &str = "L6 few messages";
+
+/// How many of the largest timeouts an election may take once nothing disturbs it, and with a bare majority alive.
+const ELECTION_TIMEOUTS: (u32, u32) = (10, 30);
+
+/// A leader and its term.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lead {
+    /// The leader.
+    pub leader: NodeId,
+    /// The term it leads.
+    pub term: Term,
+}
+
+/// What the nodes agree on.
+#[derive(Clone, Debug, Default)]
+pub struct Agreement {
+    /// The leader that a majority of all members follows, itself included, and since when.
+    pub of_majority: Option<(Lead, Seen)>,
+    /// The leader that all who are alive follow, a majority at least, and since when.
+    pub of_all: Option<(Lead, Seen)>,
+    /// The first leader that a majority followed.
+    pub first: Option<(Lead, Seen)>,
+    /// The leaders that a majority followed, one after the other, counted.
+    pub leads: u64,
+    /// The lead that the last majority had, whether or not it still has.
+    last: Option<Lead>,
+}
+
+/// What is expected from a moment on.
+#[derive(Clone, Copy, Debug)]
+struct Calm {
+    at: Duration,
+    lossless: bool,
+    /// Messages that were sent before.
+    sent: u64,
+    /// When a majority had a leader, the first time since.
+    led: Option<Duration>,
+    /// When all had the same leader, the first time since, who it was, and how many messages had been sent.
+    settled: Option<(Duration, Lead, u64)>,
+}
+
+/// A node's time as a leader, which it may not know to be over.
+struct Tenure {
+    term: Term,
+    since: Duration,
+    /// When each peer last answered it in this term.
+    answers: BTreeMap<NodeId, Duration>,
+}
+
+pub(super) struct Liveness {
+    members: usize,
+    quorum: usize,
+    timeout_max: Duration,
+    heartbeat: Duration,
+    check_quorum: bool,
+    alive: BTreeMap<NodeId, Status>,
+    tenures: BTreeMap<NodeId, Tenure>,
+    agreement: Agreement,
+    calm: Option<Calm>,
+    stable_from: Option<Duration>,
+    /// The lead that must not change.
+    stable: Option<(Lead, Seen)>,
+    sent: u64,
+}
+
+impl Liveness {
+    pub(super) fn new(config: &Config) -> Self {
+        Self {
+            members: config.members.len(),
+            quorum: config.members.len() / 2 + 1,
+            timeout_max: config.election_timeout_max,
+            heartbeat: config.heartbeat,
+            check_quorum: config.check_quorum,
+            alive: BTreeMap::new(),
+            tenures: BTreeMap::new(),
+            agreement: Agreement::default(),
+            calm: None,
+            stable_from: None,
+            stable: None,
+            sent: 0,
+        }
+    }
+
+    pub(super) fn agreement(&self) -> &Agreement {
+        &self.agreement
+    }
+
+    pub(super) fn status(&self, id: NodeId) -> Option<&Status> {
+        self.alive.get(&id)
+    }
+
+    pub(super) fn down(&mut self, id: NodeId, seen: Seen) {
+        self.alive.remove(&id);
+        self.tenures.remove(&id);
+        self.agree(seen);
+    }
+
+    pub(super) fn calm(&mut self, at: Duration, lossless: bool) {
+        let led = self.agreement.of_majority.map(|_| at);
+        let settled = self.agreement.of_all.map(|(lead, _)| (at, lead, self.sent));
+        self.calm = Some(Calm { at, lossless, sent: self.sent, led, settled });
+    }
+
+    pub(super) fn stable_from(&mut self, at: Duration) {
+        self.stable_from = Some(at);
+    }
+
+    pub(super) fn event(&mut self, id: NodeId, seen: Seen, event: &Event) -> Option<Breach> {
+        match event {
+            Event::Core(CoreEvent::TermRaised { to, .. }) => self.no_needless_election(id, *to, seen),
+            Event::Core(CoreEvent::BecameLeader { term, .. }) => {
+                self.tenures.insert(id, Tenure { term: *term, since: seen.0, answers: BTreeMap::new() });
+                None
+            }
+            Event::Sending { .. } => {
+                self.sent += 1;
+                None
+            }
+            Event::Received { from, message: Message::AppendEntriesResponse(answer) } => {
+                if let Some(tenure) = self.tenures.get_mut(&id).filter(|tenure| tenure.term == answer.term) {
+                    tenure.answers.insert(*from, seen.0);
+                }
+                None
+            }
+            Event::Stepped { status, .. } => {
+                let led_before = self.is_led(status);
+                self.follow(id, seen, event);
+                self.no_lead_without_majority(status, led_before, seen)
+                    .or_else(|| self.leader_in_time(seen.0))
+                    .or_else(|| self.few_to_elect())
+                    .or_else(|| self.stays_stable(seen))
+            }
+            _ => None,
+        }
+    }
+
+    /// Takes in what a node is now. Says whether anything about it has changed.
+    pub(super) fn follow(&mut self, id: NodeId, seen: Seen, event: &Event) -> bool {
+        let Event::Stepped { status, .. } = event else { return false };
+        let same = |known: &Status| (known.role, known.term, known.leader) == (status.role, status.term, status.leader);
+        let changed = !self.alive.get(&id).is_some_and(same);
+        self.alive.insert(id, status.clone());
+        if changed {
+            self.agree(seen);
+        }
+        changed
+    }
+
+    /// Two nodes that lead the same term at this moment.
+    pub(super) fn rivals(&self, (at, record): Seen) -> Option<Breach> {
+        let mut leads = BTreeMap::new();
+        for status in self.alive.values().filter(|status| status.role == Role::Leader) {
+            if let Some(first) = leads.insert(status.term, status.id) {
+                let text = format!("term {} has two leaders, {first} and {}", status.term, status.id);
+                return Some(Breach::new("leaders of one moment", text).fact(at, record, "both lead".to_owned()));
+            }
+        }
+        None
+    }
+
+    /// Finds out anew what the nodes agree on.
+    fn agree(&mut self, seen: Seen) {
+        let leads = |status: &Status| Lead { leader: status.id, term: status.term };
+        let followers = |lead: Lead| {
+            let follows = |status: &&Status| status.term == lead.term && status.leader == Some(lead.leader);
+            self.alive.values().filter(follows).count()
+        };
+        let of_majority = self
+            .alive
+            .values()
+            .filter(|status| status.role == Role::Leader)
+            .map(leads)
+            .find(|lead| followers(*lead) >= self.quorum);
+        let of_all = of_majority.filter(|lead| followers(*lead) == self.alive.len());
+        let Agreement { of_majority: majority, of_all: all, .. } = &mut self.agreement;
+        renew(majority, of_majority, seen);
+        renew(all, of_all, seen);
+        if let Some(lead) = of_majority.filter(|lead| self.agreement.last != Some(*lead)) {
+            self.agreement.last = Some(lead);
+            self.agreement.leads += 1;
+            self.agreement.first.get_or_insert((lead, seen));
+        }
+        if let Some(calm) = &mut self.calm {
+            if of_majority.is_some() {
+                calm.led.get_or_insert(seen.0);
+            }
+            if let Some(lead) = of_all {
+                calm.settled.get_or_insert((seen.0, lead, self.sent));
+            }
+        }
+    }
+
+    fn election_time(&self) -> Duration {
+        let (usual, bare) = ELECTION_TIMEOUTS;
+        self.timeout_max * if self.alive.len() > self.quorum || self.members < 3 { usual } else { bare }
+    }
+
+    fn leader_in_time(&self, at: Duration) -> Option<Breach> {
+        let calm = self.calm.filter(|calm| calm.led.is_none() && self.alive.len() >= self.quorum)?;
+        let allowed = self.election_time();
+        (at > calm.at + allowed).then(|| {
+            let text = format!(
+                "nothing has disturbed the nodes since {:?}, and {allowed:?} later no leader has a majority",
+                calm.at
+            );
+            self.with_states(Breach::new(L1, text))
+        })
+    }
+
+    fn no_needless_election(&self, id: NodeId, term: Term, (at, record): Seen) -> Option<Breach> {
+        let (settled_at, lead, _) = self.calm.filter(|calm| calm.lossless)?.settled?;
+        let text = format!(
+            "all nodes have followed {} in term {} since {settled_at:?}, nothing disturbs them, and {id} enters term {term}",
+            lead.leader, lead.term
+        );
+        Some(Breach::new(L2, text).fact(at, record, format!("{id} entered term {term}")))
+    }
+
+    /// Whether this node led before, in this term.
+    fn is_led(&self, status: &Status) -> bool {
+        let before = self.alive.get(&status.id);
+        before.is_some_and(|before| before.role == Role::Leader && before.term == status.term)
+    }
+
+    /// A leader that has just been polled and has had no majority for too long should have noticed.
+    fn no_lead_without_majority(&self, status: &Status, led_before: bool, (at, record): Seen) -> Option<Breach> {
+        if !self.check_quorum || status.role != Role::Leader || !led_before {
+            return None;
+        }
+        let tenure = self.tenures.get(&status.id)?;
+        let mut answers: Vec<Duration> = tenure.answers.values().copied().collect();
+        answers.sort_unstable();
+        // The leader itself is one of the majority.
+        let others = self.quorum.checked_sub(1).filter(|others| *others > 0)?;
+        let contact = answers.len().checked_sub(others).map_or(tenure.since, |index| answers[index]);
+        let allowed = self.timeout_max * 2;
+        // Clocks of the nodes may differ by a twentieth.
+        (at > contact + allowed + allowed / 10).then(|| {
+            let text =
+                format!("{} leads term {}, and no majority has answered it since {contact:?}", status.id, status.term);
+            Breach::new(L3, text).fact(at, record, format!("{} still leads", status.id))
+        })
+    }
+
+    fn few_to_elect(&self) -> Option<Breach> {
+        let calm = self.calm.filter(|calm| calm.lossless && calm.at.is_zero())?;
+        let (_, lead, sent) = calm.settled?;
+        let (members, sent) = (self.members as u64, sent - calm.sent);
+        let allowed = 5 * members * (members - 1) * lead.term.max(1);
+        (sent > allowed).then(|| {
+            let text = format!(
+                "it took {sent} messages to elect {} in term {}, and {allowed} are allowed",
+                lead.leader, lead.term
+            );
+            self.with_states(Breach::new(L6, text))
+        })
+    }
+
+    fn few_when_idle(&self, at: Duration) -> Option<Breach> {
+        let (settled_at, _, sent_before) = self.calm.filter(|calm| calm.lossless)?.settled?;
+        let sent = self.sent - sent_before;
+        // A clock may be a twentieth fast, and the first and the last heartbeat are not counted out.
+        let heartbeats = (at - settled_at).as_nanos() * 21 / 20 / self.heartbeat.as_nanos() + 3;
+        let allowed = 2 * (self.members as u128 - 1) * heartbeats;
+        (u128::from(sent) > allowed).then(|| {
+            let text = format!(
+                "{sent} messages were sent since {settled_at:?} among nodes that agree, and {allowed} are allowed"
+            );
+            Breach::new(L6, text)
+        })
+    }
+
+    fn stays_stable(&mut self, seen: Seen) -> Option<Breach> {
+        let from = self.stable_from.filter(|from| seen.0 >= *from)?;
+        let lead = self.agreement.of_majority.map(|(lead, _)| lead);
+        match (self.stable, lead) {
+            (None, Some(lead)) => {
+                self.stable = Some((lead, seen));
+                None
+            }
+            (Some((stable, _)), Some(lead)) if stable == lead => None,
+            (before, _) => {
+                let text = match before {
+                    Some((Lead { leader, term }, _)) => {
+                        format!("the majority does not follow {leader} in term {term} any more")
+                    }
+                    None => format!("no leader has a majority at {from:?}"),
+                };
+                let breach = Breach::new(L5, text);
+                let breach = match before {
+                    Some((Lead { leader, term }, (at, record))) => {
+                        breach.fact(at, record, format!("a majority followed {leader} in term {term}"))
+                    }
+                    None => breach,
+                };
+                Some(self.with_states(breach))
+            }
+        }
+    }
+
+    pub(super) fn at_end(&self, at: Duration) -> Option<Breach> {
+        self.leader_in_time(at).or_else(|| self.few_when_idle(at)).or_else(|| {
+            let from = self.stable_from.filter(|from| at >= *from && self.stable.is_none())?;
+            let text = format!("no leader has had a majority since {from:?}");
+            Some(self.with_states(Breach::new(L5, text)))
+        })
+    }
+
+    /// A breach with what each node is, for the reader to see who is in the way.
+    fn with_states(&self, breach: Breach) -> Breach {
+        self.alive.values().fold(breach, |mut breach, status| {
+            let follows = status.leader.map_or("nobody".to_owned(), |leader| leader.to_string());
+            breach.message +=
+                &format!("; {} is a {} of term {} and follows {follows}", status.id, status.role, status.term);
+            breach
+        })
+    }
+}
+
+/// Keeps since when something is so.
+fn renew(known: &mut Option<(Lead, Seen)>, found: Option<Lead>, seen: Seen) {
+    if known.map(|(lead, _)| lead) != found {
+        *known = found.map(|lead| (lead, seen));
+    }
+}

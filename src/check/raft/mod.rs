@@ -1,0 +1,118 @@
+//! What Raft promises, checked at every event and over all that ever happened: crashes reset nothing here.
+//!
+//! | id | what must hold of elections |
+//! |---|---|
+//! | E1 | A term has one leader, **over history**: whoever becomes leader of a term, or sends `AppendEntries` in it, is the only one that ever did. Comparing the leaders of one moment misses two leaders of a term at different times. |
+//! | E2 | A vote of a server in a term never changes, across crashes too. It counts from when it leaves, or its whole write has completed. |
+//! | E3 | A granted vote leaves only when term and vote are durable; a `RequestVote` only when its own are. |
+//! | E4 | The durable term never falls, and the term in memory is never below it. |
+//! | E5 | A message's term is at most its sender's. |
+//! | E6 | A leader has the votes of a majority of all members in its term. |
+//! | E7 | Roles change only as they may, and a candidacy raises the term by one. |
+//! | E8 | A leader has voted for itself; everybody else has an election timer armed, due within the largest timeout. |
+//!
+//! | id | what must come about |
+//! |---|---|
+//! | L1 | Once nothing disturbs them, the members have a leader within 10 times the largest election timeout, 30 times if only a bare majority is alive. |
+//! | L2 | Once they have one that all of them follow, and nothing disturbs them, no term changes. |
+//! | L3 | With check-quorum, a leader that no majority answers steps down within twice the largest timeout. That no leader comes without a majority is E6. |
+//! | L5 | A healthy, connected majority keeps its leader, whatever becomes of the others: from a time that a script names, the lead does not change. |
+//! | L6 | Messages are few: at most 30 for an election among 3 (`5 n (n − 1)` for each term that it takes), and, idle, `2 (n − 1)` for each heartbeat and a little. |
+//!
+//! The check knows nodes' events and messages, and nothing of faults: it is told when a node's process has ended, and
+//! since when nothing is disturbed.
+
+mod election;
+mod history;
+mod liveness;
+
+use std::time::Duration;
+
+use crate::raft::server::Event;
+use crate::raft::{Config, NodeId, Status};
+use crate::sim::Breach;
+
+pub use liveness::{Agreement, Lead};
+
+/// When and in which record something was seen.
+pub type Seen = (Duration, u64);
+
+/// Which of the checks are made. Fewer than all are for a comparison with what others check.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Scope {
+    /// All of them.
+    #[default]
+    All,
+    /// What must hold, E1 to E8, and not what must come about.
+    Safety,
+    /// One leader per term over history, E1, and nothing else.
+    OneLeaderPerTerm,
+    /// That no two nodes lead the same term at the same moment: what most test suites look at.
+    LeadersOfOneMoment,
+}
+
+/// Watches the nodes of one cluster.
+pub struct RaftCheck {
+    scope: Scope,
+    election: election::Election,
+    liveness: liveness::Liveness,
+}
+
+impl RaftCheck {
+    /// A check of a cluster in which every node has these settings.
+    pub fn new(config: &Config, scope: Scope) -> Self {
+        Self { scope, election: election::Election::new(config), liveness: liveness::Liveness::new(config) }
+    }
+
+    /// Takes in an event of a node.
+    pub fn event(&mut self, id: NodeId, seen: Seen, event: &Event) -> Option<Breach> {
+        match self.scope {
+            Scope::All => {
+                let broken = self.election.event(id, seen, event).err().map(|breach| *breach);
+                broken.or_else(|| self.liveness.event(id, seen, event))
+            }
+            Scope::Safety => self.election.event(id, seen, event).err().map(|breach| *breach),
+            Scope::OneLeaderPerTerm => {
+                let breach = self.election.event(id, seen, event).err();
+                self.liveness.follow(id, seen, event);
+                breach.map(|breach| *breach).filter(|breach| breach.invariant == history::E1)
+            }
+            Scope::LeadersOfOneMoment => self.liveness.follow(id, seen, event).then(|| self.liveness.rivals(seen))?,
+        }
+    }
+
+    /// A node's process has ended: it leads nobody any more. What it did still holds.
+    pub fn down(&mut self, id: NodeId, seen: Seen) {
+        self.liveness.down(id, seen);
+    }
+
+    /// A node's election timeout may be this long, as a script has it.
+    pub fn allow_timeout(&mut self, id: NodeId, timeout: Duration) {
+        self.election.allow_timeout(id, timeout);
+    }
+
+    /// From now on nothing disturbs the nodes, and all are alive that ever will be. `lossless`: no message is lost either.
+    pub fn calm(&mut self, at: Duration, lossless: bool) {
+        self.liveness.calm(at, lossless);
+    }
+
+    /// From this time on the lead must not change (L5).
+    pub fn stable_from(&mut self, at: Duration) {
+        self.liveness.stable_from(at);
+    }
+
+    /// The run is over: what should have come about by now has.
+    pub fn at_end(&self, at: Duration) -> Option<Breach> {
+        (self.scope == Scope::All).then(|| self.liveness.at_end(at))?
+    }
+
+    /// What the nodes agree on.
+    pub fn agreement(&self) -> &Agreement {
+        self.liveness.agreement()
+    }
+
+    /// A node, as it last told of itself, if it is alive.
+    pub fn status(&self, id: NodeId) -> Option<&Status> {
+        self.liveness.status(id)
+    }
+}
