@@ -8,12 +8,17 @@ use crate::explore::sweep::SweepReport;
 use crate::report::json::RunReport;
 use crate::report::judgement::Exit;
 use crate::report::records::ShowLine;
-use crate::script::schema::script_schema;
+use crate::script::schema::{SystemSchema, script_schema};
+use crate::systems::System;
 
 pub(super) fn schema(shell: &Shell, args: &SchemaArgs, out: &mut Out) -> anyhow::Result<Exit> {
-    let sections: Vec<_> = shell.systems.iter().map(|system| (system.name(), system.section_schema())).collect();
+    let of_system = |system: &&'static dyn System| SystemSchema {
+        name: system.name(),
+        section: system.section_schema(),
+        step: system.step_schema(),
+    };
     let schema = match args.of {
-        Shape::Script => script_schema(&sections),
+        Shape::Script => script_schema(&shell.systems.iter().map(of_system).collect::<Vec<_>>()),
         Shape::Case => case_schema().to_value(),
         Shape::Result => schemars::schema_for!(RunReport).to_value(),
         Shape::Sweep => schemars::schema_for!(SweepReport).to_value(),

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::LinkRule;
+use super::{LinkRule, Section};
 
 /// One step of a script.
 #[derive(Clone, Debug, PartialEq)]
@@ -60,6 +60,18 @@ pub enum Action {
     Drop(MessageRule),
     /// Ends every hold; what waited goes on its way.
     Release,
+    /// What the script's system alone understands.
+    System(SystemAction),
+}
+
+/// An action of the script's own system: a step's table under the system's name. The system says what it means, with
+/// [`crate::sim::Setup::actions`].
+#[derive(Clone, Debug, PartialEq)]
+pub struct SystemAction {
+    /// The table, for the system to read.
+    pub section: Section,
+    /// How the action is shown: the system's name, and the table on one line.
+    pub(super) shown: String,
 }
 
 /// Which packets a hold or drop is for.

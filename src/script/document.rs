@@ -24,6 +24,9 @@ pub(super) struct Document<'a> {
     root: Spanned<DeTable<'a>>,
 }
 
+/// Tells of the table at a path the keys that belong there but are read elsewhere.
+pub(super) type ReadElsewhere<'k> = &'k dyn Fn(&[Part<'_>]) -> &'k [&'k str];
+
 /// How a value is called in an error: the keys after the last table header, and that table.
 struct Place {
     keys: String,
@@ -59,6 +62,11 @@ impl<'a> Document<'a> {
                 Err(if expected.is_empty() { error } else { error.with_expected(expected) })
             }
         }
+    }
+
+    /// The text that it was parsed from.
+    pub(super) fn source(&self) -> &'a Arc<Source> {
+        self.source
     }
 
     /// The table at the top.
@@ -130,11 +138,11 @@ impl<'a> Document<'a> {
         ScriptError { line: 1, column: 1, ..ScriptError::of_file(self.source, message) }
     }
 
-    /// Reads a table with a type of its own; `also` are keys that belong there but are read elsewhere.
+    /// Reads a table with a type of its own; `also` tells of a table the keys that belong there but are read elsewhere.
     pub(super) fn read<T: DeserializeOwned>(
         &self,
         table: Spanned<DeValue<'a>>,
-        also: &[&str],
+        also: ReadElsewhere<'_>,
     ) -> Result<T, ScriptError> {
         T::deserialize(ValueDeserializer::from(table)).map_err(|error| self.translate(&error, also))
     }
@@ -145,7 +153,7 @@ impl<'a> Document<'a> {
     }
 
     /// Turns serde's errors, which know a span and some English, into ours.
-    fn translate(&self, error: &toml::de::Error, also: &[&str]) -> ScriptError {
+    fn translate(&self, error: &toml::de::Error, also: ReadElsewhere<'_>) -> ScriptError {
         let span = error.span().unwrap_or(0..0);
         let mut path = Vec::new();
         if span != self.root.span() {
@@ -158,9 +166,9 @@ impl<'a> Document<'a> {
         let name = self.place(&path).name();
         let message = error.message();
         if message.starts_with("unknown field `") {
-            let around = self.place(&path[..path.len().saturating_sub(1)]).within();
-            let Some(Part::Key(key)) = path.last().copied() else { return new(message.to_owned()) };
-            return with_candidates(new(format!("unknown key `{key}`{around}")), key, message, also);
+            let Some((Part::Key(key), around)) = path.split_last() else { return new(message.to_owned()) };
+            let unknown = new(format!("unknown key `{key}`{}", self.place(around).within()));
+            return with_candidates(unknown, key, message, also(around));
         }
         if let Some(key) = quoted(message, "missing field ") {
             return with_example(new(format!("missing key `{key}`{}", self.place(&path).within())), key);

@@ -21,7 +21,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use action::{Action, HostPattern, MessageRule, Step, Trigger};
+pub use action::{Action, HostPattern, MessageRule, Step, SystemAction, Trigger};
 pub use comparison::Comparison;
 pub use error::{ScriptError, Source};
 pub use latency::Latency;
@@ -235,11 +235,13 @@ pub struct Expect {
 }
 
 /// A table that a system reads with its own types, kept as text so that its errors name the line.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Section {
     pub(crate) source: Arc<Source>,
-    /// The table's name at the top level of the script.
+    /// The table's name at the top level of the script, or in its step.
     pub(crate) name: String,
+    /// The place in the script of the step that the table stands in, if it does in one.
+    pub(crate) step: Option<usize>,
     /// Keys of the table that have been read already.
     pub(crate) taken: &'static [&'static str],
 }

@@ -5,28 +5,44 @@ use serde_json::{Map, Value, json};
 
 use super::raw::{ACTIONS, RawScript, UNDOABLE};
 
-/// The schema of the format, with a property for the table of each system, by its name.
+/// The schemas of what a system reads itself.
+#[derive(Clone, Debug)]
+pub struct SystemSchema<'a> {
+    /// The system's name.
+    pub name: &'a str,
+    /// Of its table in a script.
+    pub section: schemars::Schema,
+    /// Of its table in a step, if it has steps of its own.
+    pub step: Option<schemars::Schema>,
+}
+
+/// The schema of the format, with a property for the table of each system, by its name; so has a step.
 ///
 /// It is of draft 7, which the TOML plugins of the common editors know. `expect` takes any further key, since those
 /// belong to the system.
-pub fn script_schema(systems: &[(&str, schemars::Schema)]) -> Value {
+pub fn script_schema(systems: &[SystemSchema<'_>]) -> Value {
     let mut schema = SchemaSettings::draft07().into_generator().into_root_schema_for::<RawScript>().to_value();
     let mut definitions = schema["definitions"].take();
     definitions["Expect"]["additionalProperties"] = json!(true);
-    constrain_steps(&mut definitions["Step"]);
-    for (name, system) in systems {
-        schema["properties"][name] = take_in(name, system.clone().to_value(), &mut definitions);
+    constrain_steps(&mut definitions["Step"], systems);
+    for SystemSchema { name, section, step } in systems {
+        schema["properties"][name] = take_in(name, section.clone().to_value(), &mut definitions);
+        if let Some(step) = step {
+            let step = take_in(&format!("{name}.step"), step.clone().to_value(), &mut definitions);
+            definitions["Step"]["properties"][name] = step;
+        }
     }
-    schema["properties"]["system"]["examples"] = systems.iter().map(|(name, _)| *name).collect();
+    schema["properties"]["system"]["examples"] = systems.iter().map(|system| system.name).collect();
     schema["definitions"] = definitions;
     tidy(&mut schema);
     schema
 }
 
 /// Says what the types cannot: one action, at most one trigger, and `for` only where it means something.
-fn constrain_steps(step: &mut Value) {
+fn constrain_steps(step: &mut Value, systems: &[SystemSchema<'_>]) {
     let required = |names: &[&str]| names.iter().map(|name| json!({ "required": [name] })).collect::<Value>();
-    step["oneOf"] = required(&ACTIONS);
+    let of_systems = systems.iter().filter(|system| system.step.is_some()).map(|system| system.name);
+    step["oneOf"] = required(&ACTIONS.into_iter().chain(of_systems).collect::<Vec<_>>());
     step["dependencies"] = json!({
         "for": { "anyOf": required(&UNDOABLE) },
         "at": { "not": { "anyOf": required(&["after", "when"]) } },
@@ -35,14 +51,14 @@ fn constrain_steps(step: &mut Value) {
 }
 
 /// Moves the definitions of a system's schema among ours, under names of its own, and returns the rest.
-fn take_in(system: &str, mut schema: Value, definitions: &mut Value) -> Value {
+fn take_in(owner: &str, mut schema: Value, definitions: &mut Value) -> Value {
     let Some(object) = schema.as_object_mut() else { return schema };
     object.remove("$schema");
     let own = ["$defs", "definitions"].iter().filter_map(|key| object.remove(*key)).collect::<Vec<_>>();
-    rename_references(&mut schema, system);
+    rename_references(&mut schema, owner);
     for (name, mut definition) in own.into_iter().filter_map(into_object).flatten() {
-        rename_references(&mut definition, system);
-        definitions[format!("{system}.{name}")] = definition;
+        rename_references(&mut definition, owner);
+        definitions[format!("{owner}.{name}")] = definition;
     }
     schema
 }
@@ -54,13 +70,13 @@ fn into_object(value: Value) -> Option<Map<String, Value>> {
     }
 }
 
-fn rename_references(value: &mut Value, system: &str) {
+fn rename_references(value: &mut Value, owner: &str) {
     if let Some(Value::String(reference)) = value.get_mut("$ref")
         && let Some(name) = ["#/$defs/", "#/definitions/"].iter().find_map(|start| reference.strip_prefix(start))
     {
-        *reference = format!("#/definitions/{system}.{name}");
+        *reference = format!("#/definitions/{owner}.{name}");
     }
-    for_each_child(value, &mut |child| rename_references(child, system));
+    for_each_child(value, &mut |child| rename_references(child, owner));
 }
 
 /// Takes out null, which TOML does not have: a key that may be left out is just that. Joins the lines of descriptions.

@@ -2,11 +2,40 @@
 
 use std::fmt::{self, Display, Formatter};
 
+use toml::de::{DeTable, DeValue};
+
 use super::units::{Chance, show_duration};
 use super::{
     Action, Burst, ByteSize, Chaos, DiskSettings, Family, HostPattern, LinkRule, LinkSettings, MessageRule, Reorder,
     Step, TcpSettings, Trigger,
 };
+
+/// `raft pin = "n1", timeout = "155ms"`: a table of a system's own, on one line.
+pub(super) fn own_action(system: &str, table: &DeTable<'_>) -> String {
+    let entries = entries(table);
+    if entries.is_empty() { system.to_owned() } else { format!("{system} {entries}") }
+}
+
+fn entries(table: &DeTable<'_>) -> String {
+    let entries = table.iter().map(|(key, value)| format!("{} = {}", key.get_ref(), one_line(value.get_ref())));
+    entries.collect::<Vec<_>>().join(", ")
+}
+
+fn one_line(value: &DeValue<'_>) -> String {
+    match value {
+        DeValue::String(text) => format!("{text:?}"),
+        DeValue::Integer(number) => number.to_string(),
+        DeValue::Float(number) => number.to_string(),
+        DeValue::Boolean(yes) => yes.to_string(),
+        DeValue::Datetime(time) => time.to_string(),
+        DeValue::Array(values) => {
+            let values: Vec<String> = values.iter().map(|value| one_line(value.get_ref())).collect();
+            format!("[{}]", values.join(", "))
+        }
+        DeValue::Table(table) if table.is_empty() => "{}".to_owned(),
+        DeValue::Table(table) => format!("{{ {} }}", entries(table)),
+    }
+}
 
 fn join<T: Display>(items: &[T], between: &str) -> String {
     items.iter().map(ToString::to_string).collect::<Vec<_>>().join(between)
@@ -47,7 +76,7 @@ impl Display for Trigger {
     }
 }
 
-/// `partition [n3] | [n1 n2]`, `cut n1 -> n2 n3`, `kill n1`, `hold 1 RequestVote n1 -> n2`
+/// `partition [n3] | [n1 n2]`, `cut n1 -> n2 n3`, `kill n1`, `hold 1 RequestVote n1 -> n2`, `raft pin = "n1"`
 impl Display for Action {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self {
@@ -66,6 +95,7 @@ impl Display for Action {
             Self::Hold(rule) => write!(f, "hold {rule}"),
             Self::Drop(rule) => write!(f, "drop {rule}"),
             Self::Release => f.write_str("release"),
+            Self::System(action) => f.write_str(&action.shown),
         }
     }
 }

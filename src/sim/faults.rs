@@ -8,6 +8,7 @@ use crate::script::{Action, Family, HostPattern, LinkSettings, Step};
 use super::host::Wanted;
 use super::links::named;
 use super::schedule::Due;
+use super::shared::Events;
 use super::trace::{HostId, What};
 use super::world::World;
 
@@ -62,6 +63,10 @@ impl World {
                 wire.links.remove_holds();
                 wire.release(&self.shared, None, now);
             }
+            Action::System(_) => {
+                let events = Events { shared: self.shared.clone(), host: None };
+                self.actor.iter_mut().for_each(|act| act(index, &events));
+            }
         }
     }
 
@@ -84,7 +89,7 @@ impl World {
                 wire.release(&self.shared, Some(index), now);
             }
             Action::Drop(_) => self.shared.wire.borrow_mut().links.remove_rule(index),
-            Action::Heal | Action::Resume(_) | Action::Restart(_) | Action::Release => {}
+            Action::Heal | Action::Resume(_) | Action::Restart(_) | Action::Release | Action::System(_) => {}
         }
     }
 
@@ -199,7 +204,7 @@ fn families(action: &Action) -> Vec<&'static str> {
         Action::Hold(_) => vec!["hold"],
         Action::Drop(_) => vec!["drop"],
         Action::Link(rule) => weather(&rule.settings),
-        Action::Heal | Action::Resume(_) | Action::Restart(_) | Action::Release => Vec::new(),
+        Action::Heal | Action::Resume(_) | Action::Restart(_) | Action::Release | Action::System(_) => Vec::new(),
     }
 }
 

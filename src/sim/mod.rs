@@ -88,9 +88,9 @@ pub fn run(
     let mut setup = Setup::new(script, seed);
     system.build(&mut setup)?;
     setup.validate()?;
-    let Setup { hosts, states, watchers, end_checks, .. } = setup;
+    let Setup { parts, watchers, end_checks, .. } = setup;
 
-    let names: Vec<String> = hosts.iter().map(|host| host.name.clone()).collect();
+    let names: Vec<String> = parts.hosts.iter().map(|host| host.name.clone()).collect();
     let schedule = schedule::Schedule::new(script.steps.clone(), drawn_steps(script, &names, seed));
     let links = links::Links::new(seed, names.clone(), script.network.clone(), script.links.clone());
     let labeller = Box::new(|packet: &trace::Packet| system.label(packet));
@@ -101,7 +101,7 @@ pub fn run(
     let shared = shared::Shared::new(names, script.tick, recorder, wire);
     let _captures = panics::Capture::begin();
     let _logs = shared::LogGuard::new(&shared);
-    let mut world = world::World::new(script, seed, shared, schedule, (hosts, states), options);
+    let mut world = world::World::new(script, seed, shared, schedule, parts, options);
     world.run();
     Ok(judge::judge(&world, script, end_checks))
 }

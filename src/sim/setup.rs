@@ -1,6 +1,7 @@
 //! Where a system sets up its hosts, workload and checks.
 
 use std::cell::Cell;
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::time::Duration;
@@ -33,6 +34,17 @@ pub(crate) struct Plan {
 /// A state's name, and whether it holds.
 pub(crate) type StateCheck = (&'static str, Box<dyn Fn() -> bool>);
 
+/// Carries out the system's own action of the step at a place.
+pub(crate) type Actor = Box<dyn FnMut(usize, &Events)>;
+
+/// What the world is made of.
+#[derive(Default)]
+pub(crate) struct Parts {
+    pub(crate) hosts: Vec<Plan>,
+    pub(crate) states: Vec<StateCheck>,
+    pub(crate) actor: Option<Actor>,
+}
+
 /// A check at the end of the run.
 pub(crate) type EndCheck = Box<dyn FnOnce(&Report)>;
 
@@ -42,16 +54,15 @@ pub struct Setup<'a> {
     seed: Seed,
     /// Whether the system has read its table, and its keys in `[expect]`.
     read: [Cell<bool>; 2],
-    pub(crate) hosts: Vec<Plan>,
-    pub(crate) states: Vec<StateCheck>,
+    pub(crate) parts: Parts,
     pub(crate) watchers: Vec<Watcher>,
     pub(crate) end_checks: Vec<EndCheck>,
 }
 
 impl<'a> Setup<'a> {
     pub(crate) fn new(script: &'a Script, seed: Seed) -> Self {
-        let (hosts, states, watchers, end_checks) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        Self { script, seed, read: Default::default(), hosts, states, watchers, end_checks }
+        let (watchers, end_checks) = (Vec::new(), Vec::new());
+        Self { script, seed, read: Default::default(), parts: Parts::default(), watchers, end_checks }
     }
 
     /// The script that is to run.
@@ -105,15 +116,39 @@ impl<'a> Setup<'a> {
         F: FnMut(Host) -> R + 'static,
         R: Future<Output = HostResult> + 'static,
     {
-        assert!(self.hosts.iter().all(|host| host.name != name), "two hosts are called {name}");
+        assert!(self.parts.hosts.iter().all(|host| host.name != name), "two hosts are called {name}");
         let factory: Factory =
             Box::new(move |host| -> Pin<Box<dyn Future<Output = HostResult>>> { Box::pin(start(host)) });
-        self.hosts.push(Plan { name, factory, workload });
+        self.parts.hosts.push(Plan { name, factory, workload });
     }
 
     /// Gives a state that a step's `when` may name its meaning.
     pub fn state(&mut self, name: &'static str, holds: impl Fn() -> bool + 'static) {
-        self.states.push((name, Box::new(holds)));
+        self.parts.states.push((name, Box::new(holds)));
+    }
+
+    /// Gives the script's steps of the system's own their meaning. All of them are read and validated here, before the
+    /// run begins: `validate` is given what a step says and its table, to name a key in an error. `carry_out` does it
+    /// when the step fires.
+    pub fn actions<T: DeserializeOwned + 'static>(
+        &mut self,
+        mut validate: impl FnMut(&T, &Section) -> Result<(), ScriptError>,
+        mut carry_out: impl FnMut(T, &Events) + 'static,
+    ) -> Result<(), ScriptError> {
+        let mut read = BTreeMap::new();
+        for (index, step) in self.script.steps.iter().enumerate() {
+            if let Action::System(action) = &step.action {
+                let says = action.section.read()?;
+                validate(&says, &action.section)?;
+                read.insert(index, says);
+            }
+        }
+        self.parts.actor = Some(Box::new(move |index, events| {
+            if let Some(says) = read.remove(&index) {
+                carry_out(says, events);
+            }
+        }));
+        Ok(())
     }
 
     /// Shows every record to a check as it is made. What it finds ends the run. It must not use [`Events`].
@@ -164,6 +199,11 @@ impl<'a> Setup<'a> {
             | Action::Resume(hosts)
             | Action::Restart(hosts) => self.known(hosts, line),
             Action::Heal | Action::Release => Ok(()),
+            Action::System(_) if self.parts.actor.is_some() => Ok(()),
+            Action::System(action) => {
+                let message = format!("system `{}` has no steps of its own", self.script.system);
+                Err(action.section.error_of_table(message))
+            }
         }
     }
 
@@ -173,18 +213,18 @@ impl<'a> Setup<'a> {
     }
 
     fn known(&self, patterns: &[HostPattern], line: usize) -> Result<(), ScriptError> {
-        let unknown = patterns.iter().find(|pattern| !self.hosts.iter().any(|host| pattern.matches(&host.name)));
+        let unknown = patterns.iter().find(|pattern| !self.parts.hosts.iter().any(|host| pattern.matches(&host.name)));
         let Some(HostPattern(name)) = unknown else { return Ok(()) };
-        let names: Vec<&str> = self.hosts.iter().map(|host| host.name.as_str()).collect();
+        let names: Vec<&str> = self.parts.hosts.iter().map(|host| host.name.as_str()).collect();
         let message = format!("no host of this run is called `{name}`: they are {}", names.join(", "));
         Err(self.unknown(line, message, nearest(name, names.iter().copied())))
     }
 
     fn known_state(&self, state: &str, line: usize) -> Result<(), ScriptError> {
-        if self.states.iter().any(|(name, _)| *name == state) {
+        if self.parts.states.iter().any(|(name, _)| *name == state) {
             return Ok(());
         }
-        let names: Vec<&str> = self.states.iter().map(|(name, _)| *name).collect();
+        let names: Vec<&str> = self.parts.states.iter().map(|(name, _)| *name).collect();
         let system = &self.script.system;
         let message = if names.is_empty() {
             format!("system `{system}` has no state `{state}`, nor any other: use `at` or `after`")

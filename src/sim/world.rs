@@ -16,7 +16,7 @@ use super::panics;
 use super::platter::Platter;
 use super::recorder::Breach;
 use super::schedule::Schedule;
-use super::setup::{Plan, StateCheck};
+use super::setup::{Actor, Parts, Plan, StateCheck};
 use super::shared::Shared;
 use super::trace::{HostId, What};
 use super::wire::Machine;
@@ -30,6 +30,7 @@ pub(crate) struct World {
     pub(crate) shared: Rc<Shared>,
     pub(crate) schedule: Schedule,
     pub(crate) states: Vec<StateCheck>,
+    pub(crate) actor: Option<Actor>,
     pub(crate) cuts: Cuts,
     controls: Vec<Rc<Control>>,
     workloads: Vec<HostId>,
@@ -45,14 +46,16 @@ impl World {
         seed: Seed,
         shared: Rc<Shared>,
         schedule: Schedule,
-        (plans, states): (Vec<Plan>, Vec<StateCheck>),
+        parts: Parts,
         options: &RunOptions,
     ) -> Self {
+        let Parts { hosts, states, actor } = parts;
         let mut world = Self {
             sim: simulation(script.tick, seed),
             shared,
             schedule,
             states,
+            actor,
             cuts: Cuts::default(),
             controls: Vec::new(),
             workloads: Vec::new(),
@@ -61,7 +64,7 @@ impl World {
             steps: 0,
             watch: options.watch.clone(),
         };
-        for (index, plan) in plans.into_iter().enumerate() {
+        for (index, plan) in hosts.into_iter().enumerate() {
             let id = HostId(u16::try_from(index).expect("hosts are numbered in 16 bits"));
             world.add_host(id, plan, script, seed);
         }

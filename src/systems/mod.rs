@@ -26,6 +26,11 @@ pub trait System: Sync {
         schemars::json_schema!({ "type": "object" })
     }
 
+    /// The JSON Schema of its table in a step, if it has steps of its own; [`Setup::actions`] gives them their meaning.
+    fn step_schema(&self) -> Option<Schema> {
+        None
+    }
+
     /// The states that a step's `when` may name; [`Setup::state`] gives each its meaning.
     fn states(&self) -> &'static [&'static str] {
         &[]

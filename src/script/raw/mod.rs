@@ -6,6 +6,8 @@ mod hosts;
 mod network;
 mod steps;
 
+#[cfg(test)]
+pub(super) use self::steps::MODIFIERS;
 pub(super) use self::steps::{ACTIONS, UNDOABLE};
 
 use std::collections::BTreeMap;
@@ -177,6 +179,9 @@ fn system_name(document: &Document<'_>, source: &Arc<Source>) -> Result<String, 
     if TOP_KEYS.contains(&name) {
         return Err(document.error_at(&at, &format!("`{name}` is a key of every script and names no system")));
     }
+    if steps::is_own_key(name) {
+        return Err(document.error_at(&at, &format!("`{name}` is a key of steps and names no system")));
+    }
     if name.is_empty() || !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_') {
         let error = document.error_at(&at, &format!("`{name}` is not a name"));
         return Err(error.with_expected("letters, digits, `-` and `_`"));
@@ -197,11 +202,13 @@ fn read(document: &Document<'_>, system: &str) -> Result<RawScript, ScriptError>
     let mut rest = document.to_value();
     if let DeValue::Table(root) = rest.get_mut() {
         root.remove(system);
+        steps::remove_system_actions(root, system);
         if let Some(DeValue::Table(expect)) = root.get_mut("expect").map(Spanned::get_mut) {
             keep(expect, |key| EXPECT_KEYS.contains(&key));
         }
     }
-    document.read(rest, &[])
+    let of_steps = [system];
+    document.read(rest, &|around| if matches!(around, [Key("step"), Part::Index(_)]) { &of_steps } else { &[] })
 }
 
 fn unknown_at_top(document: &Document<'_>, key: &str, value: &DeValue<'_>, system: &str) -> ScriptError {
@@ -230,7 +237,7 @@ fn build(source: &Arc<Source>, document: &Document<'_>, raw: RawScript) -> Resul
     }
     let mut steps = Vec::new();
     for (index, Table(step)) in raw.step.into_iter().flatten().enumerate() {
-        steps.push(step.into_step(document, index, duration)?);
+        steps.push(step.into_step(document, index, &raw.system, duration)?);
     }
     let section = Section::new(source, &raw.system, &[]);
     Ok(Script {

@@ -4,12 +4,15 @@ use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
 
-use super::super::document::Document;
 use super::super::document::Part::{self, Index, Key};
+use super::super::document::{Document, keep};
 use super::super::error::one_of;
+use super::super::show::own_action;
 use super::super::units::{TimeSpan, show_duration};
-use super::super::{Action, HostPattern, MessageRule, ScriptError, Step, Trigger};
+use super::super::{Action, HostPattern, MessageRule, ScriptError, Section, Step, SystemAction, Trigger};
 use super::hosts::{Hosts, Table, True};
 use super::network::{RawLink, check_ends};
 
@@ -19,6 +22,25 @@ pub(crate) const ACTIONS: [&str; 12] =
 
 /// The actions that can be undone after a while.
 pub(crate) const UNDOABLE: [&str; 8] = ["partition", "cut", "link", "kill", "power", "pause", "hold", "drop"];
+
+/// The keys that are no actions.
+pub(crate) const MODIFIERS: [&str; 4] = ["at", "after", "when", "for"];
+
+/// Whether a key means the same in the steps of every script, so that no system can have it as its name.
+pub(super) fn is_own_key(key: &str) -> bool {
+    MODIFIERS.contains(&key) || ACTIONS.contains(&key)
+}
+
+/// Takes out of each step what the system reads itself.
+pub(super) fn remove_system_actions(root: &mut DeTable<'_>, system: &str) {
+    if let Some(DeValue::Array(steps)) = root.get_mut("step").map(Spanned::get_mut) {
+        for step in steps.iter_mut() {
+            if let DeValue::Table(keys) = step.get_mut() {
+                keep(keys, |key| key != system);
+            }
+        }
+    }
+}
 
 /// One step: exactly one action, and at most one of `at`, `after` and `when`. Without those, it follows the step before
 /// at once.
@@ -97,15 +119,19 @@ impl RawStep {
         mut self,
         document: &Document<'_>,
         index: usize,
+        system: &str,
         duration: Duration,
     ) -> Result<Step, ScriptError> {
         let here = Here { document, path: [Key("step"), Index(index)] };
         let trigger = self.take_trigger(&here, duration)?;
         let lasts = self.lasts.take();
         let mut actions = self.into_actions(&here)?;
+        actions.extend(here.system_action(index, system)?.map(|action| (system, action)));
         let (name, action) = match (actions.pop(), actions.pop()) {
             (Some(action), None) => action,
-            (None, _) => return Err(here.error("it has no action").with_expected(one_of(ACTIONS))),
+            (None, _) => {
+                return Err(here.error("it has no action").with_expected(one_of(ACTIONS.into_iter().chain([system]))));
+            }
             (Some((second, _)), Some((first, _))) => {
                 let error = here.error(&format!("it has two actions, `{first}` and `{second}`"));
                 let hint = "make each a step: one without `at`, `after` and `when` follows the step before it at once";
@@ -145,7 +171,7 @@ impl RawStep {
         }
     }
 
-    fn into_actions(self, here: &Here<'_>) -> Result<Vec<(&'static str, Action)>, ScriptError> {
+    fn into_actions<'n>(self, here: &Here<'_>) -> Result<Vec<(&'n str, Action)>, ScriptError> {
         let hosts = |name, hosts: Option<Hosts>, action: fn(Vec<HostPattern>) -> Action| {
             hosts.map(|hosts| (name, action(hosts.into())))
         };
@@ -192,6 +218,23 @@ impl<'d> Here<'d> {
 
     fn error_at(&self, key: &str, message: &str) -> ScriptError {
         self.document.error_at(&[self.path[0], self.path[1], Key(key)], message)
+    }
+
+    /// What the system itself is to do at this step, if the step has a key of its name.
+    fn system_action(&self, index: usize, system: &str) -> Result<Option<Action>, ScriptError> {
+        let path = [self.path[0], self.path[1], Key(system)];
+        match self.document.value(&path).map(Spanned::get_ref) {
+            None => Ok(None),
+            Some(DeValue::Table(table)) => {
+                let section = Section::of_step(self.document.source(), index, system);
+                Ok(Some(Action::System(SystemAction { section, shown: own_action(system, table) })))
+            }
+            Some(_) => {
+                let error = self.document.error_at(&path, "this is not a table");
+                Err(error
+                    .with_expected(format!("what the system is to do, such as `{system} = {{ key = \"value\" }}`")))
+            }
+        }
     }
 
     fn partition(&self, groups: Vec<Hosts>) -> Result<Vec<Vec<HostPattern>>, ScriptError> {

@@ -5,7 +5,7 @@ mod values;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::schema::script_schema;
+use super::schema::{SystemSchema, script_schema};
 use super::*;
 
 const FULL: &str = include_str!("full.toml");
@@ -32,6 +32,13 @@ struct EchoTable {
 #[derive(Debug, PartialEq, serde::Deserialize, schemars::JsonSchema)]
 struct EchoNested {
     patience: Option<TimeSpan>,
+}
+
+#[derive(Debug, PartialEq, serde::Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct EchoStep {
+    pin: String,
+    timeout: Option<TimeSpan>,
 }
 
 #[derive(Debug, serde::Deserialize)]
@@ -138,15 +145,15 @@ fn the_full_script_reads_as_written() {
         every: Latency::Uniform { min: ms(200), max: ms(1000) },
         lasts: Latency::Uniform { min: ms(100), max: ms(2000) },
         until: ms(20_000),
-        line: 75,
+        line: 78,
     };
     assert_eq!(script.chaos, Some(chaos));
     assert_eq!(script.expect.violation.as_deref(), Some("election safety"));
     let counters: Vec<_> = script.expect.counters.iter().map(|(name, bound)| (name.as_str(), *bound)).collect();
     let expected = [
-        ("answers", (Comparison::AtLeast(100), 83)),
-        ("dials", (Comparison::Equal(3), 83)),
-        ("packets.lost", (Comparison::Above(0), 83)),
+        ("answers", (Comparison::AtLeast(100), 86)),
+        ("dials", (Comparison::Equal(3), 86)),
+        ("packets.lost", (Comparison::Above(0), 86)),
     ];
     assert_eq!(counters, expected);
 }
@@ -175,6 +182,7 @@ fn the_full_script_shows_in_short() {
         "66: then: hold 1 RequestVote n1 -> n2",
         "69: then: drop * -> *",
         "72: then: release",
+        "75: then: echo pin = \"n1\", timeout = \"155ms\"",
     ];
     assert_eq!(shown(&steps), expected.join("\n"));
     assert_eq!(
@@ -210,7 +218,7 @@ fn a_system_reads_its_own_tables() {
     assert_eq!((script.section.line_of("timeout"), script.section.line_of("none")), (10, 8));
     let expect: EchoExpect = script.expect.section.read().unwrap();
     assert_eq!(expect.leader.as_deref(), Some("unchanged"));
-    assert_eq!(script.expect.section.line_of("leader"), 84);
+    assert_eq!(script.expect.section.line_of("leader"), 87);
     let error = script.section.error("timeout", "it is too long").with_hint("be brief");
     let expected = "full.toml:10:11: `timeout` in [echo]: it is too long\n   |\n10 | timeout = \"1.5s\"\n   \
                     |           ^^^^^^\n   = be brief";
@@ -253,6 +261,54 @@ fn a_mistake_in_a_systems_table_has_its_line() {
     }
 }
 
+/// The own action of a script's only step, in this form.
+fn own_action(step: &str) -> SystemAction {
+    let script = Script::parse("x.toml", &format!("{HEAD}[[step]]\n{step}")).unwrap();
+    match &script.steps[0].action {
+        Action::System(action) => action.clone(),
+        other => panic!("{other}"),
+    }
+}
+
+#[test]
+fn a_system_reads_its_own_steps() {
+    let pinned = EchoStep { pin: "n1".to_owned(), timeout: Some(TimeSpan(ms(155))) };
+    for form in [
+        "echo = { pin = \"n1\", timeout = \"155ms\" }",
+        "echo.pin = 'n1'\necho.timeout = \"155ms\"",
+        "at = \"1s\"\n[step.echo]\npin = \"\"\"n1\"\"\"\ntimeout = '155ms' # a pin",
+    ] {
+        let action = own_action(form);
+        assert_eq!(action.section.read::<EchoStep>().unwrap(), pinned, "{form}");
+        assert_eq!(Action::System(action).to_string(), "echo pin = \"n1\", timeout = \"155ms\"");
+    }
+    let shown = |step| Action::System(own_action(step)).to_string();
+    assert_eq!(shown("echo = {}"), "echo");
+    let everything = "echo = { a = [1, 0x1F, -2.50, true], b = { c = \"\\n\\\"\", d = {} }, e = 1979-05-27 }";
+    let expected = "echo a = [1, 0x1F, -2.50, true], b = { c = \"\\n\\\"\", d = {} }, e = 1979-05-27";
+    assert_eq!(shown(everything), expected);
+}
+
+#[test]
+fn a_mistake_in_a_systems_step_has_its_line() {
+    let read = |step: &str| own_action(step).section.read::<EchoStep>().unwrap_err().to_string();
+    let expected = "x.toml:5:10: unknown key `pun` in `echo` in [[step]] number 1\n  |\n5 | echo = { pun = \"n1\" }\n  \
+                    |          ^^^\n  = expected `pin` or `timeout`\n  = did you mean `pin`?";
+    assert_eq!(read("echo = { pun = \"n1\" }"), expected);
+    let expected = "x.toml:5:8: missing key `pin` in `echo` in [[step]] number 1\n  |\n5 | echo = {}\n  |        ^^";
+    assert_eq!(read("echo = {}"), expected);
+    let expected = "x.toml:6:20: `echo.timeout` in [[step]] number 1 cannot be the integer `3`\n  |\n\
+                    6 | echo = { timeout = 3 }\n";
+    let error = read("at = \"1s\"\necho = { timeout = 3 }");
+    assert!(error.starts_with(expected), "{error}");
+    let section = own_action("at = \"1s\"\necho = { pin = \"n9\" }").section;
+    assert_eq!((section.line_of("pin"), section.line_of("none")), (6, 6));
+    let error = section.error("pin", "no such host").to_string();
+    assert!(error.starts_with("x.toml:6:16: `echo.pin` in [[step]] number 1: no such host\n"), "{error}");
+    let error = section.error_of_table("not now").to_string();
+    assert!(error.starts_with("x.toml:6:8: `echo` in [[step]] number 1: not now\n"), "{error}");
+}
+
 #[test]
 fn an_error_may_be_about_a_line() {
     let source = Arc::new(Source::new("x.toml", "a = 1\r\n  b = 2\n"));
@@ -268,7 +324,8 @@ fn as_json(toml: &str) -> Value {
 
 #[test]
 fn the_schema_agrees_with_the_parser() {
-    let schema = script_schema(&[("echo", schemars::schema_for!(EchoTable))]);
+    let section = schemars::schema_for!(EchoTable);
+    let schema = script_schema(&[SystemSchema { name: "echo", section, step: Some(schemars::schema_for!(EchoStep)) }]);
     let validator = jsonschema::validator_for(&schema).unwrap();
     let full = as_json(FULL);
     let mistakes: Vec<String> = validator.iter_errors(&full).map(|error| error.to_string()).collect();
@@ -290,6 +347,11 @@ fn the_schema_agrees_with_the_parser() {
         ("/step/0/after", json!("1s")),
         ("/step/2/for", json!("1s")),
         ("/step/2/heal", json!(null)),
+        ("/step/2/echo", json!({ "pin": "n1" })),
+        ("/step/12/echo", json!("n1")),
+        ("/step/12/for", json!("1s")),
+        ("/step/12/echo/timeout", json!("5")),
+        ("/step/12/echo/tmeout", json!("5s")),
         ("/link/0/from", json!("n1")),
         ("/waiting", json!([])),
         ("/chaos/families", json!(["los"])),
@@ -302,7 +364,7 @@ fn the_schema_agrees_with_the_parser() {
         assert!(!validator.is_valid(&script), "{path}");
         // The parser leaves the system's table to the system, and TOML cannot say null.
         if let Ok(text) = toml::to_string(&script)
-            && !path.starts_with("/echo")
+            && !path.contains("/echo/")
         {
             assert_ne!(mistake(&text), "no mistake", "{path}");
         }
@@ -317,7 +379,8 @@ fn the_schema_lists_the_keys_that_no_system_may_take() {
     assert_eq!(schema["properties"].as_object().unwrap().keys().collect::<Vec<_>>(), keys);
     let steps = schema["definitions"]["Step"]["properties"].as_object().unwrap();
     assert!(raw::ACTIONS.iter().all(|action| steps.contains_key(*action)));
-    assert_eq!(steps.len(), raw::ACTIONS.len() + ["at", "after", "when", "for"].len());
+    assert!(raw::MODIFIERS.iter().all(|modifier| steps.contains_key(*modifier)));
+    assert_eq!(steps.len(), raw::ACTIONS.len() + raw::MODIFIERS.len());
     assert!(!schema.to_string().contains("null"));
 }
 
