@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{LinkRule, Section};
+use super::{Latency, LinkRule, Section};
 
 /// One step of a script.
 #[derive(Clone, Debug, PartialEq)]
@@ -40,10 +40,17 @@ pub enum Action {
         /// Receivers.
         to: Vec<HostPattern>,
     },
-    /// Ends every partition, cut, hold, drop and link change of the steps before.
+    /// Ends every partition, cut, hold, drop, and change of links and disks, of the steps before.
     Heal,
     /// Changes links.
     Link(LinkRule),
+    /// The disks' syncs take another time.
+    Disk {
+        /// Whose disks.
+        hosts: Vec<HostPattern>,
+        /// How long a sync takes.
+        sync: Latency,
+    },
     /// The process dies.
     Kill(Vec<HostPattern>),
     /// The machine loses power.

@@ -288,7 +288,7 @@ fn with_example(error: ScriptError, key: &str) -> ScriptError {
         "enter" => "enter = 0.02",
         "leave" => "leave = 0.25",
         "chance" => "chance = 0.1",
-        "extra" => "extra = \"5ms..20ms\"",
+        "extra" | "sync" => &format!("{key} = \"5ms..20ms\""),
         "from" | "to" => &format!("{key} = \"n1\""),
         _ => return error,
     };

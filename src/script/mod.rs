@@ -150,7 +150,7 @@ impl Default for DiskSettings {
 pub struct Chaos {
     /// The families that may be drawn.
     pub families: Vec<Family>,
-    /// Hosts that faults of hosts (kill, power, pause) may hit.
+    /// Hosts that faults of hosts (kill, power, pause, disk) may hit.
     pub hosts: Vec<HostPattern>,
     /// The time between one fault's start and the next one's.
     pub every: Latency,
@@ -187,11 +187,13 @@ pub enum Family {
     Power,
     /// Processes that stand still.
     Pause,
+    /// Disks whose syncs take long.
+    Disk,
 }
 
 impl Family {
     /// All of them, in the order in which they are drawn.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Loss,
         Self::Burst,
         Self::Latency,
@@ -203,6 +205,7 @@ impl Family {
         Self::Kill,
         Self::Power,
         Self::Pause,
+        Self::Disk,
     ];
 
     /// Its name in scripts and counters.
@@ -219,6 +222,7 @@ impl Family {
             Self::Kill => "kill",
             Self::Power => "power",
             Self::Pause => "pause",
+            Self::Disk => "disk",
         }
     }
 }

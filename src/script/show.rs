@@ -87,6 +87,7 @@ impl Display for Action {
             Self::Cut { from, to } => write!(f, "cut {} -> {}", join(from, " "), join(to, " ")),
             Self::Heal => f.write_str("heal"),
             Self::Link(rule) => write!(f, "link {rule}"),
+            Self::Disk { hosts, sync } => write!(f, "disk {}: sync {sync}", join(hosts, " ")),
             Self::Kill(hosts) => write!(f, "kill {}", join(hosts, " ")),
             Self::Power(hosts) => write!(f, "power {}", join(hosts, " ")),
             Self::Pause(hosts) => write!(f, "pause {}", join(hosts, " ")),

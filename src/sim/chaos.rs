@@ -58,7 +58,7 @@ fn draw_families(allowed: &[Family], rng: &mut Rng) -> Vec<Family> {
 
 /// Whether a family's faults hit at moments, rather than all the time.
 fn strikes(family: Family) -> bool {
-    matches!(family, Family::Partition | Family::OneWay | Family::Kill | Family::Power | Family::Pause)
+    matches!(family, Family::Partition | Family::OneWay | Family::Kill | Family::Power | Family::Pause | Family::Disk)
 }
 
 /// What a family does to all links, all the time.
@@ -111,8 +111,18 @@ fn strike(family: Family, hosts: &[String], victims: &[&String], rng: &mut Rng) 
         Family::Kill if !victims.is_empty() => Some(Action::Kill(victim(rng))),
         Family::Power if !victims.is_empty() => Some(Action::Power(victim(rng))),
         Family::Pause if !victims.is_empty() => Some(Action::Pause(victim(rng))),
+        Family::Disk if !victims.is_empty() => Some(Action::Disk { hosts: victim(rng), sync: slowly(rng) }),
         _ => None,
     }
+}
+
+/// A time around a median between 1 ms and 100 ms, short ones as likely as long ones.
+fn slowly(rng: &mut Rng) -> Latency {
+    // Of whole tens of microseconds, so that it prints as it is.
+    let hundredths = libm::round(50.0 * libm::exp(rng.random_range(0.0..1.0) * libm::log(100.0)));
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "between 50 and 5000")]
+    let min = Duration::from_micros(hundredths as u64 * 10);
+    Latency::Uniform { min, max: min * 3 }
 }
 
 /// Two groups: one host alone, or any split.
@@ -160,7 +170,9 @@ mod tests {
                     assert!(groups.iter().all(|group| !group.is_empty()));
                     assert_eq!(groups.iter().map(Vec::len).sum::<usize>(), hosts.len());
                 }
-                if let Action::Kill(hosts) | Action::Power(hosts) | Action::Pause(hosts) = &step.action {
+                if let Action::Kill(hosts) | Action::Power(hosts) | Action::Pause(hosts) | Action::Disk { hosts, .. } =
+                    &step.action
+                {
                     assert!(hosts.iter().all(|host| host.0.starts_with('n')));
                 }
             }
@@ -175,5 +187,21 @@ mod tests {
         });
         let share = killed.count();
         assert!((40..160).contains(&share), "{share} of 200 seeds kill");
+    }
+
+    #[test]
+    fn disks_are_as_often_slow_as_very_slow() {
+        let hosts = ["n1".to_owned()];
+        let only = Chaos { families: vec![Family::Disk], ..chaos() };
+        let steps: Vec<Step> = (0..200).flat_map(|seed| draw(&only, &hosts, Seed(seed))).collect();
+        let medians = steps.iter().map(|step| match step.action {
+            Action::Disk { sync: Latency::Uniform { min, max }, .. } => (min + max) / 2,
+            _ => panic!("{step} is no slow disk"),
+        });
+        let medians: Vec<Duration> = medians.collect();
+        let ms = Duration::from_millis;
+        assert!(medians.iter().all(|median| (ms(1)..=ms(100)).contains(median)));
+        let slow = medians.iter().filter(|median| **median < ms(10)).count();
+        assert!((4..6).contains(&(10 * slow / medians.len())), "{slow} of {} are below 10 ms", medians.len());
     }
 }

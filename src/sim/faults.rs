@@ -51,6 +51,9 @@ impl World {
             }
             Action::Heal => self.heal(now),
             Action::Link(rule) => self.shared.wire.borrow_mut().links.change(index, rule),
+            Action::Disk { hosts, sync } => {
+                self.each(&hosts, |world, host| world.control(host).platter().change(index, sync));
+            }
             Action::Kill(hosts) => self.each(&hosts, Self::kill),
             Action::Power(hosts) => self.each(&hosts, Self::power),
             Action::Pause(hosts) => self.each(&hosts, Self::pause),
@@ -77,6 +80,9 @@ impl World {
         match action {
             Action::Partition(_) | Action::Cut { .. } => self.uncut(index),
             Action::Link(_) => self.shared.wire.borrow_mut().links.unchange(index),
+            Action::Disk { hosts, .. } => {
+                self.each(&hosts, |world, host| world.control(host).platter().unchange(index));
+            }
             Action::Kill(hosts) | Action::Power(hosts) => self.each(&hosts, |world, host| {
                 if world.control(host).wanted() == Wanted::Dead {
                     world.restart(host);
@@ -93,7 +99,7 @@ impl World {
         }
     }
 
-    /// Every partition, cut, link change, hold and drop of the steps ends.
+    /// Every partition, cut, hold, drop, and change of links and disks, of the steps ends.
     fn heal(&mut self, now: Duration) {
         let steps: Vec<usize> = self.cuts.0.keys().copied().collect();
         steps.into_iter().for_each(|step| self.uncut(step));
@@ -101,6 +107,7 @@ impl World {
             let of_hosts = matches!(step.action, Action::Kill(_) | Action::Power(_) | Action::Pause(_));
             !of_hosts
         });
+        self.controls().for_each(|control| control.platter().heal());
         let mut wire = self.shared.wire.borrow_mut();
         wire.links.heal();
         wire.release(&self.shared, None, now);
@@ -198,6 +205,7 @@ fn families(action: &Action) -> Vec<&'static str> {
     match action {
         Action::Partition(_) => vec![Family::Partition.name()],
         Action::Cut { .. } => vec![Family::OneWay.name()],
+        Action::Disk { .. } => vec![Family::Disk.name()],
         Action::Kill(_) => vec![Family::Kill.name()],
         Action::Power(_) => vec![Family::Power.name()],
         Action::Pause(_) => vec![Family::Pause.name()],

@@ -170,6 +170,10 @@ impl Control {
         self.wanted.get()
     }
 
+    pub(crate) fn platter(&self) -> &Platter {
+        &self.platter
+    }
+
     /// Says what the host is to be from the next step on.
     pub(crate) fn want(&self, wanted: Wanted) {
         self.wanted.set(wanted);

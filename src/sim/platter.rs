@@ -22,8 +22,10 @@ use super::trace::HostId;
 
 /// A host's disk. It outlives the host's processes.
 pub(crate) struct Platter {
-    /// How long a sync takes.
+    /// How long a sync takes, unless a step changes it.
     sync: Latency,
+    /// The steps in force that change it: the last one wins.
+    changes: RefCell<Vec<(usize, Latency)>>,
     directory: RefCell<Directory>,
 }
 
@@ -94,13 +96,29 @@ impl Directory {
 
 impl Platter {
     pub(crate) fn new(sync: Latency) -> Self {
-        Self { sync, directory: RefCell::default() }
+        Self { sync, changes: RefCell::default(), directory: RefCell::default() }
+    }
+
+    /// Takes a step's change of the time that a sync takes into force.
+    pub(crate) fn change(&self, step: usize, sync: Latency) {
+        self.changes.borrow_mut().push((step, sync));
+    }
+
+    /// Ends a step's change.
+    pub(crate) fn unchange(&self, step: usize) {
+        self.changes.borrow_mut().retain(|(of, _)| *of != step);
+    }
+
+    /// Ends all changes of steps.
+    pub(crate) fn heal(&self) {
+        self.changes.borrow_mut().clear();
     }
 
     /// How long the sync of this number takes.
     pub(crate) fn latency(&self, seed: Seed, host: HostId, incarnation: u32, number: u64) -> Duration {
         let key = [Purpose::DiskSync as u64, u64::from(host.0), u64::from(incarnation), number];
-        latency::sample(&self.sync, seed.draw_unit(&key))
+        let sync = self.changes.borrow().last().map_or(self.sync, |(_, sync)| *sync);
+        latency::sample(&sync, seed.draw_unit(&key))
     }
 
     pub(crate) fn read(&self, name: &str) -> Option<Vec<u8>> {
@@ -251,6 +269,24 @@ mod tests {
         disk.sync("b").unwrap();
         disk.power_lost();
         assert_eq!((disk.list(), read(&disk, "a").unwrap()), (vec!["a".to_owned()], "newer".to_owned()));
+    }
+
+    #[test]
+    fn the_latest_change_in_force_wins() {
+        let ms = Duration::from_millis;
+        let disk = Platter::new(Latency::Constant(ms(1)));
+        let latency = || disk.latency(Seed(1), HostId(0), 0, 0);
+        assert_eq!(latency(), ms(1));
+        disk.change(3, Latency::Constant(ms(30)));
+        disk.change(4, Latency::Constant(ms(40)));
+        disk.change(5, Latency::Constant(ms(50)));
+        assert_eq!(latency(), ms(50));
+        disk.unchange(4);
+        assert_eq!(latency(), ms(50), "one below has ended");
+        disk.unchange(5);
+        assert_eq!(latency(), ms(30), "the one below is uncovered");
+        disk.heal();
+        assert_eq!(latency(), ms(1));
     }
 
     #[test]

@@ -193,7 +193,8 @@ impl<'a> Setup<'a> {
             | Action::Link(LinkRule { from, to, .. })
             | Action::Hold(MessageRule { from, to, .. })
             | Action::Drop(MessageRule { from, to, .. }) => self.known_ends(from, to, line),
-            Action::Kill(hosts)
+            Action::Disk { hosts, .. }
+            | Action::Kill(hosts)
             | Action::Power(hosts)
             | Action::Pause(hosts)
             | Action::Resume(hosts)

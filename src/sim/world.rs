@@ -99,6 +99,10 @@ impl World {
         &self.controls[usize::from(host.0)]
     }
 
+    pub(crate) fn controls(&self) -> impl Iterator<Item = &Control> {
+        self.controls.iter().map(Rc::as_ref)
+    }
+
     pub(crate) fn elapsed(&self) -> Duration {
         self.sim.elapsed()
     }

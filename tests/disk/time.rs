@@ -84,3 +84,38 @@ fn a_process_that_stands_still_syncs_when_it_goes_on() {
     });
     assert_eq!(notes(&outcome, "synced"), [(ms(105), 0)]);
 }
+
+/// Syncs one after the other for a second.
+async fn syncs(host: Host) -> HostResult {
+    while host.events.now() < ms(1000) {
+        host.disk.sync_dir().await?;
+        note(&host.events, "synced", 0);
+    }
+    Ok(())
+}
+
+#[test]
+fn a_step_changes_how_long_syncs_take() {
+    let took = |rest: &str| -> Vec<(u128, u128)> {
+        let ends: Vec<_> = notes(&simulate(1, rest, syncs), "synced").iter().map(|(at, _)| at.as_millis()).collect();
+        let mut took: Vec<_> = [0].iter().chain(&ends).zip(&ends).map(|(from, to)| (*from, to - from)).collect();
+        took.dedup_by_key(|(_, took)| *took);
+        took
+    };
+    let base = "[disk]\nsync = '10ms'\n";
+    let slow = "[[step]]\nat = '95ms'\ndisk = { hosts = 'a', sync = '100ms' }\nfor = '400ms'\n";
+    let over = "[[step]]\nat = '255ms'\ndisk = { sync = '50ms' }\nfor = '200ms'\n";
+    // A sync takes what it took when it began.
+    assert_eq!(took(&[base, slow].concat()), [(0, 10), (100, 100), (500, 10)]);
+    assert_eq!(took(&[base, slow, over].concat()), [(0, 10), (100, 100), (300, 50), (500, 10)]);
+    let heal = "[[step]]\nat = '295ms'\nheal = true\n";
+    assert_eq!(took(&[base, slow, over, heal].concat()), [(0, 10), (100, 100), (300, 10)]);
+    let longer = over.replace("200ms", "100ms");
+    assert_eq!(took(&[base, slow, &longer].concat()), [(0, 10), (100, 100), (300, 50), (400, 100), (500, 10)]);
+    let for_ever =
+        "[[step]]\nat = '95ms'\ndisk = { sync = '100ms' }\n[[step]]\nat = '99ms'\npower = 'a'\nfor = '51ms'\n";
+    let after = took(&[base, for_ever].concat()).pop().map(|(_, took)| took);
+    assert_eq!(after, Some(100), "a change of the disk outlives a power loss");
+    let outcome = simulate(1, &[base, slow, over].concat(), syncs);
+    assert_eq!(outcome.faults.get("disk"), Some(&2));
+}

@@ -90,7 +90,7 @@ struct RawChaos {
     /// The families of fault that may be drawn. Without it: all.
     #[schemars(length(min = 1))]
     families: Option<Vec<Family>>,
-    /// The hosts that faults of hosts (kill, power, pause) may hit. Without it: all.
+    /// The hosts that faults of hosts (kill, power, pause, disk) may hit. Without it: all.
     hosts: Option<Hosts>,
     /// The time from one fault's start to the next one's.
     #[serde(default = "default_every")]
@@ -341,6 +341,7 @@ impl<'de> Deserialize<'de> for Family {
             "kill",
             "power",
             "pause",
+            "disk",
         ];
         struct Name;
         impl serde::de::Visitor<'_> for Name {

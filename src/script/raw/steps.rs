@@ -12,16 +12,29 @@ use super::super::document::{Document, keep};
 use super::super::error::one_of;
 use super::super::show::own_action;
 use super::super::units::{TimeSpan, show_duration};
-use super::super::{Action, HostPattern, MessageRule, ScriptError, Section, Step, SystemAction, Trigger};
+use super::super::{Action, HostPattern, Latency, MessageRule, ScriptError, Section, Step, SystemAction, Trigger};
 use super::hosts::{Hosts, Table, True};
 use super::network::{RawLink, check_ends};
 
 /// The keys that are actions, in the order in which errors list them.
-pub(crate) const ACTIONS: [&str; 12] =
-    ["partition", "cut", "heal", "link", "kill", "power", "pause", "resume", "restart", "hold", "drop", "release"];
+pub(crate) const ACTIONS: [&str; 13] = [
+    "partition",
+    "cut",
+    "heal",
+    "link",
+    "disk",
+    "kill",
+    "power",
+    "pause",
+    "resume",
+    "restart",
+    "hold",
+    "drop",
+    "release",
+];
 
 /// The actions that can be undone after a while.
-pub(crate) const UNDOABLE: [&str; 8] = ["partition", "cut", "link", "kill", "power", "pause", "hold", "drop"];
+pub(crate) const UNDOABLE: [&str; 9] = ["partition", "cut", "link", "disk", "kill", "power", "pause", "hold", "drop"];
 
 /// The keys that are no actions.
 pub(crate) const MODIFIERS: [&str; 4] = ["at", "after", "when", "for"];
@@ -63,10 +76,12 @@ pub(super) struct RawStep {
     partition: Option<Vec<Hosts>>,
     /// Cuts links one way.
     cut: Option<Table<RawCut>>,
-    /// Ends every partition, cut, hold, drop and link change of the steps before.
+    /// Ends every partition, cut, hold, drop, and change of links and disks, of the steps before.
     heal: Option<True>,
     /// Changes what links do.
     link: Option<Table<RawLink>>,
+    /// Changes how long disks take.
+    disk: Option<Table<RawDiskChange>>,
     /// The processes die: their peers see their connections end, their disks keep what was written.
     kill: Option<Hosts>,
     /// The machines lose power: their peers see nothing, what was not synced to disk is lost.
@@ -94,6 +109,17 @@ struct RawCut {
     from: Hosts,
     /// The receivers.
     to: Hosts,
+}
+
+/// What some disks do instead of what [disk] says.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "DiskChange")]
+struct RawDiskChange {
+    /// The hosts. Without it: all.
+    hosts: Option<Hosts>,
+    /// How long a sync takes, of a file or of the directory; rounded up to whole milliseconds.
+    sync: Latency,
 }
 
 /// Which packets are held or dropped.
@@ -187,6 +213,9 @@ impl RawStep {
             link.map(|mut rule| {
                 rule.line = here.document.line_at(&here.path);
                 ("link", Action::Link(rule))
+            }),
+            self.disk.map(|Table(RawDiskChange { hosts, sync })| {
+                ("disk", Action::Disk { hosts: hosts.unwrap_or_else(Hosts::all).into(), sync })
             }),
             hosts("kill", self.kill, Action::Kill),
             hosts("power", self.power, Action::Power),

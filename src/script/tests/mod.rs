@@ -145,15 +145,15 @@ fn the_full_script_reads_as_written() {
         every: Latency::Uniform { min: ms(200), max: ms(1000) },
         lasts: Latency::Uniform { min: ms(100), max: ms(2000) },
         until: ms(20_000),
-        line: 78,
+        line: 82,
     };
     assert_eq!(script.chaos, Some(chaos));
     assert_eq!(script.expect.violation.as_deref(), Some("election safety"));
     let counters: Vec<_> = script.expect.counters.iter().map(|(name, bound)| (name.as_str(), *bound)).collect();
     let expected = [
-        ("answers", (Comparison::AtLeast(100), 86)),
-        ("dials", (Comparison::Equal(3), 86)),
-        ("packets.lost", (Comparison::Above(0), 86)),
+        ("answers", (Comparison::AtLeast(100), 90)),
+        ("dials", (Comparison::Equal(3), 90)),
+        ("packets.lost", (Comparison::Above(0), 90)),
     ];
     assert_eq!(counters, expected);
 }
@@ -174,15 +174,16 @@ fn the_full_script_shows_in_short() {
         "39: then: cut n1 -> n2 n3",
         "42: after 500ms: heal",
         "46: when leader: link c1 <-> server: latency 300ms",
-        "50: then: kill n1",
-        "53: then: power n1 n2",
-        "56: then: pause c* for 1s",
-        "60: then: resume c1",
-        "63: then: restart c2",
-        "66: then: hold 1 RequestVote n1 -> n2",
-        "69: then: drop * -> *",
-        "72: then: release",
-        "75: then: echo pin = \"n1\", timeout = \"155ms\"",
+        "50: then: disk n1: sync 20ms..80ms for 2s",
+        "54: then: kill n1",
+        "57: then: power n1 n2",
+        "60: then: pause c* for 1s",
+        "64: then: resume c1",
+        "67: then: restart c2",
+        "70: then: hold 1 RequestVote n1 -> n2",
+        "73: then: drop * -> *",
+        "76: then: release",
+        "79: then: echo pin = \"n1\", timeout = \"155ms\"",
     ];
     assert_eq!(shown(&steps), expected.join("\n"));
     assert_eq!(
@@ -218,7 +219,7 @@ fn a_system_reads_its_own_tables() {
     assert_eq!((script.section.line_of("timeout"), script.section.line_of("none")), (10, 8));
     let expect: EchoExpect = script.expect.section.read().unwrap();
     assert_eq!(expect.leader.as_deref(), Some("unchanged"));
-    assert_eq!(script.expect.section.line_of("leader"), 87);
+    assert_eq!(script.expect.section.line_of("leader"), 91);
     let error = script.section.error("timeout", "it is too long").with_hint("be brief");
     let expected = "full.toml:10:11: `timeout` in [echo]: it is too long\n   |\n10 | timeout = \"1.5s\"\n   \
                     |           ^^^^^^\n   = be brief";
@@ -348,10 +349,13 @@ fn the_schema_agrees_with_the_parser() {
         ("/step/2/for", json!("1s")),
         ("/step/2/heal", json!(null)),
         ("/step/2/echo", json!({ "pin": "n1" })),
-        ("/step/12/echo", json!("n1")),
-        ("/step/12/for", json!("1s")),
-        ("/step/12/echo/timeout", json!("5")),
-        ("/step/12/echo/tmeout", json!("5s")),
+        ("/step/4/disk/hosts", json!([])),
+        ("/step/4/disk/sync", json!(5)),
+        ("/step/4/disk", json!({ "hosts": "n1" })),
+        ("/step/13/echo", json!("n1")),
+        ("/step/13/for", json!("1s")),
+        ("/step/13/echo/timeout", json!("5")),
+        ("/step/13/echo/tmeout", json!("5s")),
         ("/link/0/from", json!("n1")),
         ("/waiting", json!([])),
         ("/chaos/families", json!(["los"])),
