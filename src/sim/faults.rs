@@ -16,6 +16,12 @@ use super::world::World;
 #[derive(Default)]
 pub(crate) struct Cuts(BTreeMap<usize, Vec<(HostId, HostId)>>);
 
+impl Cuts {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
 impl World {
     /// Does what is due now.
     pub(crate) fn fire_due(&mut self, now: Duration) {

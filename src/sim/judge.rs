@@ -4,6 +4,7 @@ use std::rc::Rc;
 
 use crate::script::Script;
 
+use super::calm::Calm;
 use super::outcome::{Outcome, PacketCounts, Verdict};
 use super::recorder::Breach;
 use super::setup::{EndCheck, Report};
@@ -20,7 +21,8 @@ pub(crate) fn judge(world: &World, script: &Script, end_checks: Vec<EndCheck>) -
             break;
         }
         let events = Events { shared: shared.clone(), host: None };
-        check(&Report { events, simulated: world.elapsed() });
+        let calm = [Calm::Scheduled, Calm::Healed].map(|calm| world.calms.since(calm));
+        check(&Report { events, simulated: world.elapsed(), calm });
     }
     check_liveness(world, script);
     check_counters(&shared, script);

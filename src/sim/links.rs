@@ -118,6 +118,12 @@ impl Links {
         self.lay_out();
     }
 
+    /// Whether a link change, hold or drop of a step is in force. A drop that has lost all that it was for is not; a
+    /// hold keeps what it has.
+    pub(crate) fn is_changed(&self) -> bool {
+        !self.changes.is_empty() || self.messages.iter().any(|rule| rule.holds || rule.left > 0)
+    }
+
     fn lay_out(&mut self) {
         let count = self.names.len();
         let mut table = std::mem::take(&mut self.table);

@@ -6,6 +6,7 @@
 //!
 //! **Invariant:** the testbed knows the [`System`] trait, never a host.
 
+mod calm;
 mod chaos;
 mod faults;
 pub(crate) mod flight;
@@ -32,6 +33,7 @@ use crate::rng::Seed;
 use crate::script::{Script, ScriptError, Step};
 use crate::systems::System;
 
+pub use calm::Calm;
 pub use host::{Host, HostResult};
 pub use outcome::{Fact, Finding, Outcome, PacketCounts, Quantiles, Verdict};
 pub use recorder::Breach;

@@ -114,6 +114,11 @@ impl Platter {
         self.changes.borrow_mut().clear();
     }
 
+    /// Whether a change of a step is in force.
+    pub(crate) fn is_changed(&self) -> bool {
+        !self.changes.borrow().is_empty()
+    }
+
     /// How long the sync of this number takes.
     pub(crate) fn latency(&self, seed: Seed, host: HostId, incarnation: u32, number: u64) -> Duration {
         let key = [Purpose::DiskSync as u64, u64::from(host.0), u64::from(incarnation), number];

@@ -12,6 +12,7 @@ use crate::rng::{Rng, Seed};
 use crate::script::error::nearest;
 use crate::script::{Action, HostPattern, LinkRule, MessageRule, Script, ScriptError, Section, Trigger};
 
+use super::calm::{Calm, Calms};
 use super::host::{Factory, Host, HostResult};
 use super::outcome::PacketCounts;
 use super::recorder::{Breach, Watcher};
@@ -43,6 +44,7 @@ pub(crate) struct Parts {
     pub(crate) hosts: Vec<Plan>,
     pub(crate) states: Vec<StateCheck>,
     pub(crate) actor: Option<Actor>,
+    pub(crate) calms: Calms,
 }
 
 /// A check at the end of the run.
@@ -151,6 +153,13 @@ impl<'a> Setup<'a> {
         Ok(())
     }
 
+    /// Calls `hook` when the testbed has stopped interfering that far, with the simulated time: at most once, between
+    /// two steps of the simulation, [`Calm::Scheduled`] before [`Calm::Healed`]. What was broken for ever is never
+    /// healed.
+    pub fn calm(&mut self, calm: Calm, hook: impl FnOnce(Duration) + 'static) {
+        self.parts.calms.hook(calm, Box::new(hook));
+    }
+
     /// Shows every record to a check as it is made. What it finds ends the run. It must not use [`Events`].
     pub fn watch(&mut self, check: impl FnMut(&Record) -> Option<Breach> + 'static) {
         self.watchers.push(Box::new(check));
@@ -248,12 +257,22 @@ impl<'a> Setup<'a> {
 pub struct Report {
     pub(crate) events: Events,
     pub(crate) simulated: Duration,
+    /// Since when it has been [`Calm::Scheduled`] and [`Calm::Healed`].
+    pub(crate) calm: [Option<Duration>; 2],
 }
 
 impl Report {
     /// The simulated time that passed.
     pub fn simulated(&self) -> Duration {
         self.simulated
+    }
+
+    /// Since when the testbed had stopped interfering that far; `None`: it never did.
+    pub fn calm_since(&self, calm: Calm) -> Option<Duration> {
+        match calm {
+            Calm::Scheduled => self.calm[0],
+            Calm::Healed => self.calm[1],
+        }
     }
 
     /// What a counter came to.

@@ -8,6 +8,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use crate::rng::Seed;
 use crate::script::Script;
 
+use super::calm::{Calm, Calms};
 use super::faults::Cuts;
 use super::flight::State;
 use super::host::{Control, Wanted};
@@ -32,6 +33,7 @@ pub(crate) struct World {
     pub(crate) states: Vec<StateCheck>,
     pub(crate) actor: Option<Actor>,
     pub(crate) cuts: Cuts,
+    pub(crate) calms: Calms,
     controls: Vec<Rc<Control>>,
     workloads: Vec<HostId>,
     tick: Duration,
@@ -49,7 +51,7 @@ impl World {
         parts: Parts,
         options: &RunOptions,
     ) -> Self {
-        let Parts { hosts, states, actor } = parts;
+        let Parts { hosts, states, actor, calms } = parts;
         let mut world = Self {
             sim: simulation(script.tick, seed),
             shared,
@@ -57,6 +59,7 @@ impl World {
             states,
             actor,
             cuts: Cuts::default(),
+            calms,
             controls: Vec::new(),
             workloads: Vec::new(),
             tick: script.tick,
@@ -114,6 +117,7 @@ impl World {
     /// Runs until something is found, the work and the schedule are done, or the time is up.
     pub(crate) fn run(&mut self) {
         self.fire_due(Duration::ZERO);
+        self.look_for_calm(Duration::ZERO);
         while !self.is_over() {
             let stepped = catch_unwind(AssertUnwindSafe(|| self.sim.step().map(|_| ()).map_err(|e| e.to_string())));
             let broken = match stepped {
@@ -131,6 +135,7 @@ impl World {
             self.shared.set_clock(now);
             self.absorb(now);
             self.fire_due(now);
+            self.look_for_calm(now);
             self.carry(now);
             self.shared.wire.borrow_mut().acknowledge(now);
             if let Some(watch) = &self.watch {
@@ -144,6 +149,23 @@ impl World {
             return true;
         }
         !self.workloads.is_empty() && self.schedule.is_over() && self.unfinished().next().is_none()
+    }
+
+    /// Says so if the testbed has stopped interfering.
+    fn look_for_calm(&mut self, now: Duration) {
+        if self.calms.since(Calm::Healed).is_some() || !self.schedule.is_over() {
+            return;
+        }
+        self.calms.reached(Calm::Scheduled, now);
+        if self.nothing_in_force() {
+            self.calms.reached(Calm::Healed, now);
+        }
+    }
+
+    /// Whether the hosts run and their links and disks do what the script says of the whole run.
+    fn nothing_in_force(&self) -> bool {
+        let is_well = |control: &Control| control.wanted() == Wanted::Running && !control.platter().is_changed();
+        self.cuts.is_empty() && !self.shared.wire.borrow().links.is_changed() && self.controls().all(is_well)
     }
 
     /// Workloads that are not done.

@@ -3,6 +3,7 @@
 #![allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "small numbers, of a test's own making")]
 
 mod actions;
+mod calm;
 mod datagrams;
 mod direct;
 mod hosts;
