@@ -137,6 +137,11 @@ impl Events {
     pub fn now(&self) -> Duration {
         self.shared.now()
     }
+
+    /// The number that the next record gets: that of a packet, for who is about to send one.
+    pub fn next_record(&self) -> u64 {
+        self.shared.recorder.borrow().next_number()
+    }
 }
 
 /// Where in a run a log line stands.

@@ -1,6 +1,7 @@
 //! Where a system meets the testbed: its hosts, workload, script section, packet labels and checks, behind one trait.
 
 pub mod echo;
+pub mod raft;
 
 use schemars::Schema;
 
@@ -48,5 +49,5 @@ pub trait System: Sync {
 
 /// The systems that come with the crate.
 pub fn all() -> &'static [&'static dyn System] {
-    &[&echo::Echo]
+    &[&echo::Echo, &raft::Raft]
 }

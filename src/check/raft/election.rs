@@ -99,7 +99,7 @@ impl Election {
         if state.term < before.term {
             let text = format!("the durable term of {id} fell from {} to {}", before.term, state.term);
             let breach = Breach::new(E4, text).fact(at, record, format!("{id} had term {} on disk", before.term));
-            return Err(now(breach, seen, format!("{id} has term {} on disk", state.term)));
+            return now(breach, seen, format!("{id} has term {} on disk", state.term));
         }
         (node.disk, node.disk_seen) = (state, seen);
         state.voted_for.map_or(Ok(()), |candidate| self.history.votes(id, state.term, candidate, seen))
@@ -111,7 +111,7 @@ impl Election {
         if message.term() > term {
             let breach = Breach::new(E5, format!("{id} is in term {term} and sends {message}"));
             let breach = breach.fact(at, record, format!("{id} entered term {term}"));
-            return Err(now(breach, seen, format!("{id} sends {message} to {to}")));
+            return now(breach, seen, format!("{id} sends {message} to {to}"));
         }
         match message {
             Message::RequestVote(ask) => self.vote_leaves(id, seen, ask.term, id),
@@ -135,7 +135,7 @@ impl Election {
         };
         let text = format!("the vote of {id} for {candidate} in term {term} leaves, and its disk has {on_disk}");
         let breach = Breach::new(E3, text).fact(at, record, format!("{id} had {on_disk} on disk"));
-        Err(now(breach, seen, format!("{id} votes for {candidate} in term {term}")))
+        now(breach, seen, format!("{id} votes for {candidate} in term {term}"))
     }
 
     fn core(&mut self, id: NodeId, seen: Seen, event: &CoreEvent) -> Checked {
@@ -169,7 +169,7 @@ impl Election {
         if !legal {
             let text = format!("{id}, a {was} of term {was_in}, became a {role} of term {term}");
             let breach = Breach::new(E7, text).fact(at, record, format!("{id} became a {was}"));
-            return Err(now(breach, seen, format!("{id} became a {role} of term {term}")));
+            return now(breach, seen, format!("{id} became a {role} of term {term}"));
         }
         (node.role, node.role_term, node.role_seen) = (role, term, seen);
         Ok(())
@@ -184,32 +184,32 @@ impl Election {
             let (at, record) = if node.disk.term > term { node.disk_seen } else { node.term_seen };
             let breach = Breach::new(E4, format!("the term of {id} fell from {known} to {term}"));
             let breach = breach.fact(at, record, format!("{id} was in term {known}"));
-            return Err(now(breach, seen, format!("{id} is in term {term}")));
+            return now(breach, seen, format!("{id} is in term {term}"));
         }
         let (at, record) = node.role_seen;
         if role != node.role {
             let breach = Breach::new(E7, format!("{id} is a {role} of term {term} and never became one"));
             let breach = breach.fact(at, record, format!("{id} became a {}", node.role));
-            return Err(now(breach, seen, format!("{id} is a {role}")));
+            return now(breach, seen, format!("{id} is a {role}"));
         }
         if role == Role::Leader && voted_for != Some(id) {
             let voted_for = voted_for.map_or("nobody".to_owned(), |id| id.to_string());
             let text = format!("{id} leads term {term} and its vote is {voted_for}'s");
             let breach = Breach::new(E8, text).fact(at, record, format!("{id} became leader"));
-            return Err(now(breach, seen, format!("its vote is {voted_for}'s")));
+            return now(breach, seen, format!("its vote is {voted_for}'s"));
         }
         let due_max = shown + timeout_max.max(node.timeout_allowed);
         if role != Role::Leader && timer_at.is_none_or(|at| at > due_max) {
             let timer = timer_at.map_or("off".to_owned(), |at| format!("due in {:?}", at.saturating_sub(shown)));
             let text = format!("{id} is a {role} of term {term} and its election timer is {timer}");
             let breach = Breach::new(E8, text).fact(at, record, format!("{id} became a {role}"));
-            return Err(now(breach, seen, format!("its election timer is {timer}")));
+            return now(breach, seen, format!("its election timer is {timer}"));
         }
         Ok(())
     }
 }
 
 /// The breach, with what is happening as its last fact.
-fn now(breach: Breach, (at, record): Seen, text: String) -> Box<Breach> {
-    Box::new(breach.fact(at, record, text))
+fn now(breach: Breach, (at, record): Seen, text: String) -> Checked {
+    Err(Box::new(breach.fact(at, record, text)))
 }

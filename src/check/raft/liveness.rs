@@ -325,8 +325,8 @@ impl Liveness {
     fn with_states(&self, breach: Breach) -> Breach {
         self.alive.values().fold(breach, |mut breach, status| {
             let follows = status.leader.map_or("nobody".to_owned(), |leader| leader.to_string());
-            breach.message +=
-                &format!("; {} is a {} of term {} and follows {follows}", status.id, status.role, status.term);
+            let Status { id, role, term, .. } = status;
+            breach.message.push_str(&format!("; {id} is a {role} of term {term} and follows {follows}"));
             breach
         })
     }

@@ -1,0 +1,264 @@
+//! The nodes of one run: how they are started, what they tell, and what is expected of them in the end.
+
+use std::cell::{Cell, Ref, RefCell};
+use std::collections::BTreeMap;
+use std::future::pending;
+use std::rc::Rc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+
+use crate::check::raft::{Agreement, Lead, RaftCheck, Seen};
+use crate::events::Sink;
+use crate::net::Net as _;
+use crate::raft::server::{self, Command, Event, Settings};
+use crate::raft::{Config, Event as CoreEvent, NodeId, Role, Term};
+use crate::script::{LinkSettings, Script};
+use crate::sim::trace::HostId;
+use crate::sim::{Breach, Events, Host, HostResult, Report};
+
+use super::codec;
+use super::options::{self, Expected, Leader, Order};
+
+const PORT: u16 = 7000;
+
+/// The nodes of one run.
+pub(super) struct Cluster {
+    plan: options::Cluster,
+    expected: Expected,
+    check: RefCell<RaftCheck>,
+    remotes: RefCell<BTreeMap<NodeId, Remote>>,
+    term_max: Cell<Term>,
+    /// Since when no majority has had a leader; `None` while one has.
+    leaderless_since: Cell<Option<Duration>>,
+}
+
+/// How a node is told what to do.
+#[derive(Default)]
+struct Remote {
+    sender: Option<mpsc::UnboundedSender<Command>>,
+    /// What it is told when it starts.
+    waiting: Vec<Command>,
+}
+
+impl Cluster {
+    pub(super) fn new(plan: options::Cluster, expected: Expected) -> Self {
+        let mut check = RaftCheck::new(&plan.config, plan.scope);
+        if let Some(from) = expected.stable_from {
+            check.stable_from(from);
+        }
+        Self {
+            plan,
+            expected,
+            check: RefCell::new(check),
+            remotes: RefCell::default(),
+            term_max: Cell::new(0),
+            leaderless_since: Cell::new(Some(Duration::ZERO)),
+        }
+    }
+
+    pub(super) fn members(&self) -> Vec<NodeId> {
+        self.plan.members().collect()
+    }
+
+    pub(super) fn config(&self) -> Config {
+        self.plan.config.clone()
+    }
+
+    pub(super) fn agreement(&self) -> Ref<'_, Agreement> {
+        Ref::map(self.check.borrow(), RaftCheck::agreement)
+    }
+
+    /// One node's life, from a start to its end.
+    pub(super) async fn run(self: Rc<Self>, id: NodeId, host: Host) -> HostResult {
+        let peers = self.plan.members().filter(|peer| *peer != id);
+        let settings = Settings {
+            id,
+            config: self.config(),
+            codec: codec(),
+            peers: peers.map(|peer| (peer, format!("{peer}:{PORT}"))).collect(),
+            log: self.plan.logs.get(&id).copied().unwrap_or_default(),
+            clock: self.plan.clocks.get(&id).copied().unwrap_or_default(),
+        };
+        let socket = host.net.bind(&format!("0.0.0.0:{PORT}")).await?;
+        let commands = self.connect(id);
+        let events = host.events.clone();
+        let sink = Sink::new(move |event| self.heard(&events, id, &event));
+        server::serve(&host.net, socket, host.disk, settings, host.rng, commands, sink, pending()).await?;
+        Ok(())
+    }
+
+    fn connect(&self, id: NodeId) -> mpsc::UnboundedReceiver<Command> {
+        let (sender, receiver) = mpsc::unbounded_channel();
+        let mut remotes = self.remotes.borrow_mut();
+        let remote = remotes.entry(id).or_default();
+        for command in remote.waiting.drain(..) {
+            sender.send(command).expect("the receiver is here");
+        }
+        remote.sender = Some(sender);
+        receiver
+    }
+
+    /// Takes in what a node tells: into the trace, the counters and the check.
+    fn heard(&self, events: &Events, id: NodeId, event: &Event) {
+        let record = record(events, event).unwrap_or_else(|| events.next_record());
+        if let Event::Core(CoreEvent::TermRaised { to, .. }) = event {
+            events.count("terms", to.saturating_sub(self.term_max.get()));
+            self.term_max.set(self.term_max.get().max(*to));
+        }
+        let led = self.agreement().of_majority;
+        let breach = self.check.borrow_mut().event(id, (events.now(), record), event);
+        breach.into_iter().for_each(|breach| events.breach(breach));
+        self.tell_lead(events, led.map(|(lead, _)| lead));
+    }
+
+    /// Writes into the trace that a majority has a leader now, or has none any more.
+    fn tell_lead(&self, events: &Events, before: Option<Lead>) {
+        let lead = self.agreement().of_majority.map(|(lead, _)| lead);
+        match lead {
+            Some(Lead { leader, term }) if before != lead => {
+                events.event("majority-follows", vec![("leader", leader.to_string().into()), ("term", term.into())]);
+                if let Some(since) = self.leaderless_since.take() {
+                    events.time("without a leader", events.now() - since);
+                }
+            }
+            None if self.leaderless_since.get().is_none() => self.leaderless_since.set(Some(events.now())),
+            _ => {}
+        }
+    }
+
+    /// A node's process has ended.
+    pub(super) fn down(&self, host: HostId, seen: Seen) {
+        let id = NodeId(u64::from(host.0) + 1);
+        if let Some(remote) = self.remotes.borrow_mut().get_mut(&id) {
+            remote.sender = None;
+        }
+        self.check.borrow_mut().down(id, seen);
+        if self.agreement().of_majority.is_none() && self.leaderless_since.get().is_none() {
+            self.leaderless_since.set(Some(seen.0));
+        }
+    }
+
+    pub(super) fn calm(&self, at: Duration, lossless: bool) {
+        self.check.borrow_mut().calm(at, lossless);
+    }
+
+    /// Does what a step of the script says.
+    pub(super) fn carry_out(&self, order: &Order) {
+        match order {
+            Order::Pin { nodes, timeout } => {
+                for id in nodes {
+                    self.check.borrow_mut().allow_timeout(*id, *timeout);
+                    self.command(*id, Command::PinNextTimeout(*timeout), true);
+                }
+            }
+            Order::TransferTo(to) => {
+                let leads = |id: &NodeId| self.check.borrow().status(*id).is_some_and(|s| s.role == Role::Leader);
+                let leaders: Vec<NodeId> = self.plan.members().filter(leads).collect();
+                for id in leaders {
+                    self.command(id, Command::TransferLeadership { to: *to }, false);
+                }
+            }
+        }
+    }
+
+    fn command(&self, id: NodeId, command: Command, waits: bool) {
+        let mut remotes = self.remotes.borrow_mut();
+        let remote = remotes.entry(id).or_default();
+        let told = remote.sender.as_ref().is_some_and(|sender| sender.send(command).is_ok());
+        if !told && waits {
+            remote.waiting.push(command);
+        }
+    }
+
+    /// The last checks.
+    pub(super) fn judge(&self, report: &Report) {
+        let at = report.simulated();
+        if let Some(breach) = self.check.borrow().at_end(at) {
+            return report.breach(breach);
+        }
+        let Agreement { of_majority, first, .. } = *self.agreement();
+        let (lead, first) = (of_majority.map(|(lead, _)| lead), first.map(|(lead, (at, _))| (lead, at)));
+        let wanted = match self.expected.leader {
+            Leader::Some => lead.is_some(),
+            Leader::None => lead.is_none(),
+            Leader::Unchanged => lead.is_some() && lead == first.map(|(lead, _)| lead),
+            Leader::Changed => lead.is_some() && lead != first.map(|(lead, _)| lead),
+            Leader::Node(id) => lead.is_some_and(|lead| lead.leader == id),
+        };
+        let shown = |lead: Option<Lead>| match lead {
+            Some(Lead { leader, term }) => format!("{leader} in term {term}"),
+            None => "nobody".to_owned(),
+        };
+        if !wanted {
+            let first = shown(first.map(|(lead, _)| lead));
+            let text = format!("in the end a majority follows {}, and at first it followed {first}", shown(lead));
+            return report.violation("the leader that is expected", text);
+        }
+        if let Some(by) = self.expected.by
+            && first.is_none_or(|(_, at)| at > by)
+        {
+            let when = first.map_or("never".to_owned(), |(lead, at)| format!("at {at:?}, {}", shown(Some(lead))));
+            report.breach(Breach::new("a leader in time", format!("expected by {by:?}, and there was one {when}")));
+        }
+    }
+}
+
+/// Writes an event into the trace and counts it. What a packet's own record tells is not written twice, and that a timer
+/// was armed, which each heartbeat brings about, would drown all else.
+fn record(events: &Events, event: &Event) -> Option<u64> {
+    let number = match event {
+        Event::Core(CoreEvent::TimerArmed { .. })
+        | Event::Loaded(_)
+        | Event::Received { .. }
+        | Event::Stepped { .. } => {
+            return None;
+        }
+        Event::Sending { .. } => {
+            events.count("messages", 1);
+            return None;
+        }
+        Event::Core(event) => events.event(event.name(), event.fields()),
+        Event::Persisted(state) => {
+            let voted_for = state.voted_for.map_or("none".to_owned(), |id| id.to_string());
+            events.event("persisted", vec![("term", state.term.into()), ("voted_for", voted_for.into())])
+        }
+        Event::Rejected { from, why } => {
+            events.count("rejected datagrams", 1);
+            events.event("rejected", vec![("from", from.to_string().into()), ("why", why.name().into())])
+        }
+        Event::SendFailed { to, why } => {
+            events.count("send failures", 1);
+            events.event("send-failed", vec![("to", to.to_string().into()), ("why", why.to_string().into())])
+        }
+        Event::SocketError { why } => events.event("socket-error", vec![("why", why.to_string().into())]),
+    };
+    if let Event::Core(event) = event {
+        count(events, event);
+    }
+    Some(number)
+}
+
+fn count(events: &Events, event: &CoreEvent) {
+    match event {
+        CoreEvent::BecamePreCandidate { .. } => {
+            events.count("pre-votes", 1);
+            events.work(1);
+        }
+        CoreEvent::BecameCandidate { .. } => {
+            events.count("elections", 1);
+            events.work(1);
+        }
+        CoreEvent::BecameLeader { .. } => events.count("leaders", 1),
+        CoreEvent::SteppedDown { .. } => events.count("step-downs", 1),
+        CoreEvent::VoteGranted { pre: false, .. } => events.count("votes granted", 1),
+        CoreEvent::VoteRefused { pre: false, .. } => events.count("votes refused", 1),
+        _ => {}
+    }
+}
+
+/// Whether a script lets no message be lost, but by its steps.
+pub(super) fn is_lossless(script: &Script) -> bool {
+    let lossless = |settings: &LinkSettings| settings.loss.unwrap_or(0.0) == 0.0 && settings.burst.is_none();
+    lossless(&script.network) && script.links.iter().all(|rule| lossless(&rule.settings))
+}

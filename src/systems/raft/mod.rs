@@ -1,0 +1,124 @@
+//! Raft in the testbed: a cluster that elects leaders, watched by [`crate::check::raft`].
+
+mod cluster;
+mod options;
+
+use std::rc::Rc;
+
+use schemars::{Schema, schema_for};
+
+use crate::raft::{ClusterId, Codec, Message};
+use crate::script::ScriptError;
+use crate::sim::trace::{Label, Packet, What};
+use crate::sim::{Calm, Setup};
+
+use super::System;
+use cluster::Cluster;
+use options::{Expect, Options, Step};
+
+/// A Raft cluster.
+pub struct Raft;
+
+macro_rules! sims {
+    ($($name:literal),* $(,)?) => {
+        &[$(($name, include_str!(concat!("../../../sims/raft/", $name, ".toml")))),*]
+    };
+}
+
+impl System for Raft {
+    fn name(&self) -> &'static str {
+        "raft"
+    }
+
+    fn about(&self) -> &'static str {
+        "a Raft cluster that elects leaders"
+    }
+
+    fn sims(&self) -> &'static [(&'static str, &'static str)] {
+        sims!["chaos", "split-vote"]
+    }
+
+    fn section_schema(&self) -> Schema {
+        schema_for!(Options)
+    }
+
+    fn step_schema(&self) -> Option<Schema> {
+        Some(schema_for!(Step))
+    }
+
+    fn states(&self) -> &'static [&'static str] {
+        &["leader", "agreed", "leaderless"]
+    }
+
+    fn label(&self, packet: &Packet) -> Option<Label> {
+        let envelope = codec().decode(&packet.payload).ok()?;
+        Some(Label { name: envelope.message.name().to_owned(), detail: detail(&envelope.message) })
+    }
+
+    fn build(&self, setup: &mut Setup<'_>) -> Result<(), ScriptError> {
+        let options: Options = setup.section()?;
+        let expect: Expect = setup.expect()?;
+        let plan = options.cluster(setup)?;
+        let expected = expect.understand(&setup.script().expect.section, &plan.config)?;
+        let cluster = Rc::new(Cluster::new(plan, expected));
+        for id in cluster.members() {
+            let cluster = cluster.clone();
+            setup.host(id.to_string(), move |host| cluster.clone().run(id, host));
+        }
+
+        let watching = cluster.clone();
+        setup.watch(move |record| {
+            let ended = matches!(
+                record.what,
+                What::Killed | What::PowerLost | What::Finished | What::Failed { .. } | What::Panicked { .. }
+            );
+            if let (Some(host), true) = (record.host, ended) {
+                watching.down(host, (record.at, record.number));
+            }
+            None
+        });
+
+        let config = cluster.config();
+        let (told, script) = (cluster.clone(), setup.script());
+        let order = move |step: &Step, section: &_| step.order(section, &config);
+        let validate = order.clone();
+        let sections = script.expect.section.clone();
+        setup.actions::<Step>(
+            move |step, section| validate(step, section).map(drop),
+            move |step, _| {
+                let order = order(&step, &sections).expect("it was validated before the run");
+                told.carry_out(&order);
+            },
+        )?;
+
+        let lossless = cluster::is_lossless(script);
+        let calmed = cluster.clone();
+        setup.calm(Calm::Healed, move |at| calmed.calm(at, lossless));
+        let (led, agreed, leaderless) = (cluster.clone(), cluster.clone(), cluster.clone());
+        setup.state("leader", move || led.agreement().of_majority.is_some());
+        setup.state("agreed", move || agreed.agreement().of_all.is_some());
+        setup.state("leaderless", move || leaderless.agreement().of_majority.is_none());
+        setup.at_end(move |report| cluster.judge(report));
+        Ok(())
+    }
+}
+
+/// How the nodes of every simulated cluster write their messages.
+fn codec() -> Codec {
+    Codec::new(ClusterId::named("simulated"), None)
+}
+
+/// What a message says, shortly.
+fn detail(message: &Message) -> String {
+    let term = message.term();
+    match message {
+        Message::PreVoteResponse(answer) => granted(term, answer.vote_granted),
+        Message::RequestVoteResponse(answer) => granted(term, answer.vote_granted),
+        Message::AppendEntriesResponse(answer) if !answer.success => format!("term {term}, refused"),
+        _ => format!("term {term}"),
+    }
+}
+
+fn granted(term: u64, granted: bool) -> String {
+    format!("term {term}, {}", if granted { "granted" } else { "refused" })
+}

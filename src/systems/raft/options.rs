@@ -1,0 +1,353 @@
+//! What a script says of a Raft cluster: its table, its keys in `[expect]`, and its own steps.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use rand::Rng as _;
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use crate::check::raft::Scope;
+use crate::raft::config::MEMBERS_MAX;
+use crate::raft::{ClockRate, Config, LogPosition, NodeId};
+use crate::rng::between;
+use crate::script::{Latency, ScriptError, Section, TimeSpan};
+use crate::sim::Setup;
+
+/// The most that clocks may differ from the right time, as a fraction of it.
+const DRIFT_MAX: f64 = 0.5;
+
+/// The table `[raft]` of a script: a cluster whose nodes are called n1, n2 and so on.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Options {
+    /// How many nodes there are, or a list of numbers of which each seed draws one.
+    nodes: Nodes,
+    /// What election timeouts are drawn from: a range, or one time for all.
+    election_timeout: Latency,
+    /// Election timeouts are drawn in steps of this.
+    timeout_resolution: TimeSpan,
+    /// The time between a leader's heartbeats.
+    heartbeat: TimeSpan,
+    /// Ask whether an election could be won before raising the term for it.
+    pre_vote: Switch,
+    /// A leader that no majority answers steps down.
+    check_quorum: Switch,
+    /// A node that has just heard from its leader disregards candidates.
+    leader_stickiness: Switch,
+    /// A candidate asks again those who have not answered.
+    resend: Switch,
+    /// By how much clocks run fast or slow at most, as a fraction: 0.05 is 5 %. Each node's rate is drawn.
+    clock_drift: f64,
+    /// The last entry of single nodes' logs; the others' are empty.
+    logs: BTreeMap<String, Log>,
+    /// The planted bug that all nodes run with, in a build that has them.
+    bug: Option<String>,
+    /// Which checks are made.
+    check: Checks,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        let config = Config::new([]);
+        Self {
+            nodes: Nodes::Number(3),
+            election_timeout: Latency::Uniform { min: config.election_timeout_min, max: config.election_timeout_max },
+            timeout_resolution: TimeSpan(config.timeout_resolution),
+            heartbeat: TimeSpan(config.heartbeat),
+            pre_vote: Switch::Set(true),
+            check_quorum: Switch::Set(true),
+            leader_stickiness: Switch::Set(true),
+            resend: Switch::Set(true),
+            clock_drift: 0.0,
+            logs: BTreeMap::new(),
+            bug: None,
+            check: Checks::default(),
+        }
+    }
+}
+
+/// How many nodes.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(untagged, expecting = "a number of nodes such as 3, or a list such as [3, 5, 7]")]
+enum Nodes {
+    /// So many.
+    Number(u64),
+    /// One of these.
+    OneOf(Vec<u64>),
+}
+
+/// Something that is on, off, or drawn by each seed.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(untagged, expecting = "true, false or \"drawn\"")]
+enum Switch {
+    /// As it says.
+    Set(bool),
+    /// Each seed draws.
+    Drawn(Drawn),
+}
+
+/// Each seed draws.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+enum Drawn {
+    /// With even odds.
+    Drawn,
+}
+
+/// The last entry of a log.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Log {
+    /// Its index.
+    last_index: u64,
+    /// Its term.
+    last_term: u64,
+}
+
+/// Which checks are made: all, or as few as others make, for comparison.
+#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+enum Checks {
+    /// All of them.
+    #[default]
+    All,
+    /// One leader per term, over history.
+    OneLeaderPerTerm,
+    /// One leader per term at each moment.
+    LeadersOfOneMoment,
+}
+
+/// The cluster that a script and a seed come to.
+pub(super) struct Cluster {
+    pub(super) config: Config,
+    pub(super) logs: BTreeMap<NodeId, LogPosition>,
+    pub(super) clocks: BTreeMap<NodeId, ClockRate>,
+    pub(super) scope: Scope,
+}
+
+impl Cluster {
+    pub(super) fn members(&self) -> impl Iterator<Item = NodeId> {
+        self.config.members.iter().copied()
+    }
+}
+
+impl Options {
+    /// Draws what is to be drawn and says what makes no sense.
+    pub(super) fn cluster(&self, setup: &Setup<'_>) -> Result<Cluster, ScriptError> {
+        let table = setup.table();
+        let mut rng = setup.rng("raft");
+        let count = self.count(table, &mut rng)?;
+        let mut config = Config::new((1..=count).map(NodeId));
+        (config.election_timeout_min, config.election_timeout_max) = self.timeouts(table)?;
+        config.timeout_resolution = self.timeout_resolution.0;
+        config.heartbeat = self.heartbeat.0;
+        // Each is drawn whether or not it is used, so that setting one does not move the others.
+        let mut drawn = |switch| {
+            let even = rng.random_bool(0.5);
+            match switch {
+                Switch::Set(on) => on,
+                Switch::Drawn(Drawn::Drawn) => even,
+            }
+        };
+        config.pre_vote = drawn(self.pre_vote);
+        config.check_quorum = drawn(self.check_quorum);
+        config.leader_stickiness = drawn(self.leader_stickiness);
+        config.resend = drawn(self.resend);
+        self.plant(table, &mut config)?;
+        config.validate(NodeId(1)).map_err(|error| table.error("heartbeat", error.to_string()))?;
+        let clocks = self.clocks(table, &config, &mut rng)?;
+        Ok(Cluster { logs: self.logs(table, &config)?, clocks, scope: self.check.into(), config })
+    }
+
+    fn count(&self, table: &Section, rng: &mut crate::rng::Rng) -> Result<u64, ScriptError> {
+        let counts = match &self.nodes {
+            Nodes::Number(count) => std::slice::from_ref(count),
+            Nodes::OneOf(counts) => counts.as_slice(),
+        };
+        let drawn = between(rng, 0, (counts.len().max(1) - 1) as u64);
+        if counts.is_empty() || counts.iter().any(|count| !(1..=MEMBERS_MAX as u64).contains(count)) {
+            return Err(table.error("nodes", format!("expected 1 to {MEMBERS_MAX} nodes")));
+        }
+        Ok(counts[usize::try_from(drawn).expect("a place in the list")])
+    }
+
+    fn timeouts(&self, table: &Section) -> Result<(Duration, Duration), ScriptError> {
+        match self.election_timeout {
+            Latency::Constant(timeout) => Ok((timeout, timeout)),
+            Latency::Uniform { min, max } => Ok((min, max)),
+            _ => Err(table.error("election_timeout", "expected a range such as \"150ms..300ms\", or one time")),
+        }
+    }
+
+    fn clocks(
+        &self,
+        table: &Section,
+        config: &Config,
+        rng: &mut crate::rng::Rng,
+    ) -> Result<BTreeMap<NodeId, ClockRate>, ScriptError> {
+        if !(0.0..=DRIFT_MAX).contains(&self.clock_drift) {
+            return Err(table.error("clock_drift", format!("expected a fraction from 0 to {DRIFT_MAX}")));
+        }
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "at most half a million")]
+        let drift = libm::round(self.clock_drift * 1e6) as u64;
+        let right = u64::from(ClockRate::default().0);
+        let rate = |_| between(rng, right - drift, right + drift);
+        let rates: Vec<u64> = config.members.iter().map(rate).collect();
+        let rates = rates.into_iter().map(|rate| ClockRate(u32::try_from(rate).expect("below two million")));
+        Ok(config.members.iter().copied().zip(rates).collect())
+    }
+
+    fn logs(&self, table: &Section, config: &Config) -> Result<BTreeMap<NodeId, LogPosition>, ScriptError> {
+        let log = |(name, log): (&String, &Log)| {
+            let id = node(name, config).map_err(|message| table.error(&format!("logs.{name}"), message))?;
+            Ok((id, LogPosition { last_index: log.last_index, last_term: log.last_term }))
+        };
+        self.logs.iter().map(log).collect()
+    }
+
+    #[cfg(feature = "planted-bugs")]
+    fn plant(&self, table: &Section, config: &mut Config) -> Result<(), ScriptError> {
+        let Some(name) = &self.bug else { return Ok(()) };
+        let bug = name.parse().map_err(|error: crate::raft::planted::UnknownBug| table.error("bug", error.to_string()));
+        config.bug = Some(bug?);
+        Ok(())
+    }
+
+    #[cfg(not(feature = "planted-bugs"))]
+    fn plant(&self, table: &Section, _: &mut Config) -> Result<(), ScriptError> {
+        if self.bug.is_none() {
+            return Ok(());
+        }
+        Err(table.error("bug", "this build has no planted bugs: build it with `--features planted-bugs`"))
+    }
+}
+
+/// The node of this name.
+fn node(name: &str, config: &Config) -> Result<NodeId, String> {
+    let id = name.strip_prefix('n').and_then(|number| number.parse().ok()).map(NodeId);
+    id.filter(|id| config.members.contains(id) && id.to_string() == *name).ok_or_else(|| {
+        let last = config.members.last().map_or(0, |id| id.0);
+        format!("`{name}` is no node: they are n1 to n{last}")
+    })
+}
+
+impl From<Checks> for Scope {
+    fn from(checks: Checks) -> Self {
+        match checks {
+            Checks::All => Self::All,
+            Checks::OneLeaderPerTerm => Self::OneLeaderPerTerm,
+            Checks::LeadersOfOneMoment => Self::LeadersOfOneMoment,
+        }
+    }
+}
+
+/// The keys of `[expect]` that are of this system.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Expect {
+    leader: LeaderName,
+    by: Option<TimeSpan>,
+    stable_from: Option<TimeSpan>,
+}
+
+/// What the script says of the leader in the end.
+#[derive(Clone, Debug, Deserialize)]
+struct LeaderName(String);
+
+impl Default for LeaderName {
+    fn default() -> Self {
+        Self("some".to_owned())
+    }
+}
+
+/// What a script expects of the lead.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Leader {
+    /// A majority follows somebody in the end.
+    Some,
+    /// It follows nobody.
+    None,
+    /// It follows the leader that it followed first, in the same term.
+    Unchanged,
+    /// It follows a leader, and not the first one, or in another term.
+    Changed,
+    /// It follows this one.
+    Node(NodeId),
+}
+
+/// [`Expect`], understood.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Expected {
+    pub(super) leader: Leader,
+    /// A majority has a leader for the first time by then.
+    pub(super) by: Option<Duration>,
+    /// From then on the lead does not change.
+    pub(super) stable_from: Option<Duration>,
+}
+
+impl Expect {
+    pub(super) fn understand(&self, section: &Section, config: &Config) -> Result<Expected, ScriptError> {
+        let leader = match self.leader.0.as_str() {
+            "some" => Leader::Some,
+            "none" => Leader::None,
+            "unchanged" => Leader::Unchanged,
+            "changed" => Leader::Changed,
+            name => Leader::Node(node(name, config).map_err(|_| {
+                let message = format!("`{name}` is neither `some`, `none`, `unchanged` nor `changed`, and no node");
+                section.error("leader", message)
+            })?),
+        };
+        Ok(Expected { leader, by: self.by.map(|by| by.0), stable_from: self.stable_from.map(|from| from.0) })
+    }
+}
+
+/// A step of Raft's own: one of `pin` and `transfer_to`.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Step {
+    /// Nodes whose next election timeout is to be `timeout`, whatever they would draw; also that which runs already.
+    pin: Option<Names>,
+    /// The timeout, with `pin`.
+    timeout: Option<TimeSpan>,
+    /// The node that whoever leads is to hand its lead to.
+    transfer_to: Option<String>,
+}
+
+/// A name, or some.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(untagged, expecting = "a node such as \"n1\", or a list of nodes")]
+enum Names {
+    /// One.
+    One(String),
+    /// Some.
+    Some(Vec<String>),
+}
+
+/// What a [`Step`] says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Order {
+    Pin { nodes: Vec<NodeId>, timeout: Duration },
+    TransferTo(NodeId),
+}
+
+impl Step {
+    pub(super) fn order(&self, section: &Section, config: &Config) -> Result<Order, ScriptError> {
+        match (&self.pin, self.timeout, &self.transfer_to) {
+            (Some(names), Some(TimeSpan(timeout)), None) if !timeout.is_zero() => {
+                let names = match names {
+                    Names::One(name) => std::slice::from_ref(name),
+                    Names::Some(names) => names,
+                };
+                let nodes = names.iter().map(|name| node(name, config)).collect::<Result<_, _>>();
+                Ok(Order::Pin { nodes: nodes.map_err(|message| section.error("pin", message))?, timeout })
+            }
+            (Some(_), Some(_), None) => Err(section.error("timeout", "expected a time above 0")),
+            (Some(_), None, None) => Err(section.error("pin", "expected a `timeout` beside it, such as \"155ms\"")),
+            (None, None, Some(name)) => {
+                node(name, config).map(Order::TransferTo).map_err(|message| section.error("transfer_to", message))
+            }
+            _ => Err(section.error_of_table("expected either `pin` with a `timeout`, or `transfer_to`")),
+        }
+    }
+}
