@@ -34,7 +34,7 @@ pub fn check(system: &'static dyn System, sim: &str, seeds: Range<u64>) {
 fn check_seed(system: &'static dyn System, sim: &str, script: &Script, seed: u64) {
     let outcome = run(system, script, Seed(seed), &RunOptions::default()).unwrap_or_else(|error| panic!("{error}"));
     let expected = script.expect.violation.as_deref();
-    let of = RunOf { program: "", sim, script: &script.source.path, seed, expected };
+    let of = RunOf { program: "", sim, set: &[], script: &script.source.path, seed, expected };
     let mut report = RunReport::new(&of, &outcome.verdict, Some(&outcome), Duration::ZERO);
     if !report.as_expected {
         let test = thread::current().name().unwrap_or_default().to_owned();

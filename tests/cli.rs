@@ -313,6 +313,78 @@ fn schemas_are_schemas() {
 }
 
 #[test]
+fn a_setting_is_on_top_of_the_script_and_in_the_line_that_reproduces_it() {
+    let set = ["--set", "network.loss=0.5", "--set", "expect.counters.retries=> 300", "--set", "echo.retries=200"];
+    let heavy = call(&[&["run", "echo/udp-loss", "--seed", "7", "--json"][..], &set].concat()).expect(0).json();
+    assert_eq!(
+        heavy["set"],
+        serde_json::json!(["network.loss=0.5", "expect.counters.retries=> 300", "echo.retries=200"])
+    );
+    assert_eq!(heavy["hash"].as_str().unwrap(), hash("echo/udp-loss@heavy", "7"));
+    let line = heavy["reproduce"].as_str().unwrap();
+    let expected = "stormglass run echo/udp-loss --set network.loss=0.5 --set 'expect.counters.retries=> 300' \
+                    --set echo.retries=200 --seed 7";
+    assert_eq!(line, expected);
+
+    let wrong = ["--seed", "7", "--set", "expect.counters.answers=1"];
+    let reproduce = "reproduce: stormglass run echo/udp-loss@heavy --set expect.counters.answers=1 --seed 7\n";
+    let ran = call(&[&["run", "echo/udp-loss@heavy"][..], &wrong].concat()).expect(1).says(reproduce);
+    ran.says("\n  set       expect.counters.answers=1\n").says("expectation: answers is 300, expected = 1");
+    call(&[&["show", "echo/udp-loss@heavy"][..], &wrong].concat()).expect(1).says(reproduce);
+    call(&[&["verify", "echo/udp-loss@heavy"][..], &wrong].concat()).expect(0).says("=1 seed=7: same hash in two");
+    let swept = call(&["sweep", "echo/udp-loss@heavy", "--seeds", "7..8", "--set", "expect.counters.answers=1"]);
+    swept.expect(1).says(reproduce);
+}
+
+#[test]
+fn variants_are_listed_and_named_by_their_sim() {
+    let listed = call(&["list"]).expect(0).says("\n    echo/udp-loss@heavy  ");
+    let columns =
+        |name: &str| listed.out.lines().find(|line| line.trim_start().starts_with(name)).unwrap().find("  One");
+    assert_eq!(columns("echo/tcp-loss "), columns("echo/udp-loss "));
+    call(&["run", "echo/udp-loss", "--seed", "1"]).expect(0).says("\n  variants  @heavy\n");
+    let ran = call(&["run", "echo/udp-loss@heavy", "--seed", "1"]).expect(0).says("loss 50 %");
+    assert!(ran.out.starts_with("echo/udp-loss@heavy  seed 1\n") && !ran.out.contains("variants"), "{}", ran.out);
+    call(&["verify", "echo/udp-loss@heavy", "--seed", "7"]).expect(0).says("OK echo/udp-loss@heavy seed=7");
+    let sims = Path::new(env!("CARGO_MANIFEST_DIR")).join("sims");
+    let by_path = call_in(&sims, &["run", "echo/udp-loss.toml@heavy", "--seed", "7", "--json"]).expect(0).json();
+    assert_eq!(by_path["hash"].as_str().unwrap(), hash("echo/udp-loss@heavy", "7"));
+    assert_eq!(by_path["reproduce"], "stormglass run echo/udp-loss.toml@heavy --seed 7");
+}
+
+#[test]
+fn a_case_may_be_of_a_variant_and_with_settings() {
+    let corpus = corpus("0123456789abcdef", "\"pass\"\nset = { tick = \"2ms\" }");
+    let case = corpus.path().join("seeds/quiet.toml");
+    fs::write(&case, fs::read_to_string(&case).unwrap().replace(OTHER, "echo/udp-loss@heavy")).unwrap();
+    let title = "quiet  echo/udp-loss@heavy --set 'tick=\"2ms\"' seed=7";
+    call_in(corpus.path(), &["replay", "--bless"]).expect(0).says(title);
+    call_in(corpus.path(), &["replay"]).expect(0).says(&format!("ok      {title}"));
+}
+
+#[test]
+fn a_mistake_is_blamed_on_who_made_it() {
+    for (set, complaint) in [
+        ("network.loss=5", "error: in --set network.loss=5: echo/udp-quiet (built in):"),
+        ("echo.clients=-1", "error: in --set echo.clients=-1: echo/udp-quiet (built in):8:"),
+        ("echo.cliens=1", "did you mean `clients`?"),
+        ("duration.x=1", "error: in --set duration.x=1: `duration` is a string"),
+    ] {
+        for call_of in ["run", "verify", "show"] {
+            let called = call(&[call_of, OTHER, "--set", set]).expect(2).complains(complaint);
+            assert_eq!(called.out, "");
+        }
+    }
+    let directory = tempfile::tempdir().unwrap();
+    for (table, complaint) in [("[echo]\nclient = 3\n", "error: a.toml:5:1: "), ("speed = 3\n", "error: a.toml:4:1: ")]
+    {
+        let script = format!("about = \"x\"\nsystem = \"echo\"\nduration = \"1s\"\n{table}");
+        fs::write(directory.path().join("a.toml"), script).unwrap();
+        call_in(directory.path(), &["run", "a.toml", "--set", "tick=2ms"]).expect(2).complains(complaint);
+    }
+}
+
+#[test]
 fn bad_usage_is_told_and_is_2() {
     for (args, complaint) in [
         (&["run"][..], "<SIM>"),
@@ -331,6 +403,9 @@ fn bad_usage_is_told_and_is_2() {
         (&["run", SIM, "--log", "loud"], "`loud` is no level"),
         (&["run", SIM, "--stall", "0s"], "must be more than 0"),
         (&["run", SIM, "--stall", "soon"], "invalid value 'soon' for '--stall <TIME>'"),
+        (&["run", SIM, "--set", "duration"], "'--set <KEY=VALUE>': a setting is written KEY=VALUE"),
+        (&["run", SIM, "--set", "=1"], "the key is empty"),
+        (&["run", "echo/udp-loss@hvy"], "`echo/udp-loss` has no variant `hvy`; there is `heavy`"),
         (&["sweep", SIM], "--seeds <A..B>"),
         (&["sweep", "--seeds", "0..5"], "<SIM>"),
         (&["sweep", SIM, "--seeds", "5"], "a range of seeds is written `A..B`"),

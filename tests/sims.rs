@@ -1,4 +1,4 @@
-//! Every script in `sims/`, a test each: it passes, it does the same twice, and its packets add up.
+//! Every script in `sims/`, a test each: it passes, it does the same twice, and its packets add up. So do its variants.
 
 use std::path::Path;
 
@@ -15,12 +15,24 @@ const SEEDS: u64 = 3;
 
 #[allow(clippy::needless_pass_by_value, reason = "the harness hands the text over")]
 fn sim(path: &Path, text: String) -> datatest_stable::Result<()> {
-    let script = Script::parse(&path.display().to_string(), &text)?;
+    let path = path.display().to_string();
+    let script = Script::parse(&path, &text)?;
+    holds(&script)?;
+    for variant in &script.variants {
+        let holds = Script::parse(&format!("{path}@{}", variant.name), &variant.apply(&text)?)
+            .map_err(Into::into)
+            .and_then(|script| holds(&script));
+        holds.map_err(|error| format!("variant {}: {error}", variant.name))?;
+    }
+    Ok(())
+}
+
+fn holds(script: &Script) -> datatest_stable::Result<()> {
     let system = systems::all().iter().find(|system| system.name() == script.system).ok_or("no such system")?;
-    let once = |seed| run(*system, &script, Seed(seed), &RunOptions::default());
+    let once = |seed| run(*system, script, Seed(seed), &RunOptions::default());
     for seed in 0..SEEDS {
         let first = once(seed)?;
-        passes(&script, &first).map_err(|error| format!("seed {seed}: {error}"))?;
+        passes(script, &first).map_err(|error| format!("seed {seed}: {error}"))?;
         adds_up(&first).map_err(|error| format!("seed {seed}: {error}"))?;
         let second = once(seed)?;
         if first.hash != second.hash {

@@ -8,7 +8,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::explore::log;
 use crate::explore::sweep::SeedRange;
-use crate::script::parse_duration;
+use crate::script::{Setting, parse_duration};
 
 const EXIT_CODES: &str = "Exit codes: 0 as expected, 1 violation, 2 bad usage or script, 3 not deterministic, \
                           4 inconclusive, 130 interrupted.";
@@ -47,8 +47,10 @@ pub(super) enum Command {
 
 #[derive(Debug, Args)]
 pub(super) struct RunArgs {
-    /// `system/name`, or the path of a script.
+    /// `system/name`, or the path of a script; `@` and a name after it choose a variant.
     pub(super) sim: String,
+    #[command(flatten)]
+    pub(super) set: SetArgs,
     #[command(flatten)]
     pub(super) seed: SeedArg,
     /// Print one JSON object and nothing else.
@@ -60,8 +62,10 @@ pub(super) struct RunArgs {
 
 #[derive(Debug, Args)]
 pub(super) struct VerifyArgs {
-    /// `system/name`, or the path of a script.
+    /// `system/name`, or the path of a script; `@` and a name after it choose a variant.
     pub(super) sim: String,
+    #[command(flatten)]
+    pub(super) set: SetArgs,
     #[command(flatten)]
     pub(super) seed: SeedArg,
     #[command(flatten)]
@@ -83,9 +87,11 @@ pub(super) struct ReplayArgs {
 
 #[derive(Debug, Args)]
 pub(super) struct SweepArgs {
-    /// `system/name`, or the path of a script.
+    /// `system/name`, or the path of a script; `@` and a name after it choose a variant.
     #[arg(required = true)]
     pub(super) sim: Vec<String>,
+    #[command(flatten)]
+    pub(super) set: SetArgs,
     /// The seeds, as `0..200` (without 200) or `0..=199`.
     #[arg(long, value_name = "A..B", allow_hyphen_values = true)]
     pub(super) seeds: SeedRange,
@@ -100,8 +106,10 @@ pub(super) struct SweepArgs {
 
 #[derive(Debug, Args)]
 pub(super) struct ShowArgs {
-    /// `system/name`, or the path of a script.
+    /// `system/name`, or the path of a script; `@` and a name after it choose a variant.
     pub(super) sim: String,
+    #[command(flatten)]
+    pub(super) set: SetArgs,
     #[command(flatten)]
     pub(super) seed: SeedArg,
     /// Print JSON Lines: a header, the records, the end. `schema records` describes them.
@@ -130,6 +138,13 @@ pub(super) struct SeedArg {
     /// The seed; without one, that of `STORMGLASS_SEED`, or a fresh one, which is printed.
     #[arg(long = "seed", value_name = "N", value_parser = seed, allow_hyphen_values = true)]
     pub(super) seed: Option<u64>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct SetArgs {
+    /// Give a key of the script another value, as in `network.loss=0.1` or `duration=3s`; may be given several times.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub(super) set: Vec<Setting>,
 }
 
 #[derive(Debug, Args)]

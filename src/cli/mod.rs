@@ -35,8 +35,9 @@ use crate::explore::library::LibraryError;
 use crate::explore::{Job, Launch, Library, Sim, log, worker};
 use crate::report::judgement::Exit;
 use crate::report::style::{BAD, paint};
-use crate::rng;
-use crate::script::Script;
+use crate::rng::{self, Seed};
+use crate::script::{Script, ScriptError, Setting};
+use crate::sim::Setup;
 use crate::systems::System;
 use args::{Cli, Colour, Command, Watching};
 use out::Out;
@@ -119,8 +120,8 @@ impl Shell {
         Ok(Library::new(self.systems, &here()?)?)
     }
 
-    /// The sim of this name or path.
-    fn choose(&self, name: &str) -> anyhow::Result<Chosen> {
+    /// The sim of this name or path, with settings on top.
+    fn choose(&self, name: &str, set: &[Setting]) -> anyhow::Result<Chosen> {
         let sim = match self.open_library()?.find(name) {
             Ok(sim) => sim,
             Err(error @ LibraryError::Unknown { .. }) => {
@@ -129,8 +130,26 @@ impl Shell {
             }
             Err(error) => return Err(error.into()),
         };
+        self.understand(sim.with(set)?)
+    }
+
+    /// A sim whose script is right as far as can be told without a run.
+    fn understand(&self, sim: Sim) -> anyhow::Result<Chosen> {
+        if let Some(base) = sim.base() {
+            // A mistake that was there before is not to be blamed on what was put on top.
+            self.check_section(&base.script()?)?;
+            self.check_section(&sim.script()?)?;
+        }
         let script = sim.script()?;
         Ok(Chosen { sim, script })
+    }
+
+    /// Lets a script's system read what is its own.
+    fn check_section(&self, script: &Script) -> Result<(), ScriptError> {
+        let Some(system) = self.systems.iter().find(|system| system.name() == script.system) else { return Ok(()) };
+        let mut setup = Setup::new(script, Seed(0));
+        system.build(&mut setup)?;
+        setup.validate()
     }
 
     /// How this program is called as a worker.

@@ -20,7 +20,7 @@ pub(super) fn replay(shell: &Shell, args: &ReplayArgs, out: &mut Out) -> anyhow:
     let mut cases = Vec::new();
     for file in corpus::files(&here()?, &args.case)? {
         let case = Case::load(&file, &library)?;
-        let chosen = Chosen { script: case.sim.script()?, sim: case.sim.clone() };
+        let chosen = shell.understand(case.sim.clone())?;
         cases.push((case, chosen));
     }
     if cases.is_empty() {
@@ -97,7 +97,7 @@ impl Results for Replay<'_> {
 
 impl Replay<'_> {
     fn tell(&mut self, case: &Case, chosen: &Chosen, ran: &Ran) -> anyhow::Result<()> {
-        let name = format!("{:width$}  {} seed={}", case.name, case.sim.name, case.seed, width = self.width);
+        let name = format!("{:width$}  {} seed={}", case.name, case.sim.title(), case.seed, width = self.width);
         let hash = ran.outcome().map(|outcome| outcome.hash);
         if !case.expects(ran.verdict()) {
             self.counts.changed += 1;

@@ -9,12 +9,13 @@ use crate::report::judgement::Exit;
 use crate::report::text;
 
 pub(super) fn run(shell: &Shell, args: &RunArgs, out: &mut Out) -> anyhow::Result<Exit> {
-    let chosen = shell.choose(&args.sim)?;
+    let chosen = shell.choose(&args.sim, &args.set.set)?;
     let seed = super::seed(args.seed.seed)?;
     let launch = Shell::launch(&args.watching)?;
     if !args.json {
         let (sim, script) = (&chosen.sim, &chosen.script);
-        out.rows(&text::before(&sim.name, seed, &sim.place(), script, &sim.text))?;
+        let (sim, set, path) = (&sim.name, &sim.set, &sim.place());
+        out.rows(&text::before(&text::Before { sim, set, seed, path, script }))?;
         out.line("")?;
         out.flush()?;
     }
@@ -45,7 +46,7 @@ pub(super) fn run(shell: &Shell, args: &RunArgs, out: &mut Out) -> anyhow::Resul
 /// The report of a run.
 pub(super) fn report(program: &str, chosen: &Chosen, seed: u64, ran: &Ran) -> RunReport {
     let (sim, expected) = (&chosen.sim, chosen.script.expect.violation.as_deref());
-    let of = RunOf { program, sim: &sim.name, script: &sim.place(), seed, expected };
+    let of = RunOf { program, sim: &sim.name, set: &sim.set, script: &sim.place(), seed, expected };
     RunReport::new(&of, ran.verdict(), ran.outcome(), ran.wall)
 }
 

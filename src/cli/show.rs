@@ -11,7 +11,7 @@ use crate::report::style::{DIM, STRONG, paint};
 use crate::report::text;
 
 pub(super) fn show(shell: &Shell, args: &ShowArgs, out: &mut Out) -> anyhow::Result<Exit> {
-    let chosen = shell.choose(&args.sim)?;
+    let chosen = shell.choose(&args.sim, &args.set.set)?;
     let seed = super::seed(args.seed.seed)?;
     let mut job = chosen.job(seed);
     job.keep_records = true;
@@ -55,12 +55,13 @@ impl Show<'_> {
 
     fn begin(&mut self, hosts: &[HostLine], hash: Option<String>) -> anyhow::Result<()> {
         self.lines = Some(Lines::new(hosts, self.out.columns()));
-        let sim = &self.chosen.sim.name;
+        let sim = &self.chosen.sim;
         if self.is_json {
-            let (schema, sim, hosts) = (SCHEMA_VERSION, sim.clone(), hosts.to_vec());
-            return self.out.json(&ShowLine::Header(Header { kind: "run", schema, sim, seed: self.seed, hosts, hash }));
+            let set = sim.set.iter().map(ToString::to_string).collect();
+            let (schema, sim, seed, hosts) = (SCHEMA_VERSION, sim.name.clone(), self.seed, hosts.to_vec());
+            return self.out.json(&ShowLine::Header(Header { kind: "run", schema, sim, set, seed, hosts, hash }));
         }
-        self.out.line(&format!("{}  seed {}", paint(STRONG, sim), paint(STRONG, self.seed)))?;
+        self.out.line(&format!("{}  seed {}", paint(STRONG, sim.title()), paint(STRONG, self.seed)))?;
         for host in hosts {
             self.out.line(&paint(DIM, format_args!("  {} is {}", host.name, host.addr)))?;
         }

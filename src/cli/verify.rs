@@ -18,9 +18,9 @@ use crate::report::{json, text};
 const CONTEXT: usize = 5;
 
 pub(super) fn verify(shell: &Shell, args: &VerifyArgs, out: &mut Out) -> anyhow::Result<Exit> {
-    let chosen = shell.choose(&args.sim)?;
+    let chosen = shell.choose(&args.sim, &args.set.set)?;
     let seed = super::seed(args.seed.seed)?;
-    let name = format!("{} seed={seed}", chosen.sim.name);
+    let name = format!("{} seed={seed}", chosen.sim.title());
     let exit = match verify_run(&Shell::launch(&args.watching)?, &chosen.job(seed))? {
         Verified::Same(ran) => {
             let report = run::report(&shell.program, &chosen, seed, &ran);
@@ -36,7 +36,8 @@ pub(super) fn verify(shell: &Shell, args: &VerifyArgs, out: &mut Out) -> anyhow:
             Exit::Found
         }
         Verified::Differs(differs) => {
-            let reproduce = json::reproduce(&shell.program, &chosen.sim.name, seed).replacen(" run ", " verify ", 1);
+            let sim = &chosen.sim;
+            let reproduce = json::reproduce(&shell.program, &sim.name, &sim.set, seed).replacen(" run ", " verify ", 1);
             out.rows(&difference(&name, &differs, out.columns()))?;
             out.line(&format!("reproduce: {reproduce}"))?;
             Exit::NotDeterministic

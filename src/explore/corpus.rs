@@ -8,6 +8,8 @@
 //! why     = "The first run that anybody makes."
 //! ```
 //!
+//! `sim` may be a variant, and a table `set = { "network.loss" = 0.3 }` sets on top of it what `--set` would.
+//!
 //! A seed may be any of 64 bits, up to 18446744073709551615. TOML promises no more than 63, so other programs may refuse
 //! a case with a seed above 9223372036854775807; this one reads it.
 
@@ -21,7 +23,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::library::{self, Library, LibraryError, Sim};
-use crate::script::{ScriptError, Source};
+use crate::script::{ScriptError, Source, settings};
 use crate::sim::Verdict;
 use crate::sim::trace::TraceHash;
 
@@ -32,6 +34,9 @@ struct CaseFile {
     /// The sim: a name, or the path of a script from the case's own folder.
     #[schemars(with = "String")]
     sim: Spanned<String>,
+    /// What is set on top of the sim's script: dotted keys and their values.
+    #[schemars(with = "Option<std::collections::BTreeMap<String, serde_json::Value>>")]
+    set: Option<Spanned<toml::Table>>,
     /// The seed, of up to 64 bits.
     #[schemars(with = "u64")]
     seed: Spanned<i128>,
@@ -127,6 +132,10 @@ impl Case {
         }
         let sim =
             find(library, path, file.sim.get_ref()).map_err(|error| wrong(file.sim.span(), &error.to_string()))?;
+        let sim = match file.set {
+            Some(set) => with_settings(sim, &source.text).map_err(|message| wrong(set.span(), &message))?,
+            None => sim,
+        };
         let hash_span = file.hash.span();
         let (name, path, why) = (library::stem(path), path.to_owned(), file.why.into_inner());
         Ok(Self { name, path, sim, seed, violation, hash, why, source, hash_span })
@@ -162,13 +171,25 @@ impl Case {
     }
 }
 
+/// The sim with what the case's table `set` sets.
+fn with_settings(sim: Sim, case: &str) -> Result<Sim, String> {
+    let entries = settings::read(case, None);
+    let set = entries.into_iter().map(|entry| entry.setting).collect::<Result<Vec<_>, _>>()?;
+    if set.is_empty() {
+        return Err("`set` is empty: it holds settings such as `\"network.loss\" = 0.1`".to_owned());
+    }
+    sim.with(&set).map_err(|error| error.to_string())
+}
+
 /// The sim of a case: a name, or a path from the folder of the case.
 fn find(library: &Library, case: &Path, sim: &str) -> Result<Sim, LibraryError> {
-    if !library::is_path(sim) {
+    let (script, variant) = library::split_variant(sim);
+    if !library::is_path(script) {
         return library.find(sim);
     }
-    let path = case.parent().unwrap_or(Path::new("")).join(sim);
-    Sim::from_file(&library::shown(&path), &path)
+    let path = case.parent().unwrap_or(Path::new("")).join(script);
+    let found = Sim::from_file(&library::shown(&path), &path)?;
+    variant.map_or(Ok(found.clone()), |variant| found.variant(variant))
 }
 
 /// The files of the cases that are meant: all of `seeds/` in `directory` or above it, or those that are named by path
@@ -198,7 +219,9 @@ mod tests {
 
     fn parse(change: (&str, &str)) -> Result<Case, CaseError> {
         let folder = tempfile::tempdir().unwrap();
-        fs::write(folder.path().join("s.toml"), "").unwrap();
+        let script = "about = 'x'\nsystem = 'a'\nduration = '9s'\n\
+                      [[variant]]\nname = 'v'\nabout = 'y'\nset = { duration = '8s' }\n";
+        fs::write(folder.path().join("s.toml"), script).unwrap();
         let library = Library::new(&[], folder.path()).unwrap();
         Case::parse(&folder.path().join("case.toml"), &CASE.replace(change.0, change.1), &library)
     }
@@ -212,6 +235,16 @@ mod tests {
         let written = fs::read_to_string(&case.path).unwrap();
         assert_eq!(written, CASE.replace("'0123456789abcdef'", "\"fedcba9876543210\""));
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_case_sets_what_a_call_can() {
+        let case = parse(("s.toml\"", "s.toml@v\"\nset = { \"a.n\" = 3, tick = \"2ms\", a.m.\"x.y\" = 'z' }")).unwrap();
+        let title = case.sim.title();
+        assert!(title.contains("s.toml@v --set a.n=3 --set 'tick=\"2ms\"' --set "), "{title}");
+        let script =
+            "about = \"y\"\nsystem = 'a'\nduration = '8s'\ntick = \"2ms\"\n\n[a]\nn = 3\nm = { \"x.y\" = 'z' }\n";
+        assert_eq!(case.sim.text, script);
     }
 
     #[test]
@@ -235,6 +268,11 @@ mod tests {
             (("abcdef", "xyz"), "a trace hash has 16 hexadecimal digits"),
             (("s.toml", "t.toml"), "cannot read"),
             (("s.toml", "echo/none"), "case.toml:2:7: no sim `echo/none`"),
+            (("s.toml", "s.toml@w"), "s.toml` has no variant `w`; there is `v`"),
+            (("seed", "set = {}\nseed"), "case.toml:3:7: `set` is empty: it holds settings such as"),
+            (("seed", "set = 3\nseed"), "case.toml:3:7: invalid type"),
+            (("seed", "set = { 'a..b' = 3 }\nseed"), "case.toml:3:7: `a..b` is not a key"),
+            (("seed", "set = { duration.x = 3 }\nseed"), "in --set duration.x=3: `duration` is a string"),
         ] {
             let error = parse(change).unwrap_err().to_string();
             assert!(error.contains(reason), "{change:?}: {error}");

@@ -1,25 +1,34 @@
 //! Which script a name stands for.
 //!
 //! `echo/tcp-loss` is `sims/echo/tcp-loss.toml` in the current directory or the nearest one above it that has `sims/`;
-//! failing that, the script of that name that is built in. Anything that ends in `.toml` is a path.
+//! failing that, the script of that name that is built in. Anything that ends in `.toml` is a path. After either, `@`
+//! and a name choose a variant of the script.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::script::{Script, ScriptError};
+use crate::report::json::set_arguments;
+use crate::script::settings;
+use crate::script::{Script, ScriptError, Setting, SettingError};
 use crate::systems::System;
 
 /// A script and where it was found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sim {
-    /// As it was named.
+    /// As it was named, with its variant.
     pub name: String,
     /// Its path; `None`: built in.
     pub file: Option<PathBuf>,
-    /// Its text.
+    /// Its text, with all that was put on top of it.
     pub text: String,
+    /// The variant of the script that it is.
+    pub variant: Option<String>,
+    /// What was set on top of that.
+    pub set: Vec<Setting>,
+    /// The script's text as it was written, where something was put on top of it.
+    pub base: Option<String>,
 }
 
 /// Why a name stands for nothing.
@@ -41,6 +50,31 @@ pub enum LibraryError {
         /// Why.
         error: io::Error,
     },
+    /// A script has no variant of this name.
+    #[error("{}", no_variant(.sim, .variant, .nearest))]
+    NoVariant {
+        /// The sim.
+        sim: String,
+        /// The name.
+        variant: String,
+        /// The variants that there are, the nearest first.
+        nearest: Vec<String>,
+    },
+    /// A script that something is to be put on top of has a mistake.
+    #[error(transparent)]
+    Script(Box<ScriptError>),
+    /// What is to be put on top of a script does not fit it.
+    #[error(transparent)]
+    Setting(Box<SettingError>),
+}
+
+fn no_variant(sim: &str, variant: &str, nearest: &[String]) -> String {
+    let names: Vec<_> = nearest.iter().map(|name| format!("`{name}`")).collect();
+    match &names[..] {
+        [] => format!("`{sim}` has no variants, so no `{variant}`"),
+        [name] => format!("`{sim}` has no variant `{variant}`; there is {name}"),
+        names => format!("`{sim}` has no variant `{variant}`; there are {}", names.join(", ")),
+    }
 }
 
 fn hint(nearest: &[String]) -> String {
@@ -51,8 +85,51 @@ fn hint(nearest: &[String]) -> String {
 impl Sim {
     /// A script at a path.
     pub fn from_file(name: &str, path: &Path) -> Result<Self, LibraryError> {
-        let text = read(path)?;
-        Ok(Self { name: name.to_owned(), file: Some(path.to_owned()), text })
+        Ok(Self::as_written(name, Some(path.to_owned()), read(path)?))
+    }
+
+    fn as_written(name: &str, file: Option<PathBuf>, text: String) -> Self {
+        Self { name: name.to_owned(), file, text, variant: None, set: Vec::new(), base: None }
+    }
+
+    /// One of its variants.
+    pub fn variant(mut self, variant: &str) -> Result<Self, LibraryError> {
+        let mut variants = self.script().map_err(|error| LibraryError::Script(Box::new(error)))?.variants;
+        let Some(found) = variants.iter().find(|known| known.name == variant) else {
+            variants.sort_by_cached_key(|known| strsim::osa_distance(variant, &known.name));
+            let nearest = variants.into_iter().map(|known| known.name).collect();
+            return Err(LibraryError::NoVariant { sim: self.name, variant: variant.to_owned(), nearest });
+        };
+        let text = found.apply(&self.text).map_err(|error| LibraryError::Setting(Box::new(error)))?;
+        self.base.get_or_insert(std::mem::replace(&mut self.text, text));
+        self.name = format!("{}@{variant}", self.name);
+        self.variant = Some(variant.to_owned());
+        Ok(self)
+    }
+
+    /// With settings on top.
+    pub fn with(mut self, set: &[Setting]) -> Result<Self, LibraryError> {
+        if set.is_empty() {
+            return Ok(self);
+        }
+        self.script().map_err(|error| LibraryError::Script(Box::new(error)))?;
+        let text = settings::apply(&self.text, set).map_err(|error| LibraryError::Setting(Box::new(error)))?;
+        self.base.get_or_insert(std::mem::replace(&mut self.text, text));
+        self.set.extend_from_slice(set);
+        Ok(self)
+    }
+
+    /// The sim before anything was put on top of it, if anything was.
+    pub fn base(&self) -> Option<Self> {
+        let text = self.base.clone()?;
+        let variant = self.variant.as_ref().map(|variant| format!("@{variant}")).unwrap_or_default();
+        let name = self.name.strip_suffix(&variant).unwrap_or(&self.name);
+        Some(Self::as_written(name, self.file.clone(), text))
+    }
+
+    /// Its name, and what was set on top of it as arguments of a call.
+    pub fn title(&self) -> String {
+        self.name.clone() + &set_arguments(&self.set)
     }
 
     /// Where it is, for a person.
@@ -60,9 +137,17 @@ impl Sim {
         self.file.as_ref().map_or("built in".to_owned(), |path| shown(path))
     }
 
-    /// Its path, or what stands in for one in errors.
+    /// Its path, or what stands in for one in errors; what was put on top of it goes before, as it may be to blame.
     pub fn path(&self) -> String {
-        self.file.as_ref().map_or_else(|| format!("{} (built in)", self.name), |path| shown(path))
+        let Some(base) = self.base() else {
+            return self.file.as_ref().map_or_else(|| format!("{} (built in)", self.name), |path| shown(path));
+        };
+        let on_top = match &self.variant {
+            Some(variant) if self.set.is_empty() => format!(" variant `{variant}`"),
+            Some(variant) => format!(" variant `{variant}` with{}", set_arguments(&self.set)),
+            None => set_arguments(&self.set),
+        };
+        format!("in{on_top}: {}", base.path())
     }
 
     /// The script.
@@ -113,6 +198,13 @@ impl Library {
 
     /// The sim that a name or a path stands for.
     pub fn find(&self, name: &str) -> Result<Sim, LibraryError> {
+        match split_variant(name) {
+            (script, Some(variant)) => self.find_script(script)?.variant(variant),
+            (script, None) => self.find_script(script),
+        }
+    }
+
+    fn find_script(&self, name: &str) -> Result<Sim, LibraryError> {
         if is_path(name) {
             let path = Path::new(name);
             let sim = name.trim_end_matches(".toml");
@@ -123,7 +215,7 @@ impl Library {
         }
         match self.found.get(name) {
             Some(Place::File(path)) => Sim::from_file(name, path),
-            Some(Place::BuiltIn(text)) => Ok(Sim { name: name.to_owned(), file: None, text: (*text).to_owned() }),
+            Some(Place::BuiltIn(text)) => Ok(Sim::as_written(name, None, (*text).to_owned())),
             None => Err(LibraryError::Unknown { name: name.to_owned(), nearest: self.nearest(name) }),
         }
     }
@@ -159,6 +251,14 @@ pub(crate) fn read(path: &Path) -> Result<String, LibraryError> {
         let error = if is_text { error } else { io::Error::new(error.kind(), "it is not UTF-8 text") };
         LibraryError::Unreadable { path: path.to_owned(), error }
     })
+}
+
+/// The name of a sim without its variant, and that.
+pub(crate) fn split_variant(name: &str) -> (&str, Option<&str>) {
+    match name.rsplit_once('@') {
+        Some((script, variant)) if !is_path(name) && !variant.contains('/') => (script, Some(variant)),
+        _ => (name, None),
+    }
 }
 
 /// Whether a sim or a case is given by its path.
@@ -216,6 +316,47 @@ mod tests {
         }
         let error = library.find("echo/tcp-quiet.toml").unwrap_err().to_string();
         assert_eq!(error, "no sim `echo/tcp-quiet.toml`; did you mean `echo/tcp-quiet`?");
+    }
+
+    const RACE: &str = "about = 'x'\nsystem = 'a'\nduration = '9s'\n[a]\nn = 1\n\
+                        [[variant]]\nname = 'two'\nabout = 'With 2.'\nset = { 'a.n' = 2 }\n\
+                        [[variant]]\nname = 'three'\nabout = 'With 3.'\nset = { 'a.n' = 3 }\n";
+
+    #[test]
+    fn a_variant_is_a_sim_of_its_own() {
+        let library = Library { found: BTreeMap::from([("a/race".to_owned(), Place::BuiltIn(RACE))]) };
+        let sim = library.find("a/race@two").unwrap();
+        assert_eq!(sim.text, "about = \"With 2.\"\nsystem = 'a'\nduration = '9s'\n[a]\nn = 2\n");
+        assert_eq!(
+            (sim.title(), sim.path()),
+            ("a/race@two".to_owned(), "in variant `two`: a/race (built in)".to_owned())
+        );
+        let sim = sim.with(&["a.n=b c".parse().unwrap()]).unwrap();
+        assert_eq!(sim.script().unwrap().section.read::<toml::Table>().unwrap()["n"].as_str(), Some("b c"));
+        assert_eq!(sim.title(), "a/race@two --set 'a.n=b c'");
+        assert_eq!(sim.path(), "in variant `two` with --set 'a.n=b c': a/race (built in)");
+        assert_eq!(sim.base().unwrap().text, RACE);
+        for (name, complaint) in [
+            ("a/race@thre", "`a/race` has no variant `thre`; there are `three`, `two`"),
+            ("a/race@", "`a/race` has no variant ``; there are `two`, `three`"),
+            ("a/race@two@two", "no sim `a/race@two`; did you mean `a/race`?"),
+            ("a/rac@two", "no sim `a/rac`; did you mean `a/race`?"),
+        ] {
+            assert_eq!(library.find(name).unwrap_err().to_string(), complaint);
+        }
+    }
+
+    #[test]
+    fn an_at_sign_in_a_path_is_no_variant() {
+        for (name, split) in [
+            ("a/b@c", ("a/b", Some("c"))),
+            ("b.toml@c", ("b.toml", Some("c"))),
+            ("b@c.toml", ("b@c.toml", None)),
+            ("a@b/c", ("a@b/c", None)),
+            ("a@b/c.toml@d", ("a@b/c.toml", Some("d"))),
+        ] {
+            assert_eq!(split_variant(name), split);
+        }
     }
 
     #[test]

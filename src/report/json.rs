@@ -1,12 +1,14 @@
 //! Results as data: what `--json` prints, with a schema.
 
 use std::collections::BTreeMap;
+use std::fmt::Display;
 use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::judgement::Judgement;
+use crate::script::Setting;
 use crate::sim::{Finding, Outcome, PacketCounts, Quantiles, Verdict};
 
 /// The result of one run, as `run --json` prints it.
@@ -14,6 +16,8 @@ use crate::sim::{Finding, Outcome, PacketCounts, Quantiles, Verdict};
 pub struct RunReport {
     /// The sim, as it was named.
     pub sim: String,
+    /// What was set on top of its script, each as `KEY=VALUE`.
+    pub set: Vec<String>,
     /// The seed.
     pub seed: u64,
     /// The script's path, or `built in`.
@@ -117,6 +121,8 @@ pub struct RunOf<'a> {
     pub program: &'a str,
     /// The sim, as it was named.
     pub sim: &'a str,
+    /// What was set on top of its script.
+    pub set: &'a [Setting],
     /// The script's path, or `built in`.
     pub script: &'a str,
     /// The seed.
@@ -140,6 +146,7 @@ impl RunReport {
         let times = outcome.map(|outcome| outcome.times.iter().map(|(name, times)| (name.clone(), times.into())));
         Self {
             sim: of.sim.to_owned(),
+            set: of.set.iter().map(ToString::to_string).collect(),
             seed: of.seed,
             script: of.script.to_owned(),
             verdict: verdict.name().to_owned(),
@@ -156,7 +163,7 @@ impl RunReport {
             times: times.into_iter().flatten().collect(),
             violation: verdict.finding().map(Violation::from),
             reason,
-            reproduce: reproduce(of.program, of.sim, of.seed),
+            reproduce: reproduce(of.program, of.sim, of.set, of.seed),
         }
     }
 }
@@ -198,8 +205,13 @@ impl From<&Quantiles> for Times {
 }
 
 /// The command that makes a run again.
-pub fn reproduce(program: &str, sim: &str, seed: u64) -> String {
-    format!("{} run {} --seed {seed}", quoted(program), quoted(sim))
+pub fn reproduce(program: &str, sim: &str, set: &[Setting], seed: u64) -> String {
+    format!("{} run {}{} --seed {seed}", quoted(program), quoted(sim), set_arguments(set))
+}
+
+/// Settings as a call takes them: ` --set KEY=VALUE` for each, with a space before it.
+pub(crate) fn set_arguments(set: &[impl Display]) -> String {
+    set.iter().flat_map(|setting| [" --set ".to_owned(), quoted(&setting.to_string())]).collect()
 }
 
 /// A word as a shell takes it for one.
@@ -223,7 +235,11 @@ mod tests {
 
     #[test]
     fn the_line_that_reproduces_a_run_is_for_a_shell() {
-        assert_eq!(reproduce("stormglass", "echo/chaos", 7), "stormglass run echo/chaos --seed 7");
-        assert_eq!(reproduce("stormglass", "my sims/it's.toml", 7), r"stormglass run 'my sims/it'\''s.toml' --seed 7");
+        assert_eq!(reproduce("stormglass", "echo/chaos@x", &[], 7), "stormglass run echo/chaos@x --seed 7");
+        let line = reproduce("stormglass", "my sims/it's.toml", &[], 7);
+        assert_eq!(line, r"stormglass run 'my sims/it'\''s.toml' --seed 7");
+        let set = ["network.loss=0.1", "expect.counters.answers=> 0"].map(|set| set.parse().unwrap());
+        let line = reproduce("stormglass", "a/b", &set, 7);
+        assert_eq!(line, "stormglass run a/b --set network.loss=0.1 --set 'expect.counters.answers=> 0' --seed 7");
     }
 }

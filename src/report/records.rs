@@ -35,6 +35,8 @@ pub struct Header {
     pub schema: u32,
     /// The sim, as it was named.
     pub sim: String,
+    /// What was set on top of its script, each as `KEY=VALUE`.
+    pub set: Vec<String>,
     /// The seed.
     pub seed: u64,
     /// The hosts; empty if the process of the run did not live to its end.

@@ -3,17 +3,40 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use super::json::{RunReport, Times, Violation};
+use super::json::{RunReport, Times, Violation, set_arguments};
 use super::style::{self, BAD, DIM, GOOD, STRONG, UNSURE, count, from_milliseconds, paint, span};
-use crate::script::{ByteSize, DiskSettings, Script, show_duration};
+use crate::script::{ByteSize, DiskSettings, Script, Setting, show_duration};
 
-/// What a run is made of: sim, seed, script and the effective options. `text` is the script as it was written.
-pub fn before(sim: &str, seed: u64, path: &str, script: &Script, text: &str) -> String {
+/// Which run it is that is shown, and of what.
+#[derive(Clone, Copy, Debug)]
+pub struct Before<'a> {
+    /// The sim, as it was named.
+    pub sim: &'a str,
+    /// What was set on top of its script.
+    pub set: &'a [Setting],
+    /// The seed.
+    pub seed: u64,
+    /// The script's path.
+    pub path: &'a str,
+    /// The script.
+    pub script: &'a Script,
+}
+
+/// What a run is made of: sim, seed, script and the effective options.
+pub fn before(of: &Before<'_>) -> String {
+    let Before { sim, set, seed, path, script } = *of;
     let mut out = format!("{}  seed {}\n", paint(STRONG, sim), paint(STRONG, seed));
     if !script.about.is_empty() {
         let _ = writeln!(out, "  {}", script.about);
     }
     row(&mut out, "script", path);
+    for (number, setting) in (1..).zip(set) {
+        row(&mut out, if number == 1 { "set" } else { "" }, &setting.to_string());
+    }
+    if !script.variants.is_empty() {
+        let names: Vec<_> = script.variants.iter().map(|variant| format!("@{}", variant.name)).collect();
+        row(&mut out, "variants", &names.join(" "));
+    }
     let time = format!("{}, tick {}", show_duration(script.duration), show_duration(script.tick));
     row(&mut out, "duration", &time);
     if !script.waiting.is_empty() {
@@ -30,7 +53,7 @@ pub fn before(sim: &str, seed: u64, path: &str, script: &Script, text: &str) -> 
         row(&mut out, "disk", &script.disk.to_string());
     }
     for table in [script.system.as_str(), "expect"] {
-        let written = as_written(text, table);
+        let written = as_written(&script.source.text, table);
         if !written.is_empty() {
             row(&mut out, table, &written);
         }
@@ -79,7 +102,7 @@ fn numbers(out: &mut String, report: &RunReport, hash: &str) {
 
 /// The verdict alone; a failure with its facts and the command that makes it again.
 pub fn verdict(report: &RunReport) -> String {
-    let name = format!("{} seed={}", report.sim, report.seed);
+    let name = format!("{}{} seed={}", report.sim, set_arguments(&report.set), report.seed);
     match (&report.violation, report.as_expected) {
         (None, true) => format!("{} {name}\n", paint(GOOD, "PASS")),
         (Some(violation), true) => {
@@ -160,7 +183,8 @@ mod tests {
     use crate::sim::{Fact, Finding, Verdict};
 
     fn report(verdict: &Verdict, expected: Option<&str>) -> RunReport {
-        let of = RunOf { program: "stormglass", sim: "raft/chaos", script: "built in", seed: 24371, expected };
+        let of =
+            RunOf { program: "stormglass", sim: "raft/chaos", set: &[], script: "built in", seed: 24371, expected };
         RunReport::new(&of, verdict, None, Duration::ZERO)
     }
 

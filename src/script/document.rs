@@ -109,6 +109,11 @@ impl<'a> Document<'a> {
         ScriptError::at_span(self.source, &key.unwrap_or(value.span()), "").line
     }
 
+    /// How a value is called in errors.
+    pub(super) fn name(&self, path: &[Part<'_>]) -> String {
+        self.place(path).name()
+    }
+
     /// An error about a value, whose name goes before the message.
     pub(super) fn error_at(&self, path: &[Part<'_>], message: &str) -> ScriptError {
         let name = self.place(path).name();

@@ -3,6 +3,8 @@
 //! A script is a TOML file that a person writes without knowing Rust. [`Script::parse`] turns its text into the types
 //! below and refuses what it does not understand, with the file, the line and what was expected ([`error`]). The
 //! testbed reads nothing but these types, so that a script may come from a file, from a generator or from a test.
+//!
+//! [`settings`] go into the text before that: those of a call, and those of the [`Variant`]s that a script has.
 
 pub mod action;
 mod comparison;
@@ -12,6 +14,7 @@ mod latency;
 mod raw;
 pub mod schema;
 mod section;
+pub mod settings;
 mod show;
 #[cfg(test)]
 mod tests;
@@ -25,6 +28,7 @@ pub use action::{Action, HostPattern, MessageRule, Step, SystemAction, Trigger};
 pub use comparison::Comparison;
 pub use error::{ScriptError, Source};
 pub use latency::Latency;
+pub use settings::{Setting, SettingError};
 pub use units::{ByteSize, Chance, TimeSpan, parse_duration, show_duration};
 
 /// One script.
@@ -60,6 +64,19 @@ pub struct Script {
     pub expect: Expect,
     /// The system's own table, as written.
     pub section: Section,
+    /// The script with other settings, each with a name.
+    pub variants: Vec<Variant>,
+}
+
+/// A script with some settings on top, which has a name: `raft/race@no-pre-vote` is a variant of `raft/race`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Variant {
+    /// Its name: lower case letters, digits and `-`.
+    pub name: String,
+    /// One sentence: what is different, and what comes of it.
+    pub about: String,
+    /// What it sets, in order; there is at least one.
+    pub settings: Vec<Setting>,
 }
 
 /// What a link does to packets, one direction. `None`: as the rule below it says.

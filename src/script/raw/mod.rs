@@ -5,6 +5,7 @@
 mod hosts;
 mod network;
 mod steps;
+mod variants;
 
 #[cfg(test)]
 pub(super) use self::steps::MODIFIERS;
@@ -23,6 +24,7 @@ use toml::de::DeValue;
 use self::hosts::{Hosts, Table};
 use self::network::{RawLink, RawNetwork};
 use self::steps::RawStep;
+use self::variants::RawVariant;
 use super::document::Part::{self, Key};
 use super::document::{Document, keep};
 use super::error::{did_you_mean, one_of};
@@ -36,8 +38,9 @@ use super::{
 pub(super) const EXPECT_KEYS: &[&str] = &["violation", "counters"];
 
 /// The keys at the top, which no system can have as its name.
-pub(super) const TOP_KEYS: &[&str] =
-    &["about", "system", "duration", "tick", "waiting", "network", "link", "disk", "step", "chaos", "expect"];
+pub(super) const TOP_KEYS: &[&str] = &[
+    "about", "system", "duration", "tick", "waiting", "network", "link", "disk", "step", "chaos", "expect", "variant",
+];
 
 /// A script: what one run is made of.
 #[derive(Deserialize, JsonSchema)]
@@ -69,6 +72,8 @@ pub(super) struct RawScript {
     chaos: Option<Table<RawChaos>>,
     /// What the run must end with. Without it: no violation. Further keys belong to the system.
     expect: Option<Table<RawExpect>>,
+    /// The script with other settings: each is a sim of its own, with `@` and its name after that of this one.
+    variant: Option<Vec<Table<RawVariant>>>,
 }
 
 /// What every host's disk does.
@@ -256,6 +261,7 @@ fn build(source: &Arc<Source>, document: &Document<'_>, raw: RawScript) -> Resul
         chaos: raw.chaos.map(|Table(chaos)| chaos.into_chaos(document, duration)).transpose()?,
         expect: raw.expect.map(|Table(expect)| expect).unwrap_or_default().into_expect(document, source)?,
         section,
+        variants: variants::build(document, source, raw.variant.unwrap_or_default())?,
     })
 }
 
