@@ -112,7 +112,8 @@ impl Liveness {
 
     pub(super) fn calm(&mut self, at: Duration, lossless: bool) {
         let led = self.agreement.of_majority.map(|_| at);
-        let settled = self.agreement.of_all.map(|(lead, _)| (at, lead, self.sent));
+        let all = self.agreement.of_all.filter(|_| self.alive.len() == self.members);
+        let settled = all.map(|(lead, _)| (at, lead, self.sent));
         self.calm = Some(Calm { at, lossless, sent: self.sent, led, settled });
     }
 
@@ -199,7 +200,7 @@ impl Liveness {
             if of_majority.is_some() {
                 calm.led.get_or_insert(seen.0);
             }
-            if let Some(lead) = of_all {
+            if let Some(lead) = of_all.filter(|_| self.alive.len() == self.members) {
                 calm.settled.get_or_insert((seen.0, lead, self.sent));
             }
         }
@@ -222,8 +223,14 @@ impl Liveness {
         })
     }
 
-    fn no_needless_election(&self, id: NodeId, term: Term, (at, record): Seen) -> Option<Breach> {
-        let (settled_at, lead, _) = self.calm.filter(|calm| calm.lossless)?.settled?;
+    /// What was under way when calm set in, and the timers that had run meanwhile, are given a timeout's time.
+    fn no_needless_election(&mut self, id: NodeId, term: Term, (at, record): Seen) -> Option<Breach> {
+        let calm = self.calm.as_mut().filter(|calm| calm.lossless)?;
+        let (settled_at, lead, _) = calm.settled?;
+        if at < settled_at + self.timeout_max {
+            calm.settled = None;
+            return None;
+        }
         let text = format!(
             "all nodes have followed {} in term {} since {settled_at:?}, nothing disturbs them, and {id} enters term {term}",
             lead.leader, lead.term
