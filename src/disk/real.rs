@@ -4,12 +4,15 @@
 //! there that it could do meanwhile, and a thread of its own for each sync would cost more than it saves. While a disk is
 //! slow the service stands still, timers included, as it does in the testbed when it is paused.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use super::{Disk, cannot, checked};
+
+/// The file that [`RealDisk::open_alone`] locks. It stays, for a lock on a file that was removed keeps nobody out.
+const LOCK: &str = ".lock";
 
 /// A directory, and the files in it.
 #[derive(Clone, Debug)]
@@ -18,12 +21,32 @@ pub struct RealDisk {
 }
 
 impl RealDisk {
-    /// The disk rooted at a directory, which is created, with those above it, unless it exists. A service that is alone in
-    /// its directory must see to that itself: nothing is locked.
+    /// The disk rooted at a directory, which is created, with those above it, unless it exists. Nothing is locked: that is
+    /// [`RealDisk::open_alone`]'s.
     pub fn open(root: impl Into<PathBuf>) -> io::Result<Self> {
         let root: PathBuf = root.into();
         create(&root).map_err(|error| cannot("use the directory", root.display(), &error))?;
         Ok(Self { root: root.into() })
+    }
+
+    /// The same for a service that must be alone in its directory: while the guard is held, nobody else gets one. A
+    /// process that ends, however it does, gives it back.
+    pub fn open_alone(root: impl Into<PathBuf>) -> io::Result<(Self, Alone)> {
+        let disk = Self::open(root)?;
+        let lock =
+            disk.with("open", LOCK, |path| OpenOptions::new().write(true).create(true).truncate(false).open(path))?;
+        match lock.try_lock() {
+            Ok(()) => Ok((disk, Alone(lock))),
+            Err(TryLockError::WouldBlock) => {
+                let root = disk.root.display();
+                let message = format!(
+                    "the directory {root} is used by another process: stop it, or choose another directory; no two may \
+                     write there"
+                );
+                Err(io::Error::new(ErrorKind::ResourceBusy, message))
+            }
+            Err(TryLockError::Error(error)) => Err(cannot("lock", disk.root.join(LOCK).display(), &error)),
+        }
     }
 
     fn path(&self, name: &str) -> io::Result<PathBuf> {
@@ -36,6 +59,10 @@ impl RealDisk {
         act(&path).map_err(|error| cannot(what, path.display(), &error))
     }
 }
+
+/// Keeps everybody else out of a directory until it is dropped; see [`RealDisk::open_alone`].
+#[derive(Debug)]
+pub struct Alone(#[expect(dead_code, reason = "it is the open file that holds the lock")] File);
 
 /// Creates a directory and those above it, durably.
 fn create(directory: &Path) -> io::Result<()> {
@@ -96,7 +123,9 @@ impl Disk for RealDisk {
         for entry in fs::read_dir(&self.root).map_err(failed)? {
             let entry = entry.map_err(failed)?;
             // What is no file, or has a name that is no text, is not of this disk's making.
-            if let (true, Ok(name)) = (entry.file_type().map_err(failed)?.is_file(), entry.file_name().into_string()) {
+            if let (true, Ok(name)) = (entry.file_type().map_err(failed)?.is_file(), entry.file_name().into_string())
+                && name != LOCK
+            {
                 names.push(name);
             }
         }

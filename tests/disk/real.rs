@@ -87,3 +87,15 @@ fn a_directory_that_cannot_be_written_to_says_so() {
         );
     }
 }
+
+#[test]
+fn a_directory_has_one_service_at_a_time() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let (disk, alone) = RealDisk::open_alone(directory.path()).expect("nobody is there");
+    let error = RealDisk::open_alone(directory.path()).expect_err("it is in use").to_string();
+    let expected = format!("the directory {} is used by another process: stop it, ", directory.path().display());
+    assert!(error.starts_with(&expected), "{error}");
+    assert_eq!(run(disk.list()).unwrap().unwrap(), [""; 0], "the lock is none of the service's files");
+    drop(alone);
+    RealDisk::open_alone(directory.path()).expect("it is free again");
+}
