@@ -67,6 +67,8 @@
 //! core. The network may lose, double, delay and reorder messages. It may not invent them: the driver drops what is
 //! malformed, and what is not from a member.
 //!
+//! A node tells of itself over HTTP ([`status`], [`metrics`]).
+//!
 //! # How it is built
 //!
 //! These rules make the classic mistakes hard to write; `planted.rs` (with the cargo feature `planted-bugs`) lists the
@@ -105,11 +107,13 @@ pub mod config;
 mod core;
 pub mod event;
 pub mod message;
+pub mod metrics;
 #[cfg(feature = "planted-bugs")]
 pub mod planted;
 #[cfg(feature = "planted-bugs")]
 mod seed_document;
 pub mod server;
+pub mod status;
 pub mod storage;
 #[cfg(test)]
 mod testing;

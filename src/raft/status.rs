@@ -1,0 +1,231 @@
+//! A node's state over HTTP: `GET /status` for programs, `GET /metrics` for Prometheus.
+//!
+//! All of it comes out of the node's events; the node does not know that anybody asks. A connection carries one request
+//! and has a deadline, and only so many are open at once, so those who ask cannot hold up the node or each other.
+
+use std::cell::RefCell;
+use std::convert::Infallible;
+use std::rc::Rc;
+use std::time::{Duration, UNIX_EPOCH};
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use serde::Serialize;
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+
+use super::metrics::{self, Metrics};
+use super::server::Event;
+use super::{Role, Status, Term};
+use crate::net::{Listener, Net};
+
+/// How many connections are served at once; others wait until one is done.
+const CONNECTIONS_MAX: usize = 64;
+
+/// How long a request may take to come.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long a connection may be open.
+const CONNECTION_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long nothing is accepted after that failed, so that an error that stays does not keep the process busy.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// The last second of the year 9999, after which RFC 3339 has no times.
+const RFC_3339_MAX: Duration = Duration::from_secs(253_402_300_799);
+
+const TEXT: &str = "text/plain; charset=utf-8";
+
+/// Tells the time since 1970 began, UTC. Hosts have no wall clock: who shows times brings one.
+pub type WallClock = fn() -> Duration;
+
+/// A time since 1970 as RFC 3339 writes it, to the millisecond and in UTC.
+pub fn rfc3339(since_1970: Duration) -> String {
+    humantime::format_rfc3339_millis(UNIX_EPOCH + since_1970.min(RFC_3339_MAX)).to_string()
+}
+
+/// What a node's events tell of it, up to now. Clones are the same board.
+#[derive(Clone, Debug)]
+pub struct Board {
+    clock: WallClock,
+    shown: Rc<RefCell<Shown>>,
+}
+
+#[derive(Debug, Default)]
+struct Shown {
+    /// The node, and since when it has its role by the wall clock; `None` until it has read its disk.
+    now: Option<(Status, Duration)>,
+    metrics: Metrics,
+}
+
+/// The answer to `/status`.
+#[derive(Serialize)]
+struct Report {
+    id: u64,
+    role: &'static str,
+    term: Term,
+    leader: Option<u64>,
+    since: String,
+}
+
+impl Board {
+    /// An empty one.
+    pub fn new(clock: WallClock) -> Self {
+        Self { clock, shown: Rc::default() }
+    }
+
+    /// Takes an event in.
+    pub fn take(&self, event: &Event) {
+        let mut shown = self.shown.borrow_mut();
+        shown.metrics.count(event);
+        if let Event::Stepped { status, now } = event {
+            let since = match &shown.now {
+                // The wall clock may be set: a time that was told stays what it is.
+                Some((was, since)) if (was.role, was.since) == (status.role, status.since) => *since,
+                _ => (self.clock)().saturating_sub(now.saturating_sub(status.since)),
+            };
+            shown.now = Some((status.clone(), since));
+        }
+    }
+
+    /// The role and the term that the node has, once it has any.
+    pub fn role(&self) -> Option<(Role, Term)> {
+        self.shown.borrow().now.as_ref().map(|(status, _)| (status.role, status.term))
+    }
+
+    fn answer(&self, method: &Method, path: &str) -> Response<Full<Bytes>> {
+        let shown = self.shown.borrow();
+        let page: fn(&Shown, &Status, Duration) -> (&'static str, String) = match path {
+            "/status" => |_, status, since| ("application/json", report(status, since)),
+            "/metrics" => |shown, status, _| (metrics::CONTENT_TYPE, shown.metrics.text(status)),
+            _ => return response(StatusCode::NOT_FOUND, TEXT, "there is /status and there is /metrics\n"),
+        };
+        if method != Method::GET && method != Method::HEAD {
+            let mut refused =
+                response(StatusCode::METHOD_NOT_ALLOWED, TEXT, "this can be read only: use GET or HEAD\n");
+            refused.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+            return refused;
+        }
+        let Some((status, since)) = &shown.now else {
+            return response(StatusCode::SERVICE_UNAVAILABLE, TEXT, "the node is starting: try again\n");
+        };
+        let (content_type, body) = page(&shown, status, *since);
+        response(StatusCode::OK, content_type, body)
+    }
+}
+
+fn report(status: &Status, since: Duration) -> String {
+    let (id, leader) = (status.id.0, status.leader.map(|leader| leader.0));
+    let report = Report { id, role: status.role.name(), term: status.term, leader, since: rfc3339(since) };
+    serde_json::to_string(&report).expect("numbers and texts have a JSON form") + "\n"
+}
+
+fn response(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(body.into()));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+/// Answers those who ask at `listener`, until the future is dropped.
+pub async fn serve<N: Net>(mut listener: N::Listener, board: Board) {
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            biased;
+            Some(_) = connections.join_next() => {}
+            accepted = listener.accept(), if connections.len() < CONNECTIONS_MAX => match accepted {
+                Ok((stream, _)) => _ = connections.spawn_local(converse::<N>(stream, board.clone())),
+                Err(error) => {
+                    tracing::warn!(%error, "cannot accept a connection for the status");
+                    sleep(ACCEPT_PAUSE).await;
+                }
+            },
+        }
+    }
+}
+
+async fn converse<N: Net>(stream: N::Stream, board: Board) {
+    let service = service_fn(move |request: Request<Incoming>| {
+        let answer = board.answer(request.method(), request.uri().path());
+        async move { Ok::<_, Infallible>(answer) }
+    });
+    let mut http = http1::Builder::new();
+    // The date header would be the wall clock's.
+    http.timer(TokioTimer::new()).header_read_timeout(REQUEST_TIMEOUT).keep_alive(false).auto_date_header(false);
+    let ended = timeout(CONNECTION_TIMEOUT, http.serve_connection(TokioIo::new(stream), service)).await;
+    if let Ok(Err(error)) = ended {
+        tracing::debug!(%error, "a connection for the status failed");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{LogPosition, NodeId};
+    use super::*;
+
+    fn noon() -> Duration {
+        Duration::from_hours(12)
+    }
+
+    fn stepped(role: Role, since_secs: u64, now_secs: u64) -> Event {
+        let status = Status {
+            id: NodeId(2),
+            role,
+            term: 4,
+            voted_for: None,
+            leader: (role == Role::Leader).then_some(NodeId(2)),
+            since: Duration::from_secs(since_secs),
+            timer_at: None,
+            log: LogPosition::default(),
+        };
+        Event::Stepped { status, now: Duration::from_secs(now_secs) }
+    }
+
+    fn told(board: &Board) -> String {
+        let shown = board.shown.borrow();
+        let (status, since) = shown.now.as_ref().expect("it has stepped");
+        report(status, *since)
+    }
+
+    #[test]
+    fn a_status_has_its_keys_and_the_time_of_the_role() {
+        let board = Board::new(noon);
+        board.take(&stepped(Role::Follower, 0, 60));
+        let expected = r#"{"id":2,"role":"follower","term":4,"leader":null,"since":"1970-01-01T11:59:00.000Z"}"#;
+        assert_eq!(told(&board).trim_end(), expected);
+        board.take(&stepped(Role::Follower, 0, 90));
+        assert_eq!(told(&board).trim_end(), expected, "since is when it was first seen");
+        board.take(&stepped(Role::Leader, 89, 90));
+        let expected = r#"{"id":2,"role":"leader","term":4,"leader":2,"since":"1970-01-01T11:59:59.000Z"}"#;
+        assert_eq!(told(&board).trim_end(), expected);
+    }
+
+    #[test]
+    fn each_request_has_its_answer() {
+        let board = Board::new(noon);
+        let code = |method: &Method, path: &str| board.answer(method, path).status().as_u16();
+        assert_eq!(code(&Method::GET, "/status"), 503, "the node has not begun");
+        board.take(&stepped(Role::Follower, 0, 0));
+        for path in ["/status", "/metrics"] {
+            assert_eq!([&Method::GET, &Method::HEAD, &Method::POST].map(|method| code(method, path)), [200, 200, 405]);
+        }
+        assert_eq!(board.answer(&Method::DELETE, "/status").headers()[ALLOW], "GET, HEAD");
+        assert_eq!([code(&Method::GET, "/"), code(&Method::POST, "/status/")], [404, 404]);
+        assert_eq!(board.answer(&Method::GET, "/metrics").headers()[CONTENT_TYPE], metrics::CONTENT_TYPE);
+    }
+
+    #[test]
+    fn times_beyond_the_calendar_do_not_panic() {
+        assert_eq!(rfc3339(Duration::from_millis(1_700_000_000_005)), "2023-11-14T22:13:20.005Z");
+        assert_eq!(rfc3339(Duration::MAX), "9999-12-31T23:59:59.000Z");
+    }
+}
