@@ -24,8 +24,8 @@
 //!   ([`net::sim`]). [`disk`] is the second seam, for files: a directory of this machine ([`disk::real`]) or of a simulated
 //!   one, which can lose power ([`disk::sim`]). [`events`] is how a host tells what it does, [`rng`] where all randomness
 //!   comes from.
-//! - [`echo`] is a host: TCP and UDP echo, servers and clients. [`raft`] is the core of another: elections, without sockets
-//!   or clocks.
+//! - [`echo`] is a host: TCP and UDP echo, servers and clients. [`raft`] is another: leader elections, a core without
+//!   sockets or clocks, the loop that drives it, and `raft-node`, which runs it on real ones.
 //! - [`script`] reads scripts into plain data.
 //! - [`sim`] makes a run of a script and a seed: it steps turmoil with every packet in its own hand.
 //! - [`systems`] holds the trait through which a system meets the testbed, and one file for each system; [`check`] what

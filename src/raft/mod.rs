@@ -67,7 +67,7 @@
 //! core. The network may lose, double, delay and reorder messages. It may not invent them: the driver drops what is
 //! malformed, and what is not from a member.
 //!
-//! A node tells of itself over HTTP ([`status`], [`metrics`]).
+//! `raft-node` ([`cli`]) is a node on real sockets, which tells of itself over HTTP ([`status`], [`metrics`]).
 //!
 //! # How it is built
 //!
@@ -101,6 +101,7 @@ macro_rules! planted {
     };
 }
 
+pub mod cli;
 mod clock;
 pub mod codec;
 pub mod config;

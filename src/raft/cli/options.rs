@@ -1,0 +1,318 @@
+//! The options of `raft-node`, and what is made of them before anything is begun.
+
+use std::collections::BTreeMap;
+use std::fmt::Display;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::error::ErrorKind;
+use clap::{CommandFactory as _, Parser};
+use tracing::level_filters::LevelFilter;
+
+use crate::raft::codec::KEY_BYTES_MIN;
+use crate::raft::server::Settings;
+use crate::raft::{ClockRate, ClusterId, ClusterKey, Codec, Config, LogPosition, NodeId};
+
+/// The longest duration that the command line takes.
+const DURATION_MAX: Duration = Duration::from_hours(365 * 24);
+
+/// Elects a leader among a few servers, by Raft
+#[derive(Clone, Debug, Parser)]
+#[command(name = "raft-node", version, args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+pub struct Options {
+    #[command(subcommand)]
+    command: Option<Subcommand>,
+    #[command(flatten)]
+    node: Option<NodeOptions>,
+    // Beside the node's and not among them: clap finds no options there that may be missing as a whole.
+    #[command(flatten)]
+    protocol: ProtocolOptions,
+}
+
+#[derive(Clone, Debug, clap::Subcommand)]
+enum Subcommand {
+    /// Watch a whole cluster on this machine elect its leaders, in one process
+    Local(LocalOptions),
+}
+
+/// What there is to be done.
+#[derive(Clone, Debug)]
+pub enum Job {
+    /// Run a member of a cluster.
+    Node(Box<Node>),
+    /// Run a cluster.
+    Local(LocalOptions),
+}
+
+/// A member of a cluster.
+#[derive(Clone, Debug)]
+pub struct Node {
+    /// Its options.
+    pub options: NodeOptions,
+    /// What they make of it.
+    pub settings: Settings,
+}
+
+/// The options of a member.
+#[derive(Clone, Debug, clap::Args)]
+pub struct NodeOptions {
+    /// Which member this is; they are counted from 1
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
+    pub id: u64,
+    /// Where to receive from the other members, as host:port
+    #[arg(long, value_name = "ADDR", value_parser = parse_listen)]
+    pub listen: String,
+    /// All members, as 1=host:port,2=host:port,…; this one may be among them
+    #[arg(long, value_name = "MEMBERS", value_parser = parse_peers)]
+    pub peers: Peers,
+    /// The directory for term and vote, which must survive; no two members can share one
+    #[arg(long, value_name = "DIR")]
+    pub data: PathBuf,
+    /// Answer GET /status and GET /metrics over HTTP here, as host:port; port 0 takes a free one
+    #[arg(long, value_name = "ADDR", value_parser = parse_listen)]
+    pub status: Option<String>,
+    /// The cluster's name; datagrams of clusters with other names are dropped
+    #[arg(long, value_name = "NAME", default_value = "raft")]
+    pub cluster: String,
+    /// A file with the cluster's secret, of 16 bytes or more: only who has it is heard
+    #[arg(long, value_name = "FILE")]
+    pub cluster_key_file: Option<PathBuf>,
+    /// How much to log to stderr, beside the changes of role: off, error, warn, info, debug or trace
+    #[arg(long, value_name = "LEVEL", default_value = "warn")]
+    pub log: LevelFilter,
+}
+
+/// The options of a cluster in one process.
+#[derive(Clone, Debug, clap::Args)]
+pub struct LocalOptions {
+    /// How many members
+    #[arg(long, value_name = "COUNT", default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=9))]
+    pub nodes: u64,
+    /// Stop after this time; without it, at Ctrl-C
+    #[arg(long = "for", value_name = "DURATION", value_parser = parse_duration)]
+    pub time: Option<Duration>,
+    /// Crash the leader this often, and start it again when there is another
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    pub fail_leader_every: Option<Duration>,
+    /// Keep the members' directories here; without it they are temporary
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// Timing and rules.
+    #[command(flatten)]
+    pub protocol: ProtocolOptions,
+}
+
+/// What all members of a cluster should have the same.
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub struct ProtocolOptions {
+    /// How long a member waits for its leader, drawn from this range each time
+    #[arg(long, value_name = "MIN..MAX", default_value = "150ms..300ms", value_parser = parse_range)]
+    pub election_timeout: (Duration, Duration),
+    /// The time between a leader's heartbeats
+    #[arg(long, value_name = "DURATION", default_value = "50ms", value_parser = parse_duration)]
+    pub heartbeat: Duration,
+    /// Campaign without asking first whether it could succeed
+    #[arg(long)]
+    pub no_pre_vote: bool,
+    /// Lead on when no majority answers
+    #[arg(long)]
+    pub no_check_quorum: bool,
+}
+
+/// The members of a cluster and where they are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Peers(BTreeMap<NodeId, String>);
+
+impl Options {
+    /// What the process was asked to do. Anything that is wrong with that ends it, with exit code 2.
+    pub fn job() -> Job {
+        let Self { command, node, protocol } = Self::parse();
+        let wrong = |why: String| -> ! { Self::command().error(ErrorKind::ValueValidation, why).exit() };
+        match (command, node) {
+            (Some(Subcommand::Local(options)), _) => {
+                let members = (1..=options.nodes).map(NodeId);
+                let config = options.protocol.config(members);
+                config.validate(NodeId(1)).unwrap_or_else(|error| wrong(error.to_string()));
+                Job::Local(options)
+            }
+            (None, Some(options)) => {
+                let settings = options.settings(protocol).unwrap_or_else(|why| wrong(why));
+                Job::Node(Box::new(Node { options, settings }))
+            }
+            (None, None) => wrong("neither a node's options nor `local` is given: try `raft-node --help`".to_owned()),
+        }
+    }
+}
+
+impl NodeOptions {
+    /// What the node is told at its start.
+    fn settings(&self, protocol: ProtocolOptions) -> Result<Settings, String> {
+        let id = NodeId(self.id);
+        let mut peers = self.peers.0.clone();
+        peers.remove(&id);
+        let config = protocol.config(peers.keys().copied().chain([id]));
+        config.validate(id).map_err(|error| error.to_string())?;
+        let key = self.cluster_key_file.as_deref().map(read_key).transpose()?;
+        let codec = Codec::new(ClusterId::named(&self.cluster), key);
+        Ok(Settings { id, config, codec, peers, log: LogPosition::default(), clock: ClockRate::default() })
+    }
+}
+
+impl ProtocolOptions {
+    /// The settings of a cluster of these members.
+    pub fn config(&self, members: impl IntoIterator<Item = NodeId>) -> Config {
+        let (election_timeout_min, election_timeout_max) = self.election_timeout;
+        Config {
+            election_timeout_min,
+            election_timeout_max,
+            heartbeat: self.heartbeat,
+            pre_vote: !self.no_pre_vote,
+            check_quorum: !self.no_check_quorum,
+            ..Config::new(members)
+        }
+    }
+}
+
+fn read_key(path: &Path) -> Result<ClusterKey, String> {
+    let wrong = |why: &dyn Display| format!("the cluster key file {} cannot be used: {why}", path.display());
+    let bytes = std::fs::read(path).map_err(|error| wrong(&error))?;
+    // Editors end a file with a newline, of which nobody thinks as part of the secret.
+    let secret = bytes.strip_suffix(b"\n").unwrap_or(&bytes);
+    let secret = secret.strip_suffix(b"\r").unwrap_or(secret);
+    ClusterKey::new(secret).ok_or_else(|| {
+        let bytes = secret.len();
+        wrong(&format_args!(
+            "its secret has {bytes} bytes, and {KEY_BYTES_MIN} are the least; `openssl rand -hex 32` makes one"
+        ))
+    })
+}
+
+fn parse_peers(text: &str) -> Result<Peers, String> {
+    let mut peers = BTreeMap::new();
+    for member in text.split(',') {
+        let form =
+            || format!("`{member}` is no member; write each as id=host:port, as in 1=10.0.0.1:7001,2=10.0.0.2:7001");
+        let (id, address) = member.trim().split_once('=').ok_or_else(form)?;
+        let id: u64 = id.parse().map_err(|_| form())?;
+        if id == 0 {
+            return Err(format!("`{member}` has the id 0, which stands for nobody: count members from 1"));
+        }
+        let (_, port) = host_and_port(address).ok_or_else(form)?;
+        if port == 0 {
+            return Err(format!(
+                "`{member}` has the port 0, to which nothing can be sent: name the port it listens on"
+            ));
+        }
+        if let Some(other) = peers.insert(NodeId(id), address.to_owned()) {
+            return Err(format!("the id {id} is given twice, to {other} and to {address}: each member has its own"));
+        }
+    }
+    let mut by_address: BTreeMap<&str, NodeId> = BTreeMap::new();
+    for (id, address) in &peers {
+        if let Some(other) = by_address.insert(address, *id) {
+            return Err(format!("{other} and {id} have the same address, {address}: each member has its own"));
+        }
+    }
+    Ok(Peers(peers))
+}
+
+fn parse_listen(text: &str) -> Result<String, String> {
+    host_and_port(text).map(|_| text.to_owned()).ok_or_else(|| "write it as host:port, like 127.0.0.1:7001".to_owned())
+}
+
+fn host_and_port(text: &str) -> Option<(&str, u16)> {
+    let (host, port) = text.rsplit_once(':')?;
+    let is_bare_ipv6 = host.contains(':') && !(host.starts_with('[') && host.ends_with(']'));
+    let is_host = !host.is_empty() && !is_bare_ipv6 && !host.contains(char::is_whitespace);
+    port.parse().ok().filter(|_| is_host).map(|port| (host, port))
+}
+
+fn parse_range(text: &str) -> Result<(Duration, Duration), String> {
+    let (min, max) = text.split_once("..").ok_or("write it as 150ms..300ms, the least and the largest")?;
+    let (min, max) = (parse_duration(min)?, parse_duration(max)?);
+    if min > max {
+        return Err(format!("the least, {min:?}, is above the largest, {max:?}: swap them"));
+    }
+    Ok((min, max))
+}
+
+fn parse_duration(text: &str) -> Result<Duration, String> {
+    let duration = humantime::parse_duration(text).map_err(|error| format!("{error}; write it as 500ms, 5s or 2m"))?;
+    if duration.is_zero() || duration > DURATION_MAX {
+        return Err("a duration is more than zero and at most a year".to_owned());
+    }
+    Ok(duration)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Options::command().debug_assert();
+    }
+
+    #[test]
+    fn members_read_as_people_write_them() {
+        let peers = parse_peers("1=10.0.0.1:7001, 12=[::1]:7002,3=raft-3.example:7003").expect("it is well formed");
+        let expected = [(1, "10.0.0.1:7001"), (3, "raft-3.example:7003"), (12, "[::1]:7002")];
+        assert_eq!(peers.0, expected.map(|(id, address)| (NodeId(id), address.to_owned())).into());
+        for (bad, says) in [
+            ("", "`` is no member; write each as id=host:port"),
+            ("1", "`1` is no member"),
+            ("1=", "is no member"),
+            ("1=host", "is no member"),
+            ("1=:7001", "is no member"),
+            ("1=a:7001,", "`` is no member"),
+            ("1=a b:7001", "is no member"),
+            ("1=::1:7001", "is no member"),
+            ("1=a:70000", "is no member"),
+            ("n1=a:7001", "`n1=a:7001` is no member"),
+            ("-1=a:7001", "is no member"),
+            ("0=a:7001", "count members from 1"),
+            ("1=a:0", "nothing can be sent"),
+            ("1=a:1,1=b:1", "the id 1 is given twice, to a:1 and to b:1"),
+            ("1=a:1,2=a:1", "n1 and n2 have the same address, a:1"),
+        ] {
+            let error = parse_peers(bad).expect_err(bad);
+            assert!(error.contains(says), "{bad}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_range_of_timeouts_has_two_ends_in_order() {
+        let ms = Duration::from_millis;
+        assert_eq!(parse_range("150ms..300ms"), Ok((ms(150), ms(300))));
+        assert_eq!(parse_range("1s..1s"), Ok((ms(1000), ms(1000))));
+        for (bad, says) in [
+            ("150ms", "150ms..300ms"),
+            ("300ms..150ms", "swap them"),
+            ("0s..1s", "more than zero"),
+            ("..", "500ms"),
+            ("1..2", "500ms"),
+        ] {
+            let error = parse_range(bad).expect_err(bad);
+            assert!(error.contains(says), "{bad}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_key_is_what_stands_before_the_last_newline() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("key");
+        let read = |content: &str| {
+            std::fs::write(&path, content).expect("it can be written");
+            read_key(&path)
+        };
+        let key = ClusterKey::new(b"correct horse battery").expect("it is long enough");
+        for content in ["correct horse battery", "correct horse battery\n", "correct horse battery\r\n"] {
+            assert_eq!(read(content).as_ref(), Ok(&key));
+        }
+        assert_ne!(read("correct horse battery\n\n").as_ref(), Ok(&key));
+        let error = read("fifteen bytes..\n").expect_err("it is too short");
+        assert!(error.contains("key cannot be used: its secret has 15 bytes, and 16 are the least"), "{error}");
+        let error = read_key(&directory.path().join("none")).expect_err("there is none");
+        assert!(error.contains("none cannot be used: "), "{error}");
+    }
+}
