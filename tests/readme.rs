@@ -49,6 +49,16 @@ fn the_packet_is_as_shown() {
 }
 
 #[test]
+fn the_race_is_as_shown() {
+    let events = ["became-candidate", "became-leader", "majority-follows"];
+    let call = format!("stormglass show raft/split-vote --seed 7 | grep -E '{}'", events.join("|"));
+    let output = stormglass(&["show", "raft/split-vote", "--seed", "7"]);
+    let real: Vec<&str> = output.lines().filter(|line| events.iter().any(|event| line.contains(event))).collect();
+    assert!(!real.is_empty());
+    assert_eq!(shown(&call), real);
+}
+
+#[test]
 fn the_script_is_the_file() {
     let script = include_str!("../sims/echo/tcp-server-crash.toml");
     assert!(README.contains(script), "the README shows another sims/echo/tcp-server-crash.toml");

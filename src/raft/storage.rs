@@ -36,10 +36,14 @@ impl<D: Disk> Storage<D> {
 
     /// What the node wrote last; of a node that never wrote, the state that all begin with.
     ///
-    /// A file that is damaged, of another version, or another node's is an error: a vote that is forgotten can be given
+    /// What is returned is durable. A file that is damaged, of another version, or another node's is an error: a vote that is forgotten can be given
     /// twice, so nothing is guessed at.
     pub async fn load(&self) -> io::Result<HardState> {
         let Some(bytes) = self.disk.read(FILE).await? else { return Ok(HardState::default()) };
+        // A process that was killed between the rename and the sync of the directory has left what can be read and is not
+        // durable yet: acted upon, it could still be lost with the power, and a vote be given twice.
+        self.disk.sync(FILE).await?;
+        self.disk.sync_dir().await?;
         let content = open(KIND, VERSION, &bytes).map_err(|corrupt| unusable(&corrupt.to_string()))?;
         let content = Content::parse(content)?;
         if content.cluster != self.cluster {

@@ -330,12 +330,13 @@ impl Liveness {
 
     /// A breach with what each node is, for the reader to see who is in the way.
     fn with_states(&self, breach: Breach) -> Breach {
-        self.alive.values().fold(breach, |mut breach, status| {
+        let states = self.alive.values().map(|status| {
             let follows = status.leader.map_or("nobody".to_owned(), |leader| leader.to_string());
             let Status { id, role, term, .. } = status;
-            breach.message.push_str(&format!("; {id} is a {role} of term {term} and follows {follows}"));
-            breach
-        })
+            format!("{id} is a {role} of term {term} and follows {follows}")
+        });
+        let message = [breach.message].into_iter().chain(states).collect::<Vec<_>>().join("; ");
+        Breach { message, ..breach }
     }
 }
 

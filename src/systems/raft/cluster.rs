@@ -180,6 +180,7 @@ impl Cluster {
         let Agreement { of_majority, first, .. } = *self.agreement();
         let (lead, first) = (of_majority.map(|(lead, _)| lead), first.map(|(lead, (at, _))| (lead, at)));
         let wanted = match self.expected.leader {
+            Leader::Any => true,
             Leader::Some => lead.is_some(),
             Leader::None => lead.is_none(),
             Leader::Unchanged => lead.is_some() && lead == first.map(|(lead, _)| lead),

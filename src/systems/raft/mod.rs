@@ -35,7 +35,27 @@ impl System for Raft {
     }
 
     fn sims(&self) -> &'static [(&'static str, &'static str)] {
-        sims!["chaos", "split-vote"]
+        sims![
+            "candidate-concedes",
+            "chaos",
+            "cloudflare-2020",
+            "delayed-request-vote-after-restart",
+            "disruptive-rejoin",
+            "double-vote-after-crash",
+            "dueling-candidates",
+            "flapping-link",
+            "former-candidate-double-vote",
+            "leader-pause",
+            "mute-receiver",
+            "partial-mesh-1",
+            "partial-mesh-2",
+            "quorum-loss-hub",
+            "rolling-restart",
+            "simultaneous-boot",
+            "split-vote",
+            "split-vote-livelock",
+            "stale-vote-reply",
+        ]
     }
 
     fn section_schema(&self) -> Schema {

@@ -264,6 +264,8 @@ impl Default for LeaderName {
 /// What a script expects of the lead.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Leader {
+    /// Whatever comes.
+    Any,
     /// A majority follows somebody in the end.
     Some,
     /// It follows nobody.
@@ -289,12 +291,14 @@ pub(super) struct Expected {
 impl Expect {
     pub(super) fn understand(&self, section: &Section, config: &Config) -> Result<Expected, ScriptError> {
         let leader = match self.leader.0.as_str() {
+            "any" => Leader::Any,
             "some" => Leader::Some,
             "none" => Leader::None,
             "unchanged" => Leader::Unchanged,
             "changed" => Leader::Changed,
             name => Leader::Node(node(name, config).map_err(|_| {
-                let message = format!("`{name}` is neither `some`, `none`, `unchanged` nor `changed`, and no node");
+                let message =
+                    format!("`{name}` is no node, and none of `some`, `none`, `any`, `unchanged` and `changed`");
                 section.error("leader", message)
             })?),
         };
