@@ -76,6 +76,8 @@ pub(super) struct Liveness {
     /// The lead that must not change.
     stable: Option<(Lead, Seen)>,
     sent: u64,
+    /// Messages that were sent while the nodes had nothing to do but to keep their lead.
+    idle_sent: u64,
 }
 
 impl Liveness {
@@ -93,6 +95,7 @@ impl Liveness {
             stable_from: None,
             stable: None,
             sent: 0,
+            idle_sent: 0,
         }
     }
 
@@ -130,6 +133,7 @@ impl Liveness {
             }
             Event::Sending { .. } => {
                 self.sent += 1;
+                self.idle_sent += u64::from(self.idle_since().is_some_and(|since| seen.0 >= since));
                 None
             }
             Event::Received { from, message: Message::AppendEntriesResponse(answer) } => {
@@ -229,6 +233,7 @@ impl Liveness {
         let (settled_at, lead, _) = calm.settled?;
         if at < settled_at + self.timeout_max {
             calm.settled = None;
+            self.idle_sent = 0;
             return None;
         }
         let text = format!(
@@ -278,16 +283,21 @@ impl Liveness {
         })
     }
 
+    /// Since when the nodes have nothing to do but to keep their lead: who stood still has much to answer at first.
+    fn idle_since(&self) -> Option<Duration> {
+        let (settled_at, ..) = self.calm.filter(|calm| calm.lossless)?.settled?;
+        Some(settled_at + self.timeout_max)
+    }
+
     fn few_when_idle(&self, at: Duration) -> Option<Breach> {
-        let (settled_at, _, sent_before) = self.calm.filter(|calm| calm.lossless)?.settled?;
-        let sent = self.sent - sent_before;
+        let since = self.idle_since().filter(|since| at > *since)?;
+        let sent = self.idle_sent;
         // A clock may be a twentieth fast, and the first and the last heartbeat are not counted out.
-        let heartbeats = (at - settled_at).as_nanos() * 21 / 20 / self.heartbeat.as_nanos() + 3;
+        let heartbeats = (at - since).as_nanos() * 21 / 20 / self.heartbeat.as_nanos() + 3;
         let allowed = 2 * (self.members as u128 - 1) * heartbeats;
         (u128::from(sent) > allowed).then(|| {
-            let text = format!(
-                "{sent} messages were sent since {settled_at:?} among nodes that agree, and {allowed} are allowed"
-            );
+            let text =
+                format!("{sent} messages were sent since {since:?} among nodes that agree, and {allowed} are allowed");
             Breach::new(L6, text)
         })
     }
