@@ -11,7 +11,7 @@ pub enum Calm {
     /// Every step, of the script and of chaos, has fired, and each that ends by itself has ended: what is broken now
     /// stays broken.
     Scheduled,
-    /// Besides, nothing that steps did is in force any more, and every host runs.
+    /// Besides, nothing that steps did is in force any more, and every host runs that was ever started.
     Healed,
 }
 

@@ -170,6 +170,11 @@ impl Control {
         self.wanted.get()
     }
 
+    /// Whether it waits to be started, as the script has it from the beginning.
+    pub(crate) fn is_unstarted(&self) -> bool {
+        self.off.get() && self.incarnation.get() == 0
+    }
+
     pub(crate) fn platter(&self) -> &Platter {
         &self.platter
     }

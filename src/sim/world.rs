@@ -162,9 +162,12 @@ impl World {
         }
     }
 
-    /// Whether the hosts run and their links and disks do what the script says of the whole run.
+    /// Whether the hosts run and their links and disks do what the script says of the whole run. Nobody misses a host
+    /// that the script never starts.
     fn nothing_in_force(&self) -> bool {
-        let is_well = |control: &Control| control.wanted() == Wanted::Running && !control.platter().is_changed();
+        let is_well = |control: &Control| {
+            (control.wanted() == Wanted::Running && !control.platter().is_changed()) || control.is_unstarted()
+        };
         self.cuts.is_empty() && !self.shared.wire.borrow().links.is_changed() && self.controls().all(is_well)
     }
 

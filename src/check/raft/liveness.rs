@@ -9,7 +9,7 @@ use crate::raft::{Config, Event as CoreEvent, Message, NodeId, Role, Status, Ter
 use crate::sim::Breach;
 
 const L1: &str = "L1 a leader after healing";
-const L2: &str = "L2 no needless election";
+pub(super) const L2: &str = "L2 no needless election";
 const L3: &str = "L3 no lead without a majority";
 const L5: &str = "L5 a stable leader";
 const L6: &str = "L6 few messages";
@@ -50,7 +50,8 @@ struct Calm {
     sent: u64,
     /// When a majority had a leader, the first time since.
     led: Option<Duration>,
-    /// When all had the same leader, the first time since, who it was, and how many messages had been sent.
+    /// When a majority had a leader and nobody was in a higher term, the first time since, who it was, and how many
+    /// messages had been sent: whoever does not follow yet will, at the next heartbeat.
     settled: Option<(Duration, Lead, u64)>,
 }
 
@@ -115,8 +116,8 @@ impl Liveness {
 
     pub(super) fn calm(&mut self, at: Duration, lossless: bool) {
         let led = self.agreement.of_majority.map(|_| at);
-        let all = self.agreement.of_all.filter(|_| self.alive.len() == self.members);
-        let settled = all.map(|(lead, _)| (at, lead, self.sent));
+        let settled = self.agreement.of_majority.filter(|(lead, _)| self.nobody_is_ahead(*lead));
+        let settled = settled.map(|(lead, _)| (at, lead, self.sent));
         self.calm = Some(Calm { at, lossless, sent: self.sent, led, settled });
     }
 
@@ -200,14 +201,20 @@ impl Liveness {
             self.agreement.leads += 1;
             self.agreement.first.get_or_insert((lead, seen));
         }
+        let settled = of_majority.filter(|lead| self.nobody_is_ahead(*lead));
         if let Some(calm) = &mut self.calm {
             if of_majority.is_some() {
                 calm.led.get_or_insert(seen.0);
             }
-            if let Some(lead) = of_all.filter(|_| self.alive.len() == self.members) {
+            if let Some(lead) = settled {
                 calm.settled.get_or_insert((seen.0, lead, self.sent));
             }
         }
+    }
+
+    /// Whether all members are alive and none has a higher term than the lead.
+    fn nobody_is_ahead(&self, lead: Lead) -> bool {
+        self.alive.len() == self.members && self.alive.values().all(|status| status.term <= lead.term)
     }
 
     fn election_time(&self) -> Duration {
@@ -237,7 +244,7 @@ impl Liveness {
             return None;
         }
         let text = format!(
-            "all nodes have followed {} in term {} since {settled_at:?}, nothing disturbs them, and {id} enters term {term}",
+            "{} has led in term {} since {settled_at:?}, nothing disturbs the nodes, and {id} enters term {term}",
             lead.leader, lead.term
         );
         Some(Breach::new(L2, text).fact(at, record, format!("{id} entered term {term}")))

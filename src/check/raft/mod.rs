@@ -14,7 +14,7 @@
 //! | id | what must come about |
 //! |---|---|
 //! | L1 | Once nothing disturbs them, the members have a leader within 10 times the largest election timeout, 30 times if only a bare majority is alive. |
-//! | L2 | Once they have one that all of them follow, and nothing disturbs them, no term changes. |
+//! | L2 | Once a majority follows one, nobody is in a higher term and nothing disturbs them, no term changes; and at all times, whoever grants its vote, or hears its leader, waits for at least the least election timeout. |
 //! | L3 | With check-quorum, a leader that no majority answers steps down within twice the largest timeout. That no leader comes without a majority is E6. |
 //! | L5 | A healthy, connected majority keeps its leader, whatever becomes of the others: from a time that a script names, the lead does not change. |
 //! | L6 | Messages are few: at most 30 for an election among 3 (`5 n (n − 1)` for each term that it takes), and, idle, `2 (n − 1)` for each heartbeat and a little. |
@@ -25,6 +25,7 @@
 mod election;
 mod history;
 mod liveness;
+mod patience;
 
 use std::time::Duration;
 
@@ -56,12 +57,18 @@ pub struct RaftCheck {
     scope: Scope,
     election: election::Election,
     liveness: liveness::Liveness,
+    patience: patience::Patience,
 }
 
 impl RaftCheck {
     /// A check of a cluster in which every node has these settings.
     pub fn new(config: &Config, scope: Scope) -> Self {
-        Self { scope, election: election::Election::new(config), liveness: liveness::Liveness::new(config) }
+        Self {
+            scope,
+            election: election::Election::new(config),
+            liveness: liveness::Liveness::new(config),
+            patience: patience::Patience::new(config),
+        }
     }
 
     /// Takes in an event of a node.
@@ -69,6 +76,7 @@ impl RaftCheck {
         match self.scope {
             Scope::All => {
                 let broken = self.election.event(id, seen, event).err().map(|breach| *breach);
+                let broken = broken.or_else(|| self.patience.event(id, seen, event));
                 broken.or_else(|| self.liveness.event(id, seen, event))
             }
             Scope::Safety => self.election.event(id, seen, event).err().map(|breach| *breach),
@@ -83,12 +91,14 @@ impl RaftCheck {
 
     /// A node's process has ended: it leads nobody any more. What it did still holds.
     pub fn down(&mut self, id: NodeId, seen: Seen) {
+        self.patience.down(id);
         self.liveness.down(id, seen);
     }
 
     /// A node's election timeout may be this long, as a script has it.
     pub fn allow_timeout(&mut self, id: NodeId, timeout: Duration) {
         self.election.allow_timeout(id, timeout);
+        self.patience.allow_timeout(id, timeout);
     }
 
     /// From now on nothing disturbs the nodes, and all are alive that ever will be. `lossless`: no message is lost either.
