@@ -303,9 +303,22 @@ fn replay_refuses_a_case_that_is_wrong() {
     call_in(wrong.path(), &["replay"]).expect(2).complains("cannot read seeds/bytes.toml: it is not UTF-8 text");
 }
 
+/// A build without planted bugs says what it cannot do. With them, see `tests/planted.rs`.
+#[cfg(not(feature = "planted-bugs"))]
+#[test]
+fn planted_bugs_need_a_build_with_them() {
+    let reason = "this build has no planted bugs: build it with `--features planted-bugs`";
+    call(&["bugs"]).expect(2).complains(reason);
+    call(&["run", "raft/chaos", "--bug", "two-writes"]).expect(2).complains(reason);
+    call(&["run", "raft/chaos", "--set", "raft.bug=two-writes"]).expect(2).complains(reason);
+    let corpus = corpus("0123456789abcdef", "\"pass\"\nbug = \"two-writes\"");
+    let told = call_in(corpus.path(), &["replay"]).expect(4);
+    told.says("skipped 1 case: this build has no planted bugs").says("quiet").says("INCONCLUSIVE: no case is left");
+}
+
 #[test]
 fn schemas_are_schemas() {
-    for of in ["script", "case", "result", "sweep", "records"] {
+    for of in ["script", "case", "bugs", "result", "sweep", "records"] {
         jsonschema::meta::validate(&schema(of)).unwrap_or_else(|error| panic!("{of}: {error}"));
     }
     assert_eq!(call(&["schema"]).out, call(&["schema", "script"]).out);

@@ -58,7 +58,16 @@ const RULES: &[Rule] = &[
     },
     Rule {
         of: "cli/",
-        may: &["explore", "report", "script", "sim", "rng", "systems::System"],
+        may: &[
+            "explore",
+            "report",
+            "script",
+            "sim",
+            "rng",
+            "systems::System",
+            "systems::PlantedBug",
+            "systems::WeakerCheck",
+        ],
         says: "cli knows systems by their trait, never a host",
     },
     Rule {

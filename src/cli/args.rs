@@ -36,6 +36,8 @@ pub(super) enum Command {
     Replay(ReplayArgs),
     /// Run many seeds over all cores.
     Sweep(SweepArgs),
+    /// Hunt every planted bug: the checks must still catch it.
+    Bugs(BugsArgs),
     /// Show every record of a run.
     Show(ShowArgs),
     /// Print a JSON Schema.
@@ -105,6 +107,28 @@ pub(super) struct SweepArgs {
 }
 
 #[derive(Debug, Args)]
+pub(super) struct BugsArgs {
+    /// Bugs, by name; without one, all.
+    pub(super) bug: Vec<String>,
+    /// How many seeds are tried with all checks.
+    #[arg(long, value_name = "N", default_value = "500")]
+    pub(super) seeds: NonZero<u64>,
+    /// How many seeds a control must get through: a bug that breaks nothing.
+    #[arg(long, value_name = "N", default_value = "2000")]
+    pub(super) control_seeds: NonZero<u64>,
+    /// How many seeds are tried with each of the weaker checks; 0 leaves them out.
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    pub(super) weaker_seeds: u64,
+    /// Print one JSON object and nothing else.
+    #[arg(long)]
+    pub(super) json: bool,
+    #[command(flatten)]
+    pub(super) jobs: Jobs,
+    #[command(flatten)]
+    pub(super) watching: Watching,
+}
+
+#[derive(Debug, Args)]
 pub(super) struct ShowArgs {
     /// `system/name`, or the path of a script; `@` and a name after it choose a variant.
     pub(super) sim: String,
@@ -145,6 +169,9 @@ pub(super) struct SetArgs {
     /// Give a key of the script another value, as in `network.loss=0.1` or `duration=3s`; may be given several times.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub(super) set: Vec<Setting>,
+    /// Plant a bug in the system, in a build that has them; `bugs` lists them.
+    #[arg(long, value_name = "NAME")]
+    pub(super) bug: Option<String>,
 }
 
 #[derive(Debug, Args)]
@@ -171,6 +198,8 @@ pub(super) enum Shape {
     Script,
     /// A case in `seeds/`.
     Case,
+    /// The object of `bugs --json`.
+    Bugs,
     /// The object of `run --json`.
     Result,
     /// The object of `sweep --json`.

@@ -12,6 +12,7 @@
 //! own `main` calls, before it does anything else with its arguments.
 
 mod args;
+mod bugs;
 mod list;
 mod out;
 mod replay;
@@ -36,10 +37,10 @@ use crate::explore::{Job, Launch, Library, Sim, log, worker};
 use crate::report::judgement::Exit;
 use crate::report::style::{BAD, paint};
 use crate::rng::{self, Seed};
-use crate::script::{Script, ScriptError, Setting};
+use crate::script::{Script, ScriptError, Setting, did_you_mean, one_of};
 use crate::sim::Setup;
-use crate::systems::System;
-use args::{Cli, Colour, Command, Watching};
+use crate::systems::{PlantedBug, System};
+use args::{Cli, Colour, Command, SetArgs, Watching};
 use out::Out;
 
 /// The command line over these systems.
@@ -110,6 +111,7 @@ impl Shell {
             Command::Verify(args) => verify::verify(self, &args, &mut out),
             Command::Replay(args) => replay::replay(self, &args, &mut out),
             Command::Sweep(args) => sweep::sweep(self, &args, &mut out),
+            Command::Bugs(args) => bugs::bugs(self, &args, &mut out),
             Command::Show(args) => show::show(self, &args, &mut out),
             Command::Schema(args) => schema::schema(self, &args, &mut out),
             Command::Worker(_) => anyhow::bail!("`worker` is not for people"),
@@ -121,7 +123,7 @@ impl Shell {
     }
 
     /// The sim of this name or path, with settings on top.
-    fn choose(&self, name: &str, set: &[Setting]) -> anyhow::Result<Chosen> {
+    fn choose(&self, name: &str, args: &SetArgs) -> anyhow::Result<Chosen> {
         let sim = match self.open_library()?.find(name) {
             Ok(sim) => sim,
             Err(error @ LibraryError::Unknown { .. }) => {
@@ -130,7 +132,33 @@ impl Shell {
             }
             Err(error) => return Err(error.into()),
         };
-        self.understand(sim.with(set)?)
+        let Some(bug) = &args.bug else { return self.understand(sim.with(&args.set)?) };
+        let plant = self.plant(&sim.script()?.system, bug)?;
+        self.understand(sim.with(&args.set)?.with(&[plant])?)
+    }
+
+    /// The setting that plants a bug in a system.
+    fn plant(&self, system: &str, bug: &str) -> anyhow::Result<Setting> {
+        self.planted_bugs()?;
+        let known = self.systems.iter().find(|known| known.name() == system).map_or(&[][..], |known| known.bugs());
+        if known.is_empty() {
+            anyhow::bail!("no bugs are planted in the system `{system}`");
+        }
+        is_planted(bug, &known.iter().collect::<Vec<_>>()).map_err(anyhow::Error::msg)?;
+        Setting::new(&format!("{system}.bug"), bug).map_err(anyhow::Error::msg)
+    }
+
+    /// The bugs of all systems, with their systems; an error in a build without them.
+    fn planted_bugs(&self) -> anyhow::Result<Vec<(&'static dyn System, &'static PlantedBug)>> {
+        let of = |system: &&'static dyn System| {
+            let system = *system;
+            system.bugs().iter().map(move |bug| (system, bug))
+        };
+        let bugs: Vec<_> = self.systems.iter().flat_map(of).collect();
+        if bugs.is_empty() {
+            anyhow::bail!("this build has no planted bugs: build it with `--features planted-bugs`");
+        }
+        Ok(bugs)
     }
 
     /// A sim whose script is right as far as can be told without a run.
@@ -163,6 +191,16 @@ impl Shell {
         }
         Ok(Launch { program, arguments, stall: watching.stall })
     }
+}
+
+/// An error if none of these bugs has this name.
+fn is_planted(name: &str, known: &[&PlantedBug]) -> Result<(), String> {
+    let names = || known.iter().map(|bug| bug.name);
+    if names().any(|known| known == name) {
+        return Ok(());
+    }
+    let hint = did_you_mean(name, names()).unwrap_or_else(|| format!("expected {}", one_of(names())));
+    Err(format!("no bug `{name}` is planted: {hint}"))
 }
 
 impl Chosen {

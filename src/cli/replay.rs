@@ -17,15 +17,21 @@ use crate::report::text;
 
 pub(super) fn replay(shell: &Shell, args: &ReplayArgs, out: &mut Out) -> anyhow::Result<Exit> {
     let library = shell.open_library()?;
-    let mut cases = Vec::new();
+    let (mut cases, mut skipped) = (Vec::new(), Vec::new());
     for file in corpus::files(&here()?, &args.case)? {
         let case = Case::load(&file, &library)?;
+        if case.bug.is_some() && shell.planted_bugs().is_err() {
+            skipped.push(case);
+            continue;
+        }
         let chosen = shell.understand(case.sim.clone())?;
         cases.push((case, chosen));
     }
+    tell_skipped(&skipped, out)?;
     if cases.is_empty() {
         // A check of nothing is no pass.
-        out.line(&format!("{}: there are no cases in seeds/", paint(UNSURE, "INCONCLUSIVE")))?;
+        let why = if skipped.is_empty() { "there are no cases in seeds/" } else { "no case is left" };
+        out.line(&format!("{}: {why}", paint(UNSURE, "INCONCLUSIVE")))?;
         out.flush()?;
         return Ok(Exit::Inconclusive);
     }
@@ -48,6 +54,18 @@ pub(super) fn replay(shell: &Shell, args: &ReplayArgs, out: &mut Out) -> anyhow:
         Finish::Interrupted => Exit::Interrupted,
         Finish::All | Finish::Stopped => Exit::Expected,
     })
+}
+
+/// Names the cases that this build cannot make.
+fn tell_skipped(skipped: &[Case], out: &mut Out) -> anyhow::Result<()> {
+    if skipped.is_empty() {
+        return Ok(());
+    }
+    let names: Vec<_> = skipped.iter().map(|case| case.name.as_str()).collect();
+    let cases = counted(skipped.len() as u64, "case", "cases");
+    let why = "this build has no planted bugs; build it with `--features planted-bugs`";
+    out.rows(&format!("{} {cases}: {why}\n", paint(UNSURE, "skipped")))?;
+    out.rows(&format!("        {}\n", paint(DIM, names.join(", "))))
 }
 
 #[derive(Clone, Copy, Default)]

@@ -9,7 +9,7 @@ use crate::report::judgement::Exit;
 use crate::report::text;
 
 pub(super) fn run(shell: &Shell, args: &RunArgs, out: &mut Out) -> anyhow::Result<Exit> {
-    let chosen = shell.choose(&args.sim, &args.set.set)?;
+    let chosen = shell.choose(&args.sim, &args.set)?;
     let seed = super::seed(args.seed.seed)?;
     let launch = Shell::launch(&args.watching)?;
     if !args.json {

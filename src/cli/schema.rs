@@ -4,6 +4,7 @@ use super::Shell;
 use super::args::{SchemaArgs, Shape};
 use super::out::Out;
 use crate::explore::corpus::case_schema;
+use crate::explore::ledger::LedgerReport;
 use crate::explore::sweep::SweepReport;
 use crate::report::json::RunReport;
 use crate::report::judgement::Exit;
@@ -20,6 +21,7 @@ pub(super) fn schema(shell: &Shell, args: &SchemaArgs, out: &mut Out) -> anyhow:
     let schema = match args.of {
         Shape::Script => script_schema(&shell.systems.iter().map(of_system).collect::<Vec<_>>()),
         Shape::Case => case_schema().to_value(),
+        Shape::Bugs => schemars::schema_for!(LedgerReport).to_value(),
         Shape::Result => schemars::schema_for!(RunReport).to_value(),
         Shape::Sweep => schemars::schema_for!(SweepReport).to_value(),
         Shape::Records => schemars::schema_for!(ShowLine).to_value(),

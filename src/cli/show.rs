@@ -11,7 +11,7 @@ use crate::report::style::{DIM, STRONG, paint};
 use crate::report::text;
 
 pub(super) fn show(shell: &Shell, args: &ShowArgs, out: &mut Out) -> anyhow::Result<Exit> {
-    let chosen = shell.choose(&args.sim, &args.set.set)?;
+    let chosen = shell.choose(&args.sim, &args.set)?;
     let seed = super::seed(args.seed.seed)?;
     let mut job = chosen.job(seed);
     job.keep_records = true;

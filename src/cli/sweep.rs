@@ -29,7 +29,7 @@ pub(super) fn sweep(shell: &Shell, args: &SweepArgs, out: &mut Out) -> anyhow::R
     if let Some(twice) = args.sim.iter().find(|sim| !named.insert(*sim)) {
         anyhow::bail!("the sim `{twice}` is given twice");
     }
-    let chosen = args.sim.iter().map(|sim| shell.choose(sim, &args.set.set)).collect::<anyhow::Result<Vec<_>>>()?;
+    let chosen = args.sim.iter().map(|sim| shell.choose(sim, &args.set)).collect::<anyhow::Result<Vec<_>>>()?;
     let (seeds, launch) = (args.seeds, Shell::launch(&args.watching)?);
     let runs = seeds.count().saturating_mul(chosen.len() as u64);
     let lanes = lanes(args.jobs.jobs, runs);

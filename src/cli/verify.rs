@@ -18,7 +18,7 @@ use crate::report::{json, text};
 const CONTEXT: usize = 5;
 
 pub(super) fn verify(shell: &Shell, args: &VerifyArgs, out: &mut Out) -> anyhow::Result<Exit> {
-    let chosen = shell.choose(&args.sim, &args.set.set)?;
+    let chosen = shell.choose(&args.sim, &args.set)?;
     let seed = super::seed(args.seed.seed)?;
     let name = format!("{} seed={seed}", chosen.sim.title());
     let exit = match verify_run(&Shell::launch(&args.watching)?, &chosen.job(seed))? {

@@ -8,7 +8,8 @@
 //! why     = "The first run that anybody makes."
 //! ```
 //!
-//! `sim` may be a variant, and a table `set = { "network.loss" = 0.3 }` sets on top of it what `--set` would.
+//! `sim` may be a variant, and a table `set = { "network.loss" = 0.3 }` sets on top of it what `--set` would. `bug` names
+//! a planted bug that the case shows: only a build that has them can make its run.
 //!
 //! A seed may be any of 64 bits, up to 18446744073709551615. TOML promises no more than 63, so other programs may refuse
 //! a case with a seed above 9223372036854775807; this one reads it.
@@ -23,7 +24,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::library::{self, Library, LibraryError, Sim};
-use crate::script::{ScriptError, Source, settings};
+use crate::script::{ScriptError, Setting, Source, settings};
 use crate::sim::Verdict;
 use crate::sim::trace::TraceHash;
 
@@ -37,6 +38,9 @@ struct CaseFile {
     /// What is set on top of the sim's script: dotted keys and their values.
     #[schemars(with = "Option<std::collections::BTreeMap<String, serde_json::Value>>")]
     set: Option<Spanned<toml::Table>>,
+    /// The planted bug that the system runs with.
+    #[schemars(with = "Option<String>")]
+    bug: Option<Spanned<String>>,
     /// The seed, of up to 64 bits.
     #[schemars(with = "u64")]
     seed: Spanned<i128>,
@@ -68,6 +72,8 @@ pub struct Case {
     pub path: PathBuf,
     /// The sim.
     pub sim: Sim,
+    /// The planted bug that the system runs with: it is among the sim's settings.
+    pub bug: Option<String>,
     /// The seed.
     pub seed: u64,
     /// The invariant that must be violated; `None`: the run must pass.
@@ -136,9 +142,14 @@ impl Case {
             Some(set) => with_settings(sim, &source.text).map_err(|message| wrong(set.span(), &message))?,
             None => sim,
         };
+        let sim = match &file.bug {
+            Some(bug) => plant(sim, bug.get_ref()).map_err(|message| wrong(bug.span(), &message))?,
+            None => sim,
+        };
+        let bug = file.bug.map(Spanned::into_inner);
         let hash_span = file.hash.span();
         let (name, path, why) = (library::stem(path), path.to_owned(), file.why.into_inner());
-        Ok(Self { name, path, sim, seed, violation, hash, why, source, hash_span })
+        Ok(Self { name, path, sim, bug, seed, violation, hash, why, source, hash_span })
     }
 
     /// What the case expects, in words.
@@ -179,6 +190,13 @@ fn with_settings(sim: Sim, case: &str) -> Result<Sim, String> {
         return Err("`set` is empty: it holds settings such as `\"network.loss\" = 0.1`".to_owned());
     }
     sim.with(&set).map_err(|error| error.to_string())
+}
+
+/// The sim with a bug planted in its system.
+fn plant(sim: Sim, bug: &str) -> Result<Sim, String> {
+    let system = sim.script().map_err(|error| error.to_string())?.system;
+    let setting = Setting::new(&format!("{system}.bug"), bug)?;
+    sim.with(&[setting]).map_err(|error| error.to_string())
 }
 
 /// The sim of a case: a name, or a path from the folder of the case.

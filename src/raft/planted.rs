@@ -18,17 +18,17 @@ macro_rules! bugs {
             pub const ALL: &[Self] = &[$(Self::$bug),+];
 
             /// Its name on the command line.
-            pub fn name(self) -> &'static str {
+            pub const fn name(self) -> &'static str {
                 match self { $(Self::$bug => $name,)+ }
             }
 
             /// What is wrong, in a line.
-            pub fn about(self) -> &'static str {
+            pub const fn about(self) -> &'static str {
                 match self { $(Self::$bug => concat!($($about),+).trim_ascii(),)+ }
             }
 
             /// Where it was found.
-            pub fn source(self) -> &'static str {
+            pub const fn source(self) -> &'static str {
                 match self { $(Self::$bug => $source,)+ }
             }
         }

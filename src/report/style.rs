@@ -13,6 +13,8 @@ pub const BAD: Style = AnsiColor::Red.on_default().bold();
 pub const UNSURE: Style = AnsiColor::Yellow.on_default().bold();
 /// What the eye may pass over.
 pub const DIM: Style = Style::new().dimmed();
+/// What needs no mark.
+pub const PLAIN: Style = Style::new();
 /// What the eye looks for.
 pub const STRONG: Style = Style::new().bold();
 

@@ -27,6 +27,7 @@ use std::time::Duration;
 pub use action::{Action, HostPattern, MessageRule, Step, SystemAction, Trigger};
 pub use comparison::Comparison;
 pub use error::{ScriptError, Source};
+pub(crate) use error::{did_you_mean, one_of};
 pub use latency::Latency;
 pub use settings::{Setting, SettingError};
 pub use units::{ByteSize, Chance, TimeSpan, parse_duration, show_duration};

@@ -43,8 +43,47 @@ pub trait System: Sync {
         None
     }
 
+    /// The wrong versions of it that its checks must catch: none in a build without them. A script's table of the system
+    /// has a key `bug` for their names.
+    fn bugs(&self) -> &'static [PlantedBug] {
+        &[]
+    }
+
+    /// Checks that are weaker than its own, to show what those are worth. A script's table of the system has a key
+    /// `check` for their names.
+    fn weaker_checks(&self) -> &'static [WeakerCheck] {
+        &[]
+    }
+
     /// Reads the script's section and sets up hosts, workload and checks.
     fn build(&self, setup: &mut Setup<'_>) -> Result<(), ScriptError>;
+}
+
+/// A wrong version of a system, and by what it is to be caught.
+#[derive(Clone, Copy, Debug)]
+pub struct PlantedBug {
+    /// Its name, as the key `bug` has it.
+    pub name: &'static str,
+    /// What is wrong, in a line.
+    pub about: &'static str,
+    /// Where it was found.
+    pub source: &'static str,
+    /// The sim that brings it to light.
+    pub sim: &'static str,
+    /// The invariants that it breaks, one or the other by seed, each by the beginning of its name. None: it breaks
+    /// nothing, and is there to show that the checks do not cry wolf.
+    pub caught_by: &'static [&'static str],
+}
+
+/// A check as others make it, for comparison.
+#[derive(Clone, Copy, Debug)]
+pub struct WeakerCheck {
+    /// Its name, as the key `check` has it.
+    pub name: &'static str,
+    /// What heads its column.
+    pub title: &'static str,
+    /// The one invariant that it checks.
+    pub invariant: &'static str,
 }
 
 /// The systems that come with the crate.

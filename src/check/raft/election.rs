@@ -161,7 +161,8 @@ impl Election {
         let node = self.node(id);
         let (was, was_in, (at, record)) = (node.role, node.role_term, node.role_seen);
         let legal = match role {
-            Role::Follower => term >= was_in,
+            // That its term does not fall is E4's.
+            Role::Follower => true,
             Role::PreCandidate => was != Role::Leader && term == was_in,
             Role::Candidate => was != Role::Leader && term == was_in + 1,
             Role::Leader => was == Role::Candidate && term == was_in,

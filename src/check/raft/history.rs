@@ -6,7 +6,8 @@ use super::Seen;
 use crate::raft::{NodeId, Term};
 use crate::sim::Breach;
 
-pub(super) const E1: &str = "E1 election safety";
+/// What two leaders of one term break.
+pub const E1: &str = "E1 election safety";
 pub(super) const E2: &str = "E2 one vote a term";
 pub(super) const E6: &str = "E6 elected by a majority";
 

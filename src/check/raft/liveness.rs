@@ -8,6 +8,9 @@ use crate::raft::server::Event;
 use crate::raft::{Config, Event as CoreEvent, Message, NodeId, Role, Status, Term};
 use crate::sim::Breach;
 
+/// What two leaders of one term at the same moment break.
+pub const LEADERS_OF_ONE_MOMENT: &str = "leaders of one moment";
+
 const L1: &str = "L1 a leader after healing";
 pub(super) const L2: &str = "L2 no needless election";
 const L3: &str = "L3 no lead without a majority";
@@ -173,7 +176,7 @@ impl Liveness {
         for status in self.alive.values().filter(|status| status.role == Role::Leader) {
             if let Some(first) = leads.insert(status.term, status.id) {
                 let text = format!("term {} has two leaders, {first} and {}", status.term, status.id);
-                return Some(Breach::new("leaders of one moment", text).fact(at, record, "both lead".to_owned()));
+                return Some(Breach::new(LEADERS_OF_ONE_MOMENT, text).fact(at, record, "both lead".to_owned()));
             }
         }
         None

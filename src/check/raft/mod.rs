@@ -33,7 +33,8 @@ use crate::raft::server::Event;
 use crate::raft::{Config, NodeId, Status};
 use crate::sim::Breach;
 
-pub use liveness::{Agreement, Lead};
+pub use history::E1;
+pub use liveness::{Agreement, LEADERS_OF_ONE_MOMENT, Lead};
 
 /// When and in which record something was seen.
 pub type Seen = (Duration, u64);

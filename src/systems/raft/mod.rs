@@ -1,5 +1,7 @@
 //! Raft in the testbed: a cluster that elects leaders, watched by [`crate::check::raft`].
 
+#[cfg(feature = "planted-bugs")]
+mod bugs;
 mod cluster;
 mod options;
 
@@ -13,6 +15,8 @@ use crate::sim::trace::{Label, Packet, What};
 use crate::sim::{Calm, Setup};
 
 use super::System;
+#[cfg(feature = "planted-bugs")]
+use super::{PlantedBug, WeakerCheck};
 use cluster::Cluster;
 use options::{Expect, Options, Step};
 
@@ -58,6 +62,16 @@ impl System for Raft {
             "split-vote-livelock",
             "stale-vote-reply",
         ]
+    }
+
+    #[cfg(feature = "planted-bugs")]
+    fn bugs(&self) -> &'static [PlantedBug] {
+        bugs::BUGS
+    }
+
+    #[cfg(feature = "planted-bugs")]
+    fn weaker_checks(&self) -> &'static [WeakerCheck] {
+        bugs::WEAKER_CHECKS
     }
 
     fn section_schema(&self) -> Schema {

@@ -1,0 +1,48 @@
+//! The planted bugs, and where each is to be caught.
+
+use crate::check::raft::{E1, LEADERS_OF_ONE_MOMENT};
+use crate::raft::planted::Bug;
+use crate::systems::{PlantedBug, WeakerCheck};
+
+const CHAOS: &str = "raft/chaos";
+
+/// What each bug breaks first depends on the seed; a bug of liveness has a script in which nothing else is in its way.
+pub(super) const BUGS: &[PlantedBug] = &[
+    bug(Bug::StepDownClearsVote, CHAOS, &["E1", "E2"]),
+    bug(Bug::VoteNotPersisted, CHAOS, &["E2", "E3", "E4"]),
+    bug(Bug::ReplyBeforeSync, CHAOS, &["E3"]),
+    bug(Bug::StaleVoteCounted, CHAOS, &["E1", "E6"]),
+    bug(Bug::VotesCountedTwice, CHAOS, &["E1", "E6"]),
+    bug(Bug::HalfIsAQuorum, CHAOS, &["E1", "E6"]),
+    bug(Bug::LeaderVotesAgain, CHAOS, &["E2", "E8"]),
+    bug(Bug::TermGoesBack, CHAOS, &["E4"]),
+    bug(Bug::CandidateNeverConcedes, "raft/candidate-concedes", &["L1", "L2"]),
+    bug(Bug::TimeoutDrawnOnce, "raft/split-vote-livelock@redrawn", &["L1"]),
+    bug(Bug::TimerResetByAnyone, "raft/deaf-candidate", &["L5"]),
+    bug(Bug::TimerNotResetOnGrant, CHAOS, &["L1", "L2"]),
+    bug(Bug::DemotedTimerUnarmed, CHAOS, &["E8"]),
+    bug(Bug::RepeatRequestRefused, "raft/lost-answers", &["L1"]),
+    bug(Bug::SeedDocument, CHAOS, &["E1", "E3", "E7"]),
+    bug(Bug::TwoWrites, CHAOS, &[]),
+];
+
+/// What the test suites of others look at: whether two lead the same term, ever or at once.
+pub(super) const WEAKER_CHECKS: &[WeakerCheck] = &[
+    WeakerCheck { name: "one-leader-per-term", title: "history", invariant: E1 },
+    WeakerCheck { name: "leaders-of-one-moment", title: "moment", invariant: LEADERS_OF_ONE_MOMENT },
+];
+
+const fn bug(bug: Bug, sim: &'static str, caught_by: &'static [&'static str]) -> PlantedBug {
+    PlantedBug { name: bug.name(), about: bug.about(), source: bug.source(), sim, caught_by }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_bug_is_in_the_ledger_once() {
+        let names: Vec<_> = BUGS.iter().map(|bug| bug.name).collect();
+        assert_eq!(names, Bug::ALL.iter().map(|bug| bug.name()).collect::<Vec<_>>());
+    }
+}
