@@ -61,9 +61,9 @@ struct Calm {
 /// A node's time as a leader, which it may not know to be over.
 struct Tenure {
     term: Term,
-    since: Duration,
+    since: Seen,
     /// When each peer last answered it in this term.
-    answers: BTreeMap<NodeId, Duration>,
+    answers: BTreeMap<NodeId, Seen>,
 }
 
 pub(super) struct Liveness {
@@ -73,6 +73,8 @@ pub(super) struct Liveness {
     heartbeat: Duration,
     check_quorum: bool,
     alive: BTreeMap<NodeId, Status>,
+    /// Since when each is what it is.
+    since: BTreeMap<NodeId, Seen>,
     tenures: BTreeMap<NodeId, Tenure>,
     agreement: Agreement,
     calm: Option<Calm>,
@@ -93,6 +95,7 @@ impl Liveness {
             heartbeat: config.heartbeat,
             check_quorum: config.check_quorum,
             alive: BTreeMap::new(),
+            since: BTreeMap::new(),
             tenures: BTreeMap::new(),
             agreement: Agreement::default(),
             calm: None,
@@ -132,7 +135,7 @@ impl Liveness {
         match event {
             Event::Core(CoreEvent::TermRaised { to, .. }) => self.no_needless_election(id, *to, seen),
             Event::Core(CoreEvent::BecameLeader { term, .. }) => {
-                self.tenures.insert(id, Tenure { term: *term, since: seen.0, answers: BTreeMap::new() });
+                self.tenures.insert(id, Tenure { term: *term, since: seen, answers: BTreeMap::new() });
                 None
             }
             Event::Sending { .. } => {
@@ -142,7 +145,7 @@ impl Liveness {
             }
             Event::Received { from, message: Message::AppendEntriesResponse(answer) } => {
                 if let Some(tenure) = self.tenures.get_mut(&id).filter(|tenure| tenure.term == answer.term) {
-                    tenure.answers.insert(*from, seen.0);
+                    tenure.answers.insert(*from, seen);
                 }
                 None
             }
@@ -165,6 +168,7 @@ impl Liveness {
         let changed = !self.alive.get(&id).is_some_and(same);
         self.alive.insert(id, status.clone());
         if changed {
+            self.since.insert(id, seen);
             self.agree(seen);
         }
         changed
@@ -250,7 +254,14 @@ impl Liveness {
             "{} has led in term {} since {settled_at:?}, nothing disturbs the nodes, and {id} enters term {term}",
             lead.leader, lead.term
         );
-        Some(Breach::new(L2, text).fact(at, record, format!("{id} entered term {term}")))
+        let breach = Breach::new(L2, text);
+        let breach = match self.agreement.of_majority {
+            Some((Lead { leader, term }, (at, record))) => {
+                breach.fact(at, record, format!("a majority followed {leader} in term {term}"))
+            }
+            None => breach,
+        };
+        Some(breach.fact(at, record, format!("{id} entered term {term}")))
     }
 
     /// Whether this node led before, in this term.
@@ -265,17 +276,19 @@ impl Liveness {
             return None;
         }
         let tenure = self.tenures.get(&status.id)?;
-        let mut answers: Vec<Duration> = tenure.answers.values().copied().collect();
+        let mut answers: Vec<Seen> = tenure.answers.values().copied().collect();
         answers.sort_unstable();
         // The leader itself is one of the majority.
         let others = self.quorum.checked_sub(1).filter(|others| *others > 0)?;
-        let contact = answers.len().checked_sub(others).map_or(tenure.since, |index| answers[index]);
+        let (contact, contact_record) = answers.len().checked_sub(others).map_or(tenure.since, |index| answers[index]);
         let allowed = self.timeout_max * 2;
         // Clocks of the nodes may differ by a twentieth.
         (at > contact + allowed + allowed / 10).then(|| {
             let text =
                 format!("{} leads term {}, and no majority has answered it since {contact:?}", status.id, status.term);
-            Breach::new(L3, text).fact(at, record, format!("{} still leads", status.id))
+            let breach = Breach::new(L3, text);
+            let breach = breach.fact(contact, contact_record, format!("a majority had answered {}", status.id));
+            breach.fact(at, record, format!("{} still leads", status.id))
         })
     }
 
@@ -308,7 +321,7 @@ impl Liveness {
         (u128::from(sent) > allowed).then(|| {
             let text =
                 format!("{sent} messages were sent since {since:?} among nodes that agree, and {allowed} are allowed");
-            Breach::new(L6, text)
+            self.with_states(Breach::new(L6, text))
         })
     }
 
@@ -348,15 +361,14 @@ impl Liveness {
         })
     }
 
-    /// A breach with what each node is, for the reader to see who is in the way.
+    /// A breach with what each node is, and since when, for the reader to see who is in the way.
     fn with_states(&self, breach: Breach) -> Breach {
-        let states = self.alive.values().map(|status| {
-            let follows = status.leader.map_or("nobody".to_owned(), |leader| leader.to_string());
+        self.alive.values().fold(breach, |breach, status| {
             let Status { id, role, term, .. } = status;
-            format!("{id} is a {role} of term {term} and follows {follows}")
-        });
-        let message = [breach.message].into_iter().chain(states).collect::<Vec<_>>().join("; ");
-        Breach { message, ..breach }
+            let follows = status.leader.map_or("nobody".to_owned(), |leader| leader.to_string());
+            let (at, record) = self.since.get(id).copied().unwrap_or_default();
+            breach.fact(at, record, format!("{id} is a {role} of term {term} and follows {follows}"))
+        })
     }
 }
 
