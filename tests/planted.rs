@@ -6,6 +6,8 @@ use std::process::{Command, Output};
 
 use serde_json::Value;
 
+const README: &str = include_str!("../README.md");
+
 fn stormglass(arguments: &str) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_stormglass"));
     command.args(arguments.split_whitespace()).output().expect("the command runs")
@@ -26,6 +28,13 @@ fn every_bug_is_caught_and_the_control_is_not() {
     for bug in bugs {
         let is_control = bug["may_break"].as_array().expect("a list").is_empty();
         assert_eq!(bug["found"]["caught_by"].is_null(), is_control, "{bug:#}");
+        let name = bug["bug"].as_str().expect("a name");
+        let shown =
+            README.lines().find(|line| line.split_whitespace().next() == Some(name)).expect("the README shows it");
+        let found = &bug["found"];
+        let told =
+            format!("{:26} {:>6}  ", found["caught_by"].as_str().unwrap_or_default(), found["seeds"].to_string());
+        assert!(is_control || shown.contains(&told), "{told} is not in the README's\n{shown}");
         let [history, moment] = &bug["weaker"].as_array().expect("a list")[..] else { panic!("{bug:#}") };
         by_history += u64::from(!history["caught_by"].is_null());
         by_moment += u64::from(!moment["caught_by"].is_null());
