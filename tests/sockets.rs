@@ -263,6 +263,66 @@ fn sigterm_ends_the_server_after_its_answers() {
 }
 
 #[test]
+fn what_has_arrived_when_the_server_is_told_to_stop_is_answered() {
+    let mut server = Process::serve(TCP, &["--max-connections", "2"]);
+    let accepted = server.connect();
+    (&accepted).write_all(b"x\n").expect("the server reads");
+    assert_eq!(read_line(&accepted), b"Echo: x\n");
+    // While it stands still, its kernel takes connections and lines for it, and it finds them together with the signal.
+    server.signal("STOP");
+    let (waiting, refused) = (server.connect(), server.connect());
+    for mut stream in [&accepted, &waiting, &refused] {
+        stream.write_all(b"y\nno newline yet").expect("the kernel takes it");
+    }
+    server.signal("TERM");
+    server.signal("CONT");
+    assert_eq!(text(&read_all(&accepted)), "Echo: y\n");
+    assert_eq!(text(&read_all(&waiting)), "Echo: y\n");
+    assert_eq!(text(&read_all(&refused)), "error: more than 2 connections\n");
+    drop((accepted, waiting, refused));
+    let (code, stderr) = server.end();
+    assert_eq!(code, Some(0), "{stderr}");
+    assert!(stderr.contains("3 lines answered on 2 connections, 1 refused\n"), "{stderr}");
+}
+
+/// Sends for twice the time that a silent client is given.
+fn keep_sending(mut stream: &TcpStream) {
+    for _ in 0..20 {
+        stream.write_all(b"more\n").expect("the server takes it, for the connection is not over");
+        thread::sleep(Duration::from_millis(50));
+    }
+}
+
+#[test]
+fn a_client_that_goes_on_sending_gets_its_answers_at_the_end() {
+    let mut server = Process::serve(TCP, &[]);
+    let stream = server.connect();
+    let lines = b"x\n".repeat(100_000);
+    (&stream).write_all(&lines).expect("the server reads");
+    server.signal("TERM");
+    keep_sending(&stream);
+    let answers = read_all(&stream).len() / b"Echo: x\n".len();
+    drop(stream);
+    let (code, stderr) = server.end();
+    assert_eq!(code, Some(0), "{stderr}");
+    assert!(stderr.contains(&format!("{answers} lines answered on 1 connections\n")), "{answers}: {stderr}");
+}
+
+#[test]
+fn a_client_that_goes_on_sending_learns_why_its_connection_ends() {
+    let server = Process::serve(TCP, &["--max-line", "10", "--max-connections", "1"]);
+    let talkative = server.connect();
+    (&talkative).write_all(b"longer than that\n").expect("the server reads");
+    let refused = server.connect();
+    thread::scope(|scope| {
+        scope.spawn(|| keep_sending(&refused));
+        keep_sending(&talkative);
+    });
+    assert_eq!(text(&read_all(&talkative)), "error: line longer than 10 bytes\n");
+    assert_eq!(text(&read_all(&refused)), "error: more than 1 connections\n");
+}
+
+#[test]
 fn a_client_that_does_not_read_delays_the_end_to_the_deadline_only() {
     let mut server = Process::serve(TCP, &["--drain-timeout", "300ms"]);
     let greedy = server.connect();

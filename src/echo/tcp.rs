@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::watch;
-use tokio::task::{JoinError, JoinSet};
+use tokio::task::{JoinError, JoinSet, yield_now};
 use tokio::time::{sleep, timeout};
 
 use super::cli::{parse_bytes, parse_duration};
@@ -96,9 +96,10 @@ impl fmt::Display for Summary {
 
 /// Serves `listener` until `shutdown` resolves, then lets connections finish and returns what it did.
 ///
-/// On shutdown it accepts nothing more; the complete lines that have arrived are answered, and connections without
-/// any are closed. What is not done at the drain deadline is cut off: a client that does not read, or one that never
-/// stops sending. An error is one of the listener itself; those of single connections are counted.
+/// On shutdown it takes the connections that have arrived and no more; the complete lines that have arrived are
+/// answered, and connections without any are closed. What is not done at the drain deadline is cut off: a client that
+/// does not read, or one that never stops sending. An error is one of the listener itself; those of single connections
+/// are counted.
 pub async fn serve<N: Net>(
     mut listener: N::Listener,
     options: ServeOptions,
@@ -124,8 +125,7 @@ pub async fn serve<N: Net>(
             },
         }
     }
-    drop(listener);
-    Ok(server.drain().await)
+    Ok(server.drain::<N>(listener).await)
 }
 
 struct Server {
@@ -188,15 +188,36 @@ impl Server {
         }
     }
 
-    async fn drain(mut self) -> Summary {
+    async fn drain<N: Net>(mut self, listener: N::Listener) -> Summary {
         self.phase.send_replace(Phase::Draining);
         let limit = self.options.drain_timeout;
-        let in_time = timeout(limit, self.count_all()).await;
-        if in_time.is_err() {
+        let in_time = timeout(limit, async {
+            self.admit_arrived::<N>(listener).await;
+            self.count_all().await;
+            while self.refusals.join_next().await.is_some() {}
+        });
+        if in_time.await.is_err() {
             self.phase.send_replace(Phase::Forced);
             self.count_all().await;
         }
         self.summary
+    }
+
+    /// Takes the connections that the network has accepted and the server has not: to their clients they are open, and
+    /// would be reset with the listener's end.
+    async fn admit_arrived<N: Net>(&mut self, mut listener: N::Listener) {
+        loop {
+            // An operating system's sockets tell what has arrived only when the runtime asks them, which it does now.
+            let accepted = tokio::select! {
+                biased;
+                accepted = listener.accept() => accepted,
+                () = yield_now() => return,
+            };
+            match accepted {
+                Ok((stream, peer)) => self.admit::<N>(stream, peer),
+                Err(error) => return self.accept_failed(&error),
+            }
+        }
     }
 
     async fn count_all(&mut self) {

@@ -10,6 +10,7 @@ use std::time::Duration;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::watch;
+use tokio::task::yield_now;
 use tokio::time::{Instant, Sleep, sleep, timeout};
 
 use super::lines::{Lines, Next};
@@ -20,9 +21,13 @@ use crate::events::Sink;
 /// The most that is read at a time, in bytes. With the longest line it bounds what a connection buffers.
 const BATCH_BYTES: usize = 16 * 1024;
 
-/// How long a server that ends a connection waits for the client to end it too. Closing while bytes of the client
-/// are still coming in would make the operating system send a reset, which may overtake the last answer.
+/// How long a client may be silent when the server has ended its side of a connection. Closing while bytes of the
+/// client are still coming in would make the operating system send a reset, which destroys the answers that are not
+/// delivered yet.
 const LINGER: Duration = Duration::from_millis(500);
+
+/// How long a client may go on sending then.
+const LINGER_MAX: Duration = Duration::from_secs(5);
 
 /// What the server wants of its connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,11 +74,9 @@ pub(super) async fn converse<S: AsyncRead + AsyncWrite + Unpin>(
 pub(super) async fn refuse<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S, connections_max: usize) {
     let text = format!("error: more than {connections_max} connections\n");
     // The client may be gone already: there is nobody to tell then.
-    _ = timeout(LINGER, async {
-        stream.write_all(text.as_bytes()).await?;
-        part(&mut stream).await
-    })
-    .await;
+    if let Ok(Ok(())) = timeout(LINGER, stream.write_all(text.as_bytes())).await {
+        _ = part(&mut stream).await;
+    }
 }
 
 struct Connection<S> {
@@ -100,7 +103,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         // A client that is gone or does not end its side has had its chance to read what was answered.
         tokio::select! {
             biased;
-            _ = timeout(LINGER, part(&mut self.stream)) => {}
+            _ = part(&mut self.stream) => {}
             () = forced(phase) => {}
         }
         why
@@ -109,15 +112,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     async fn answer_lines(&mut self, phase: &watch::Receiver<Phase>) -> io::Result<Closed> {
         let mut waiting = phase.clone();
         let mut draining = pin!(waiting.wait_for(|phase| *phase != Phase::Open));
+        let mut is_draining = false;
         loop {
             self.input.reserve(BATCH_BYTES);
             let mut batch = (&mut self.input).limit(BATCH_BYTES);
-            // Reading comes first: what has arrived when the server is told to stop is answered.
+            // Reading comes first, and once more when the runtime has asked the socket what has arrived: all of that
+            // is answered when the server is told to stop.
             let read = tokio::select! {
                 biased;
                 read = self.stream.read_buf(&mut batch) => read?,
                 () = self.idle.expired() => return Ok(Closed::Idle),
-                _ = &mut draining => return Ok(Closed::Shutdown),
+                _ = &mut draining, if !is_draining => {
+                    is_draining = true;
+                    continue;
+                }
+                () = yield_now(), if is_draining => return Ok(Closed::Shutdown),
             };
             self.idle.touch();
             let end = self.answer_batch(read == 0);
@@ -196,12 +205,15 @@ async fn forced(phase: &watch::Receiver<Phase>) {
     _ = phase.clone().wait_for(|phase| *phase == Phase::Forced).await;
 }
 
-/// Ends our direction of `stream` and waits until the client has ended the other.
+/// Ends our direction of `stream`, and reads on until the client has ended the other or the server has waited enough.
 async fn part<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S) -> io::Result<()> {
     stream.shutdown().await?;
     let mut ignored = [0; 1024];
-    while stream.read(&mut ignored).await? > 0 {}
-    Ok(())
+    timeout(LINGER_MAX, async {
+        while timeout(LINGER, stream.read(&mut ignored)).await?? > 0 {}
+        Ok(())
+    })
+    .await?
 }
 
 /// One timer for the life of a connection. Touching it costs a look at the clock; the timer itself moves only when

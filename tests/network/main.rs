@@ -9,6 +9,7 @@ mod direct;
 mod hosts;
 mod page;
 mod setup;
+mod stop;
 mod tcp;
 mod tcp_limits;
 
