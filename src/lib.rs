@@ -14,8 +14,8 @@
 //!             |                       systems   where a host meets the testbed  -->  check   invariants
 //!             |                               |
 //!             +-------------------- the hosts: echo · raft
-//!                                             |
-//!                                        net, disk   the seams
+//!             |                               |
+//!          service                       net, disk   the seams
 //!                                         /        \
 //!                      tokio::net, std::fs          turmoil::net, sim::platter
 //! ```
@@ -26,6 +26,7 @@
 //!   comes from.
 //! - [`echo`] is a host: TCP and UDP echo, servers and clients. [`raft`] is another: leader elections, a core without
 //!   sockets or clocks, the loop that drives it, and `raft-node`, which runs it on real ones.
+//! - [`service`] is what the binaries on real sockets share: how they begin and end, and what they print where.
 //! - [`script`] reads scripts into plain data.
 //! - [`sim`] makes a run of a script and a seed: it steps turmoil with every packet in its own hand.
 //! - [`systems`] holds the trait through which a system meets the testbed, and one file for each system; [`check`] what
@@ -33,7 +34,8 @@
 //! - [`explore`] makes many runs, in processes that are watched; [`report`] shows them; [`cli`] is the command line, public,
 //!   so that a program with systems of its own has all of it; [`testing`] runs sims inside `cargo test`.
 //!
-//! **Invariant:** a host knows `net`, `disk`, `events` and `rng`, never where it runs. The testbed knows the trait
+//! **Invariant:** a host knows `net`, `disk`, `events` and `rng`, never where it runs; of `service` it knows how a duration is
+//! written, and only its command line knows the rest. The testbed knows the trait
 //! [`systems::System`], never a host. A check knows events and packets, never faults. A report knows traces and verdicts,
 //! never hosts. `tests/imports.rs` holds the sources to it.
 //!
@@ -55,6 +57,7 @@ pub mod raft;
 pub mod report;
 pub mod rng;
 pub mod script;
+pub mod service;
 pub mod sim;
 pub mod systems;
 pub mod testing;

@@ -7,15 +7,14 @@
 
 use std::process::ExitCode;
 
-use stormglass::net::real;
 use stormglass::raft::cli::{self, Job, Options};
+use stormglass::service;
 
 fn main() -> ExitCode {
     let job = Options::job();
-    cli::log_to_stderr(&job);
-    let ended = match job {
-        Job::Node(node) => real::run(cli::node(*node)),
-        Job::Local(options) => real::run(cli::local(options)),
-    };
-    cli::exit(ended.flatten())
+    service::log_to_stderr(job.log_level());
+    match job {
+        Job::Node(node) => service::run(cli::node(*node)),
+        Job::Local(options) => service::run(cli::local(options)),
+    }
 }

@@ -7,9 +7,11 @@ use clap::Parser;
 use stormglass::echo::cli::{self, Screen, SendArgs};
 use stormglass::echo::{tcp, tcp_client};
 use stormglass::events::Sink;
-use stormglass::net::real::{self, RealNet, shutdown_signal};
+use stormglass::net::real::{RealNet, shutdown_signal};
 use stormglass::net::{Listener, Net};
 use stormglass::rng::fresh_seed;
+use stormglass::service;
+use tracing::level_filters::LevelFilter;
 
 /// Echoes lines over TCP
 #[derive(Parser)]
@@ -30,9 +32,9 @@ enum Command {
 async fn serve(listen: &str, options: tcp::ServeOptions) -> io::Result<ExitCode> {
     let shutdown = shutdown_signal()?;
     let listener = RealNet.listen(listen).await?;
-    cli::announce(Listener::local_addr(&listener)?);
+    service::announce(Listener::local_addr(&listener)?);
     let summary = tcp::serve::<RealNet>(listener, options, Sink::none(), shutdown).await?;
-    cli::note(summary);
+    service::note(summary);
     Ok(ExitCode::SUCCESS)
 }
 
@@ -45,10 +47,9 @@ async fn send(args: &SendArgs) -> io::Result<ExitCode> {
 
 fn main() -> ExitCode {
     let command = Command::parse();
-    cli::log_to_stderr();
-    let ended = match command {
-        Command::Serve { listen, options } => real::run(serve(&listen, options)),
-        Command::Send(args) => real::run(send(&args)),
-    };
-    cli::exit(ended.flatten())
+    service::log_to_stderr(LevelFilter::INFO);
+    match command {
+        Command::Serve { listen, options } => service::run(serve(&listen, options)),
+        Command::Send(args) => service::run(send(&args)),
+    }
 }

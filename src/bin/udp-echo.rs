@@ -7,8 +7,10 @@ use clap::Parser;
 use stormglass::echo::cli::{self, Screen, SendArgs};
 use stormglass::echo::{udp, udp_client};
 use stormglass::events::Sink;
-use stormglass::net::real::{self, RealNet, shutdown_signal};
+use stormglass::net::real::{RealNet, shutdown_signal};
 use stormglass::net::{Net, Socket};
+use stormglass::service;
+use tracing::level_filters::LevelFilter;
 
 /// Echoes datagrams over UDP
 #[derive(Parser)]
@@ -29,9 +31,9 @@ enum Command {
 async fn serve(listen: &str, options: udp::ServeOptions) -> io::Result<ExitCode> {
     let shutdown = shutdown_signal()?;
     let socket = RealNet.bind(listen).await?;
-    cli::announce(Socket::local_addr(&socket)?);
+    service::announce(Socket::local_addr(&socket)?);
     let summary = udp::serve::<RealNet>(socket, options, Sink::none(), shutdown).await?;
-    cli::note(summary);
+    service::note(summary);
     Ok(ExitCode::SUCCESS)
 }
 
@@ -44,10 +46,9 @@ async fn send(args: &SendArgs) -> io::Result<ExitCode> {
 
 fn main() -> ExitCode {
     let command = Command::parse();
-    cli::log_to_stderr();
-    let ended = match command {
-        Command::Serve { listen, options } => real::run(serve(&listen, options)),
-        Command::Send(args) => real::run(send(&args)),
-    };
-    cli::exit(ended.flatten())
+    service::log_to_stderr(LevelFilter::INFO);
+    match command {
+        Command::Serve { listen, options } => service::run(serve(&listen, options)),
+        Command::Send(args) => service::run(send(&args)),
+    }
 }

@@ -1,14 +1,9 @@
 //! What the command lines of `tcp-echo` and `udp-echo` share.
-//!
-//! Data goes to stdout, everything about it to stderr, and neither being closed is an error worth a panic.
 
-use std::cell::{Cell, RefCell};
 use std::ffi::OsString;
-use std::fmt::Display;
 use std::future::Future;
-use std::io::{self, Write};
+use std::io;
 use std::iter::{Cycle, Take};
-use std::net::SocketAddr;
 use std::os::unix::ffi::OsStringExt;
 use std::process::ExitCode;
 use std::rc::Rc;
@@ -16,15 +11,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::io::{BufReader, Stdin};
-use tokio::sync::Notify;
 
 use super::client::{LinesFrom, Messages, Source};
 use super::stats::{Milliseconds, Summary};
 use super::{Disconnected, Event, tcp_client, udp_client};
 use crate::events::Sink;
-
-/// The longest duration that the command line takes.
-const DURATION_MAX: Duration = Duration::from_hours(365 * 24);
+use crate::service::{Stdout, note, parse_duration};
 
 /// `send`: messages to a server, and what became of them.
 #[derive(Clone, Debug, clap::Args)]
@@ -130,21 +122,13 @@ struct State {
     to: String,
     /// What ends an answer and is not in its payload.
     terminator: &'static [u8],
-    stdout: RefCell<io::Stdout>,
-    stdout_closed: Cell<bool>,
-    closing: Notify,
+    stdout: Stdout,
 }
 
 impl Screen {
     /// For a client of the server at `to`; `terminator` is printed behind each answer.
     pub fn new(to: &str, terminator: &'static [u8]) -> Self {
-        Self(Rc::new(State {
-            to: to.to_owned(),
-            terminator,
-            stdout: RefCell::new(io::stdout()),
-            stdout_closed: Cell::new(false),
-            closing: Notify::new(),
-        }))
+        Self(Rc::new(State { to: to.to_owned(), terminator, stdout: Stdout::default() }))
     }
 
     /// Where the client tells what it does.
@@ -158,7 +142,7 @@ impl Screen {
         tokio::select! {
             biased;
             () = signal => {}
-            () = self.0.closing.notified() => {}
+            () = self.0.stdout.closed() => {}
         }
     }
 }
@@ -168,7 +152,7 @@ impl State {
         let to = &self.to;
         match event {
             Event::Answered { id, rtt, payload } => {
-                self.print_answer(payload);
+                self.stdout.print_bytes(&[payload, self.terminator]);
                 let bytes = payload.len() + self.terminator.len();
                 note(format_args!("{bytes} bytes from {to}: seq={id} time={} ms", Milliseconds(*rtt)));
             }
@@ -197,18 +181,6 @@ impl State {
             _ => {}
         }
     }
-
-    fn print_answer(&self, payload: &[u8]) {
-        if self.stdout_closed.get() {
-            return;
-        }
-        let mut stdout = self.stdout.borrow_mut();
-        let printed = stdout.write_all(payload).and_then(|()| stdout.write_all(self.terminator));
-        if printed.and_then(|()| stdout.flush()).is_err() {
-            self.stdout_closed.set(true);
-            self.closing.notify_one();
-        }
-    }
 }
 
 /// The beginning of what was received, fit to be shown.
@@ -218,43 +190,10 @@ fn excerpt(payload: &[u8]) -> String {
     format!("\"{}\"{dots}", payload[..payload.len().min(BYTES_MAX)].escape_ascii())
 }
 
-/// Prints a line to stderr, if there is one.
-pub fn note(text: impl Display) {
-    _ = writeln!(io::stderr(), "{text}");
-}
-
-/// Tells on stdout where a server listens; with port 0 nobody could know otherwise.
-pub fn announce(addr: SocketAddr) {
-    let mut stdout = io::stdout();
-    _ = writeln!(stdout, "listening on {addr}").and_then(|()| stdout.flush());
-}
-
-/// Sends log lines to stderr.
-pub fn log_to_stderr() {
-    tracing_subscriber::fmt().with_writer(io::stderr).init();
-}
-
 /// Prints the statistics; success if every message was answered, otherwise 1.
 pub fn finish(summary: &Summary) -> ExitCode {
     note(summary);
     ExitCode::from(u8::from(summary.unanswered() > 0))
-}
-
-/// The exit code of the process; an error is told on stderr and is 1.
-pub fn exit(ended: io::Result<ExitCode>) -> ExitCode {
-    ended.unwrap_or_else(|error| {
-        note(format_args!("error: {error}"));
-        ExitCode::FAILURE
-    })
-}
-
-/// A duration as `500ms`, `5s` or `1m 30s`: more than zero and at most a year.
-pub fn parse_duration(text: &str) -> Result<Duration, String> {
-    let duration = humantime::parse_duration(text).map_err(|error| format!("{error}; write it as 500ms, 5s or 2m"))?;
-    if duration.is_zero() || duration > DURATION_MAX {
-        return Err("a duration is more than zero and at most a year".to_owned());
-    }
-    Ok(duration)
 }
 
 /// Text as the bytes that it is.
@@ -279,15 +218,6 @@ fn parse_pipeline(text: &str) -> Result<usize, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn durations_read_as_people_write_them() {
-        assert_eq!(parse_duration("500ms"), Ok(Duration::from_millis(500)));
-        assert_eq!(parse_duration("1m 30s"), Ok(Duration::from_secs(90)));
-        for bad in ["0s", "5", "-1s", "2y", "soon"] {
-            assert!(parse_duration(bad).is_err(), "{bad}");
-        }
-    }
 
     #[test]
     fn rates_and_pipelines_are_above_zero() {

@@ -34,8 +34,8 @@
 //! Both sides tell what they do as [`Event`]s through a [`Sink`](crate::events::Sink): the command line prints them,
 //! the testbed records and checks them, and a server on its own has no listener and pays a branch.
 //!
-//! **Invariant:** nothing here knows which network it runs on: only `crate::net`, `crate::rng` and `crate::events`
-//! are imported, and time is `tokio::time`.
+//! **Invariant:** nothing here knows which network it runs on: only `crate::net`, `crate::rng`, `crate::events`
+//! and the parser of `crate::service` are imported, and time is `tokio::time`; the command line alone knows more.
 
 pub mod cli;
 pub mod client;

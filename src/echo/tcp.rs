@@ -13,11 +13,12 @@ use tokio::sync::watch;
 use tokio::task::{JoinError, JoinSet, yield_now};
 use tokio::time::{sleep, timeout};
 
-use super::cli::{parse_bytes, parse_duration};
+use super::cli::parse_bytes;
 use super::tcp_connection::{Phase, Tally, converse, refuse};
 use super::{Closed, Event};
 use crate::events::Sink;
 use crate::net::{Listener, Net};
+use crate::service::parse_duration;
 
 /// How long the server waits after `accept` failed, as it does when the process is out of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(20);

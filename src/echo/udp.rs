@@ -11,9 +11,10 @@ use bytes::Bytes;
 use tokio::time::{sleep, timeout};
 
 use super::Event;
-use super::cli::{parse_bytes, parse_duration};
+use super::cli::parse_bytes;
 use crate::events::Sink;
 use crate::net::{DATAGRAM_BYTES_MAX, Net, Socket};
+use crate::service::parse_duration;
 
 /// More than any datagram carries, so that none is cut off on receiving.
 const RECEIVE_BYTES: usize = 65_536;

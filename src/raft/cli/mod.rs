@@ -10,7 +10,7 @@ mod screen;
 
 use std::cell::RefCell;
 use std::fmt::Display;
-use std::io::{self, Write};
+use std::io;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -27,6 +27,7 @@ use crate::events::Sink;
 use crate::net::real::{RealNet, shutdown_signal};
 use crate::net::{Listener, Net, Socket};
 use crate::rng::fresh_seed;
+use crate::service;
 
 /// Runs a member until SIGINT or SIGTERM.
 pub async fn node(node: Node) -> io::Result<ExitCode> {
@@ -72,9 +73,7 @@ fn announce(socket: &impl Socket, status: Option<&impl Listener>) -> io::Result<
         Some(listener) => format!(", status on http://{}", listener.local_addr()?),
         None => String::new(),
     };
-    let mut stdout = io::stdout();
-    // Nobody may be reading there.
-    _ = writeln!(stdout, "listening on {}{status}", socket.local_addr()?).and_then(|()| stdout.flush());
+    service::announce(format_args!("{}{status}", socket.local_addr()?));
     Ok(())
 }
 
@@ -94,29 +93,7 @@ fn sink(id: NodeId, board: Board) -> Sink<Event> {
 fn line(id: NodeId, text: impl Display) {
     let time = rfc3339(wall_clock());
     let time = time.split_once('T').map_or(time.as_str(), |(_, time)| time);
-    note(format_args!("{time} {id} {text}"));
-}
-
-/// Prints a line to stderr, if there is one.
-fn note(text: impl Display) {
-    _ = writeln!(io::stderr(), "{text}");
-}
-
-/// The exit code of the process; an error is told on stderr and is 1.
-pub fn exit(ended: io::Result<ExitCode>) -> ExitCode {
-    ended.unwrap_or_else(|error| {
-        note(format_args!("error: {error}"));
-        ExitCode::FAILURE
-    })
-}
-
-/// Sends log lines to stderr, those of the job's level.
-pub fn log_to_stderr(job: &Job) {
-    let level = match job {
-        Job::Node(node) => node.options.log,
-        Job::Local(_) => tracing::level_filters::LevelFilter::WARN,
-    };
-    tracing_subscriber::fmt().with_writer(io::stderr).with_max_level(level).init();
+    service::note(format_args!("{time} {id} {text}"));
 }
 
 #[allow(clippy::disallowed_types, reason = "a person reads the times; nothing that a node does depends on them")]

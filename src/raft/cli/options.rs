@@ -12,9 +12,7 @@ use tracing::level_filters::LevelFilter;
 use crate::raft::codec::KEY_BYTES_MIN;
 use crate::raft::server::Settings;
 use crate::raft::{ClockRate, ClusterId, ClusterKey, Codec, Config, LogPosition, NodeId};
-
-/// The longest duration that the command line takes.
-const DURATION_MAX: Duration = Duration::from_hours(365 * 24);
+use crate::service::parse_duration;
 
 /// Elects a leader among a few servers, by Raft
 #[derive(Clone, Debug, Parser)]
@@ -144,6 +142,16 @@ impl Options {
     }
 }
 
+impl Job {
+    /// The level of what is logged.
+    pub fn log_level(&self) -> LevelFilter {
+        match self {
+            Self::Node(node) => node.options.log,
+            Self::Local(_) => LevelFilter::WARN,
+        }
+    }
+}
+
 impl NodeOptions {
     /// What the node is told at its start.
     fn settings(&self, protocol: ProtocolOptions) -> Result<Settings, String> {
@@ -234,14 +242,6 @@ fn parse_range(text: &str) -> Result<(Duration, Duration), String> {
         return Err(format!("the least, {min:?}, is above the largest, {max:?}: swap them"));
     }
     Ok((min, max))
-}
-
-fn parse_duration(text: &str) -> Result<Duration, String> {
-    let duration = humantime::parse_duration(text).map_err(|error| format!("{error}; write it as 500ms, 5s or 2m"))?;
-    if duration.is_zero() || duration > DURATION_MAX {
-        return Err("a duration is more than zero and at most a year".to_owned());
-    }
-    Ok(duration)
 }
 
 #[cfg(test)]

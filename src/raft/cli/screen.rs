@@ -1,16 +1,15 @@
 //! Where the changes of a whole cluster are shown: one line each, behind the time since the start.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::fmt::Display;
-use std::io::{self, Write};
 use std::rc::Rc;
 use std::time::Duration;
 
-use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
 
 use super::lines::{Change, names};
 use crate::raft::{NodeId, Term};
+use crate::service::Stdout;
 
 /// How long those who find the same leader are waited for, to share a line.
 const GATHERING: Duration = Duration::from_millis(20);
@@ -24,8 +23,7 @@ struct State {
     /// The width of the nodes' column.
     width: usize,
     followers: RefCell<Option<Followers>>,
-    is_closed: Cell<bool>,
-    closing: Notify,
+    stdout: Stdout,
 }
 
 /// Who found a leader, and is not shown yet.
@@ -43,14 +41,13 @@ impl Screen {
             start: Instant::now(),
             width: names(ids).len(),
             followers: RefCell::new(None),
-            is_closed: Cell::new(false),
-            closing: Notify::new(),
+            stdout: Stdout::default(),
         }))
     }
 
     /// Resolves when nobody reads stdout any more.
     pub(super) async fn closed(&self) {
-        self.0.closing.notified().await;
+        self.0.stdout.closed().await;
     }
 
     /// Shows a node's change.
@@ -103,16 +100,8 @@ impl Screen {
     }
 
     fn print(&self, at: Instant, who: &str, text: &str) {
-        if self.0.is_closed.get() {
-            return;
-        }
         let seconds = at.duration_since(self.0.start).as_secs_f64();
-        let mut stdout = io::stdout();
-        let printed = writeln!(stdout, "{}", aligned(seconds, who, self.0.width, text)).and_then(|()| stdout.flush());
-        if printed.is_err() {
-            self.0.is_closed.set(true);
-            self.0.closing.notify_one();
-        }
+        self.0.stdout.print_line(aligned(seconds, who, self.0.width, text));
     }
 }
 

@@ -1,0 +1,99 @@
+//! What the command lines of the services on real sockets share.
+//!
+//! Data goes to stdout, everything about it to stderr, and neither being closed is an error worth a panic.
+
+use std::cell::Cell;
+use std::fmt::Display;
+use std::future::Future;
+use std::io::{self, Write};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tracing::level_filters::LevelFilter;
+
+use crate::net::real;
+
+/// The longest duration that a command line takes.
+const DURATION_MAX: Duration = Duration::from_hours(365 * 24);
+
+/// Runs a service to its end, which is the process's: an error is told on stderr, and its exit code is 1.
+pub fn run(service: impl Future<Output = io::Result<ExitCode>>) -> ExitCode {
+    real::run(service).flatten().unwrap_or_else(|error| {
+        note(format_args!("error: {error}"));
+        ExitCode::FAILURE
+    })
+}
+
+/// Sends log lines up to this level to stderr.
+pub fn log_to_stderr(level: LevelFilter) {
+    tracing_subscriber::fmt().with_writer(io::stderr).with_max_level(level).init();
+}
+
+/// Tells on stdout where a service listens; with port 0 nobody could know otherwise.
+pub fn announce(addr: impl Display) {
+    Stdout::default().print_line(format_args!("listening on {addr}"));
+}
+
+/// Prints a line to stderr, if there is one.
+pub fn note(text: impl Display) {
+    _ = writeln!(io::stderr(), "{text}");
+}
+
+/// Stdout until nobody reads it any more.
+#[derive(Debug, Default)]
+pub struct Stdout {
+    is_closed: Cell<bool>,
+    closing: Notify,
+}
+
+impl Stdout {
+    /// Prints a line.
+    pub fn print_line(&self, text: impl Display) {
+        self.write(|stdout| writeln!(stdout, "{text}"));
+    }
+
+    /// Prints these bytes, one slice behind the other.
+    pub fn print_bytes(&self, slices: &[&[u8]]) {
+        self.write(|stdout| slices.iter().try_for_each(|bytes| stdout.write_all(bytes)));
+    }
+
+    /// Resolves, for one who waits, when nobody reads stdout any more.
+    pub async fn closed(&self) {
+        self.closing.notified().await;
+    }
+
+    fn write(&self, write: impl FnOnce(&mut io::StdoutLock<'_>) -> io::Result<()>) {
+        if self.is_closed.get() {
+            return;
+        }
+        let mut stdout = io::stdout().lock();
+        if write(&mut stdout).and_then(|()| stdout.flush()).is_err() {
+            self.is_closed.set(true);
+            self.closing.notify_one();
+        }
+    }
+}
+
+/// A duration as `500ms`, `5s` or `1m 30s`: more than zero and at most a year.
+pub fn parse_duration(text: &str) -> Result<Duration, String> {
+    let duration = humantime::parse_duration(text).map_err(|error| format!("{error}; write it as 500ms, 5s or 2m"))?;
+    if duration.is_zero() || duration > DURATION_MAX {
+        return Err("a duration is more than zero and at most a year".to_owned());
+    }
+    Ok(duration)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_read_as_people_write_them() {
+        assert_eq!(parse_duration("500ms"), Ok(Duration::from_millis(500)));
+        assert_eq!(parse_duration("1m 30s"), Ok(Duration::from_secs(90)));
+        for bad in ["0s", "5", "-1s", "2y", "soon"] {
+            assert!(parse_duration(bad).is_err(), "{bad}");
+        }
+    }
+}
