@@ -5,6 +5,7 @@ use std::io;
 use std::net::SocketAddr;
 
 use tokio::net::{TcpListener, TcpStream, UdpSocket, lookup_host};
+use tokio::runtime::{Builder, LocalOptions};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::{Listener, Net, Socket};
@@ -78,10 +79,12 @@ impl Socket for UdpSocket {
     }
 }
 
-/// Runs a service on one current-thread runtime with a [`tokio::task::LocalSet`], as the testbed does.
+/// Runs a service on one thread, where it may spawn local tasks, as in the testbed.
+///
+/// Not in a [`tokio::task::LocalSet`]: that would poll the service again each time one of its tasks is woken.
 pub fn run<T>(service: impl Future<Output = T>) -> io::Result<T> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let result = tokio::task::LocalSet::new().block_on(&runtime, service);
+    let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
+    let result = runtime.block_on(service);
     // A read of stdin that is under way on tokio's thread for it would hold the end up until somebody presses a key.
     runtime.shutdown_background();
     Ok(result)
@@ -91,10 +94,12 @@ pub fn run<T>(service: impl Future<Output = T>) -> io::Result<T> {
 pub fn shutdown_signal() -> io::Result<impl Future<Output = ()>> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
-    Ok(async move {
+    // A service looks at what it is given here beside each message: a task of its own makes that look a cheap one.
+    let waiting = tokio::task::spawn_local(async move {
         tokio::select! {
             _ = interrupt.recv() => {}
             _ = terminate.recv() => {}
         }
-    })
+    });
+    Ok(async move { _ = waiting.await })
 }
