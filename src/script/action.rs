@@ -7,8 +7,10 @@ use super::{Latency, LinkRule, Section};
 /// One step of a script.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Step {
-    /// When it fires.
+    /// When it fires, at the earliest.
     pub trigger: Trigger,
+    /// How much later than that it may fire: each seed draws a time from zero to this one.
+    pub spread: Duration,
     /// What it does.
     pub action: Action,
     /// After how long it is undone; `None`: never, or by a later step.

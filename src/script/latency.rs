@@ -13,7 +13,7 @@ use serde::{Serialize, Serializer};
 
 use super::units::{TimeSpan, parse_duration, refuse, show_duration};
 
-const TEXT_EXPECTED: &str = "a duration such as \"5ms\", or a range of durations such as \"1ms..5ms\"";
+pub(super) const TEXT_EXPECTED: &str = "a duration such as \"5ms\", or a range of durations such as \"1ms..5ms\"";
 const EXPECTED: &str = "a latency: \"5ms\", \"1ms..5ms\", { mean, sd }, { median, sigma } or { min, median, p99 }";
 
 /// How a time is distributed: the latency of packets, and other times that a seed draws.
@@ -66,6 +66,12 @@ impl Latency {
             Self::LogNormal { median, .. } | Self::Quantiles { median, .. } => median,
         }
     }
+}
+
+/// What the text forms look like.
+pub(super) fn text_pattern() -> String {
+    let number = r"[0-9]+(\.[0-9]+)?(ns|us|µs|ms|s|m|h)";
+    format!(r"^{number}( *\.\. *{number})?$")
 }
 
 /// Reads the text forms, not the tables.
@@ -198,14 +204,13 @@ impl JsonSchema for Latency {
             schema.insert("properties".to_owned(), properties.into());
             schema
         };
-        let number = r"[0-9]+(\.[0-9]+)?(ns|us|µs|ms|s|m|h)";
         json_schema!({
             "description": "A time, or how it is distributed.",
             "anyOf": [
                 {
                     "description": "Always the same, or uniform over a range.",
                     "type": "string",
-                    "pattern": format!(r"^{number}( *\.\. *{number})?$"),
+                    "pattern": text_pattern(),
                     "examples": ["5ms", "1ms..5ms"],
                 },
                 table("A normal distribution, by mean and standard deviation.", &["mean", "sd"]),

@@ -18,6 +18,7 @@ pub mod settings;
 mod show;
 #[cfg(test)]
 mod tests;
+mod time_range;
 mod units;
 
 use std::collections::BTreeMap;
@@ -30,6 +31,7 @@ pub use error::{ScriptError, Source};
 pub(crate) use error::{did_you_mean, one_of};
 pub use latency::Latency;
 pub use settings::{Setting, SettingError};
+pub use time_range::TimeRange;
 pub use units::{ByteSize, Chance, TimeSpan, parse_duration, show_duration};
 
 /// One script.

@@ -7,7 +7,7 @@ use toml::de::{DeTable, DeValue};
 use super::units::{Chance, show_duration};
 use super::{
     Action, Burst, ByteSize, Chaos, DiskSettings, Family, HostPattern, LinkRule, LinkSettings, MessageRule, Reorder,
-    Step, TcpSettings, Trigger,
+    Step, TcpSettings, TimeRange, Trigger,
 };
 
 /// `raft pin = "n1", timeout = "155ms"`: a table of a system's own, on one line.
@@ -56,7 +56,14 @@ impl Display for Family {
 /// `at 1.2s: partition [n3] | [n1 n2] for 3s`
 impl Display for Step {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.trigger, self.action)?;
+        match self.trigger {
+            Trigger::At(time) if !self.spread.is_zero() => write!(f, "at {}", TimeRange::after(time, self.spread))?,
+            Trigger::After(time) if !self.spread.is_zero() => {
+                write!(f, "after {}", TimeRange::after(time, self.spread))?;
+            }
+            _ => write!(f, "{}", self.trigger)?,
+        }
+        write!(f, ": {}", self.action)?;
         match self.lasts {
             Some(lasts) => write!(f, " for {}", show_duration(lasts)),
             None => Ok(()),

@@ -93,7 +93,8 @@ pub fn run(
     let Setup { parts, watchers, end_checks, .. } = setup;
 
     let names: Vec<String> = parts.hosts.iter().map(|host| host.name.clone()).collect();
-    let schedule = schedule::Schedule::new(script.steps.clone(), drawn_steps(script, &names, seed));
+    let settled = schedule::settle(&script.steps, seed, script.tick);
+    let schedule = schedule::Schedule::new(settled, drawn_steps(script, &names, seed));
     let links = links::Links::new(seed, names.clone(), script.network.clone(), script.links.clone());
     let labeller = Box::new(|packet: &trace::Packet| system.label(packet));
     let wire = wire::Wire::new(links, script.tcp, script.udp_buffer_bytes, labeller);

@@ -4,7 +4,29 @@
 
 use std::time::Duration;
 
+use crate::rng::{Seed, between};
 use crate::script::{Step, Trigger};
+
+use super::trace::nanos;
+
+/// The steps with the times that this seed draws for those which may fire later than they say, in whole ticks.
+pub(crate) fn settle(steps: &[Step], seed: Seed, tick: Duration) -> Vec<Step> {
+    let settled = steps.iter().enumerate().map(|(index, step)| {
+        let mut step = step.clone();
+        let spread = std::mem::take(&mut step.spread);
+        if !spread.is_zero() {
+            // Each has a stream of its own, so that a range in one step does not move the times of the others.
+            let mut rng = seed.stream(&format!("time of step {index}"));
+            let ticks = between(&mut rng, 0, nanos(spread) / nanos(tick));
+            let later = Duration::from_nanos(ticks * nanos(tick));
+            if let Trigger::At(time) | Trigger::After(time) = &mut step.trigger {
+                *time += later;
+            }
+        }
+        step
+    });
+    settled.collect()
+}
 
 /// The steps of a run and how far they are.
 pub(crate) struct Schedule {
@@ -94,7 +116,8 @@ mod tests {
     use crate::script::Action;
 
     fn step(trigger: Trigger, lasts: Option<u64>) -> Step {
-        Step { trigger, action: Action::Heal, lasts: lasts.map(Duration::from_millis), line: 0 }
+        let lasts = lasts.map(Duration::from_millis);
+        Step { trigger, spread: Duration::ZERO, action: Action::Heal, lasts, line: 0 }
     }
 
     fn ms(value: u64) -> Duration {
@@ -120,6 +143,29 @@ mod tests {
             [(1, Due::Begin(3)), (4, Due::Begin(0)), (9, Due::Begin(1)), (9, Due::Begin(2)), (19, Due::End(1))];
         assert_eq!(seen, expected);
         assert!(schedule.is_over());
+    }
+
+    #[test]
+    fn each_seed_draws_a_time_of_a_range_in_whole_ticks() {
+        let range = |from| Step { spread: ms(4), ..step(Trigger::After(ms(from)), None) };
+        let steps = [step(Trigger::At(ms(1)), None), range(10), range(10)];
+        let mut drawn = std::collections::BTreeMap::<_, u32>::new();
+        for seed in 0..1000 {
+            let settled = settle(&steps, Seed(seed), ms(2));
+            assert_eq!(settled, settle(&steps, Seed(seed), ms(2)));
+            assert_eq!(settled[0], steps[0]);
+            let times = [1, 2].map(|index: usize| match settled[index].trigger {
+                Trigger::After(time) => time.as_millis(),
+                ref other => panic!("{other}"),
+            });
+            *drawn.entry(times).or_default() += 1;
+            let alone = settle(&[steps[0].clone(), steps[0].clone(), range(10)], Seed(seed), ms(2));
+            assert_eq!(alone[2], settled[2], "a range moves the time of another step");
+        }
+        let pairs: Vec<_> = drawn.keys().copied().collect();
+        let all: Vec<_> = [10, 12, 14].into_iter().flat_map(|one| [10, 12, 14].map(|two| [one, two])).collect();
+        assert_eq!(pairs, all);
+        assert!(drawn.values().all(|count| (80..145).contains(count)), "{drawn:?}");
     }
 
     #[test]

@@ -12,7 +12,9 @@ use super::super::document::{Document, keep};
 use super::super::error::one_of;
 use super::super::show::own_action;
 use super::super::units::{TimeSpan, show_duration};
-use super::super::{Action, HostPattern, Latency, MessageRule, ScriptError, Section, Step, SystemAction, Trigger};
+use super::super::{
+    Action, HostPattern, Latency, MessageRule, ScriptError, Section, Step, SystemAction, TimeRange, Trigger,
+};
 use super::hosts::{Hosts, Table, True};
 use super::network::{RawLink, check_ends};
 
@@ -61,10 +63,10 @@ pub(super) fn remove_system_actions(root: &mut DeTable<'_>, system: &str) {
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "Step")]
 pub(super) struct RawStep {
-    /// When: at this time of the run.
-    at: Option<TimeSpan>,
-    /// When: this long after the step before it.
-    after: Option<TimeSpan>,
+    /// When: at this time of the run. Of a range, each seed draws a time.
+    at: Option<TimeRange>,
+    /// When: this long after the step before it. Of a range, each seed draws a time.
+    after: Option<TimeRange>,
     /// When: after the step before it, once the system is in the state of this name.
     #[schemars(length(min = 1))]
     when: Option<String>,
@@ -149,7 +151,7 @@ impl RawStep {
         duration: Duration,
     ) -> Result<Step, ScriptError> {
         let here = Here { document, path: [Key("step"), Index(index)] };
-        let trigger = self.take_trigger(&here, duration)?;
+        let (trigger, spread) = self.take_trigger(&here, duration)?;
         let lasts = self.lasts.take();
         let mut actions = self.into_actions(&here)?;
         actions.extend(here.system_action(index, system)?.map(|action| (system, action)));
@@ -172,22 +174,23 @@ impl RawStep {
             return Err(here.error_at("for", "it would end when it begins").with_expected("a time above 0"));
         }
         let line = document.line_at(&here.path);
-        Ok(Step { trigger, action, lasts: lasts.map(Duration::from), line })
+        Ok(Step { trigger, spread, action, lasts: lasts.map(Duration::from), line })
     }
 
-    fn take_trigger(&mut self, here: &Here<'_>, duration: Duration) -> Result<Trigger, ScriptError> {
+    /// The trigger, and how much later the step may fire.
+    fn take_trigger(&mut self, here: &Here<'_>, duration: Duration) -> Result<(Trigger, Duration), ScriptError> {
         match (self.at.take(), self.after.take(), self.when.take()) {
-            (None, None, None) => Ok(Trigger::After(Duration::ZERO)),
-            (Some(TimeSpan(at)), None, None) if at < duration => Ok(Trigger::At(at)),
-            (Some(TimeSpan(at)), None, None) => {
-                let error = here.error_at("at", &format!("{} is not within the run", show_duration(at)));
+            (None, None, None) => Ok((Trigger::After(Duration::ZERO), Duration::ZERO)),
+            (Some(at), None, None) if at.max < duration => Ok((Trigger::At(at.min), at.spread())),
+            (Some(at), None, None) => {
+                let error = here.error_at("at", &format!("{} is not within the run", show_duration(at.max)));
                 Err(error.with_expected(format!("a time below the duration, {}", show_duration(duration))))
             }
-            (None, Some(TimeSpan(after)), None) => Ok(Trigger::After(after)),
+            (None, Some(after), None) => Ok((Trigger::After(after.min), after.spread())),
             (None, None, Some(when)) if when.trim().is_empty() => {
                 Err(here.error_at("when", "the text is empty").with_expected("the name of a state of the system"))
             }
-            (None, None, Some(when)) => Ok(Trigger::When(when)),
+            (None, None, Some(when)) => Ok((Trigger::When(when), Duration::ZERO)),
             (at, after, when) => {
                 let given = [(at.is_some(), "`at`"), (after.is_some(), "`after`"), (when.is_some(), "`when`")];
                 let given: Vec<&str> = given.iter().filter(|(given, _)| *given).map(|(_, name)| *name).collect();

@@ -172,7 +172,7 @@ fn the_full_script_shows_in_short() {
     let expected = [
         "34: at 1.2s: partition [n3] | [n1 n2] for 3s",
         "39: then: cut n1 -> n2 n3",
-        "42: after 500ms: heal",
+        "42: after 500ms..750ms: heal",
         "46: when leader: link c1 <-> server: latency 300ms",
         "50: then: disk n1: sync 20ms..80ms for 2s",
         "54: then: kill n1",
@@ -346,6 +346,7 @@ fn the_schema_agrees_with_the_parser() {
         ("/raft", json!({})),
         ("/step/0/kill", json!("n1")),
         ("/step/0/after", json!("1s")),
+        ("/step/0/at", json!("1s..")),
         ("/step/2/for", json!("1s")),
         ("/step/2/heal", json!(null)),
         ("/step/2/echo", json!({ "pin": "n1" })),
