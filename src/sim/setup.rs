@@ -45,6 +45,7 @@ pub(crate) struct Parts {
     pub(crate) states: Vec<StateCheck>,
     pub(crate) actor: Option<Actor>,
     pub(crate) calms: Calms,
+    pub(crate) done: Option<Box<dyn Fn() -> bool>>,
 }
 
 /// A check at the end of the run.
@@ -151,6 +152,11 @@ impl<'a> Setup<'a> {
             }
         }));
         Ok(())
+    }
+
+    /// The run ends once all steps are done and `done` holds, as it does when all workloads are done.
+    pub fn done(&mut self, done: impl Fn() -> bool + 'static) {
+        self.parts.done = Some(Box::new(done));
     }
 
     /// Calls `hook` when the testbed has stopped interfering that far, with the simulated time: at most once, between

@@ -34,6 +34,7 @@ pub(crate) struct World {
     pub(crate) actor: Option<Actor>,
     pub(crate) cuts: Cuts,
     pub(crate) calms: Calms,
+    done: Option<Box<dyn Fn() -> bool>>,
     controls: Vec<Rc<Control>>,
     workloads: Vec<HostId>,
     tick: Duration,
@@ -51,7 +52,7 @@ impl World {
         parts: Parts,
         options: &RunOptions,
     ) -> Self {
-        let Parts { hosts, states, actor, calms } = parts;
+        let Parts { hosts, states, actor, calms, done } = parts;
         let mut world = Self {
             sim: simulation(script.tick, seed),
             shared,
@@ -60,6 +61,7 @@ impl World {
             actor,
             cuts: Cuts::default(),
             calms,
+            done,
             controls: Vec::new(),
             workloads: Vec::new(),
             tick: script.tick,
@@ -148,7 +150,9 @@ impl World {
         if self.shared.recorder.borrow().found.is_some() || self.sim.elapsed() >= self.duration {
             return true;
         }
-        !self.workloads.is_empty() && self.schedule.is_over() && self.unfinished().next().is_none()
+        let worked = !self.workloads.is_empty() && self.unfinished().next().is_none();
+        let done = self.done.as_ref().is_some_and(|done| done());
+        (worked || done) && self.schedule.is_over()
     }
 
     /// Says so if the testbed has stopped interfering.

@@ -22,6 +22,13 @@ use super::options::{self, Expected, Leader, Order};
 
 const PORT: u16 = 7000;
 
+/// From the start of the run until the first node campaigns.
+pub(super) const FIRST_CAMPAIGN: &str = "first campaign";
+/// From the start of the run until the first node is elected.
+pub(super) const FIRST_LEADER: &str = "first leader";
+/// From when a majority loses its leader until one follows the next.
+pub(super) const FAILOVER: &str = "failover";
+
 /// The nodes of one run.
 pub(super) struct Cluster {
     plan: options::Cluster,
@@ -31,6 +38,8 @@ pub(super) struct Cluster {
     term_max: Cell<Term>,
     /// Since when no majority has had a leader; `None` while one has.
     leaderless_since: Cell<Option<Duration>>,
+    /// Whether somebody has campaigned, and somebody has been elected.
+    first_seen: Cell<(bool, bool)>,
 }
 
 /// How a node is told what to do.
@@ -54,6 +63,7 @@ impl Cluster {
             remotes: RefCell::default(),
             term_max: Cell::new(0),
             leaderless_since: Cell::new(Some(Duration::ZERO)),
+            first_seen: Cell::default(),
         }
     }
 
@@ -63,6 +73,10 @@ impl Cluster {
 
     pub(super) fn config(&self) -> Config {
         self.plan.config.clone()
+    }
+
+    pub(super) fn until_led(&self) -> bool {
+        self.plan.until_led
     }
 
     pub(super) fn agreement(&self) -> Ref<'_, Agreement> {
@@ -106,20 +120,40 @@ impl Cluster {
             events.count("terms", to.saturating_sub(self.term_max.get()));
             self.term_max.set(self.term_max.get().max(*to));
         }
+        self.time_firsts(events, event);
         let led = self.agreement().of_majority;
         let breach = self.check.borrow_mut().event(id, (events.now(), record), event);
         breach.into_iter().for_each(|breach| events.breach(breach));
         self.tell_lead(events, led.map(|(lead, _)| lead));
     }
 
+    /// Keeps how long the nodes took to begin their first campaign, and to elect their first leader.
+    fn time_firsts(&self, events: &Events, event: &Event) {
+        let (campaigned, elected) = self.first_seen.get();
+        match event {
+            Event::Core(CoreEvent::BecamePreCandidate { .. } | CoreEvent::BecameCandidate { .. }) if !campaigned => {
+                events.time(FIRST_CAMPAIGN, events.now());
+                self.first_seen.set((true, elected));
+            }
+            Event::Core(CoreEvent::BecameLeader { .. }) if !elected => {
+                events.time(FIRST_LEADER, events.now());
+                self.first_seen.set((campaigned, true));
+            }
+            _ => {}
+        }
+    }
+
     /// Writes into the trace that a majority has a leader now, or has none any more.
     fn tell_lead(&self, events: &Events, before: Option<Lead>) {
-        let lead = self.agreement().of_majority.map(|(lead, _)| lead);
+        let (lead, first) = (self.agreement().of_majority.map(|(lead, _)| lead), self.agreement().first);
         match lead {
             Some(Lead { leader, term }) if before != lead => {
                 events.event("majority-follows", vec![("leader", leader.to_string().into()), ("term", term.into())]);
                 if let Some(since) = self.leaderless_since.take() {
                     events.time("without a leader", events.now() - since);
+                    if first.map(|(lead, _)| lead) != lead {
+                        events.time(FAILOVER, events.now() - since);
+                    }
                 }
             }
             None if self.leaderless_since.get().is_none() => self.leaderless_since.set(Some(events.now())),

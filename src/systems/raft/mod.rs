@@ -40,6 +40,7 @@ impl System for Raft {
 
     fn sims(&self) -> &'static [(&'static str, &'static str)] {
         sims![
+            "availsim",
             "candidate-concedes",
             "chaos",
             "cloudflare-2020",
@@ -48,6 +49,7 @@ impl System for Raft {
             "disruptive-rejoin",
             "double-vote-after-crash",
             "dueling-candidates",
+            "figure-16",
             "flapping-link",
             "former-candidate-double-vote",
             "leader-pause",
@@ -58,6 +60,7 @@ impl System for Raft {
             "quorum-loss-hub",
             "rolling-restart",
             "simultaneous-boot",
+            "split-rate",
             "split-vote",
             "split-vote-livelock",
             "stale-vote-reply",
@@ -134,6 +137,10 @@ impl System for Raft {
         setup.state("leader", move || led.agreement().of_majority.is_some());
         setup.state("agreed", move || agreed.agreement().of_all.is_some());
         setup.state("leaderless", move || leaderless.agreement().of_majority.is_none());
+        if cluster.until_led() {
+            let led = cluster.clone();
+            setup.done(move || led.agreement().of_majority.is_some());
+        }
         setup.at_end(move |report| cluster.judge(report));
         Ok(())
     }

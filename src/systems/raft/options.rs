@@ -45,6 +45,8 @@ pub(super) struct Options {
     bug: Option<String>,
     /// Which checks are made.
     check: Checks,
+    /// The run ends once all steps are done and a majority follows a leader.
+    until_led: bool,
 }
 
 impl Default for Options {
@@ -63,6 +65,7 @@ impl Default for Options {
             logs: BTreeMap::new(),
             bug: None,
             check: Checks::default(),
+            until_led: false,
         }
     }
 }
@@ -124,6 +127,7 @@ pub(super) struct Cluster {
     pub(super) logs: BTreeMap<NodeId, LogPosition>,
     pub(super) clocks: BTreeMap<NodeId, ClockRate>,
     pub(super) scope: Scope,
+    pub(super) until_led: bool,
 }
 
 impl Cluster {
@@ -157,7 +161,8 @@ impl Options {
         self.plant(table, &mut config)?;
         config.validate(NodeId(1)).map_err(|error| table.error("heartbeat", error.to_string()))?;
         let clocks = self.clocks(table, &config, &mut rng)?;
-        Ok(Cluster { logs: self.logs(table, &config)?, clocks, scope: self.check.into(), config })
+        let (logs, scope, until_led) = (self.logs(table, &config)?, self.check.into(), self.until_led);
+        Ok(Cluster { config, logs, clocks, scope, until_led })
     }
 
     fn count(&self, table: &Section, rng: &mut crate::rng::Rng) -> Result<u64, ScriptError> {
