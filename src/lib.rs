@@ -31,6 +31,7 @@
 //! - [`sim`] makes a run of a script and a seed: it steps turmoil with every packet in its own hand.
 //! - [`systems`] holds the trait through which a system meets the testbed, and one file for each system; [`check`] what
 //!   must hold in them.
+//! - [`figure`] is what was published, as plain data that a system declares.
 //! - [`explore`] makes many runs, in processes that are watched; [`report`] shows them; [`cli`] is the command line, public,
 //!   so that a program with systems of its own has all of it; [`testing`] runs sims inside `cargo test`.
 //!
@@ -51,6 +52,7 @@ pub mod disk;
 pub mod echo;
 pub mod events;
 pub mod explore;
+pub mod figure;
 pub mod guide;
 pub mod net;
 pub mod raft;

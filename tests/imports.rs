@@ -40,6 +40,7 @@ const RULES: &[Rule] = &[
     Rule { of: "service.rs", may: &["net"], says: "what binaries share knows the real sockets, never a host" },
     Rule { of: "rng.rs", may: &[], says: "randomness knows nobody" },
     Rule { of: "events.rs", may: &[], says: "the sink knows nobody" },
+    Rule { of: "figure.rs", may: &[], says: "figures are plain data" },
     Rule { of: "script/", may: &[], says: "scripts are plain data" },
     Rule { of: "sim/", may: &["script", "rng", "events", "net", "disk", "systems::System"], says: TESTBED },
     Rule {
@@ -49,7 +50,7 @@ const RULES: &[Rule] = &[
     },
     Rule {
         of: "systems/",
-        may: &["echo", "raft", "balancer", "check", "net", "disk", "rng", "events", "script", "sim"],
+        may: &["echo", "raft", "balancer", "check", "net", "disk", "rng", "events", "figure", "script", "sim"],
         says: "a system is where a host meets the testbed, not the command",
     },
     Rule {
@@ -59,13 +60,14 @@ const RULES: &[Rule] = &[
     },
     Rule {
         of: "explore/",
-        may: &["report", "script", "sim", "rng", "events", "systems::System"],
+        may: &["figure", "report", "script", "sim", "rng", "events", "systems::System"],
         says: "explore knows traces and verdicts, never hosts or cli",
     },
     Rule {
         of: "cli/",
         may: &[
             "explore",
+            "figure",
             "report",
             "script",
             "sim",

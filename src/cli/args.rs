@@ -1,6 +1,7 @@
 //! The arguments.
 
 use std::num::NonZero;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anstream::ColorChoice;
@@ -40,6 +41,8 @@ pub(super) enum Command {
     Bugs(BugsArgs),
     /// Show every record of a run.
     Show(ShowArgs),
+    /// Make a published figure again: measured against published, with the error.
+    Figure(FigureArgs),
     /// Print a JSON Schema.
     Schema(SchemaArgs),
     /// Make runs for another process.
@@ -144,6 +147,28 @@ pub(super) struct ShowArgs {
 }
 
 #[derive(Debug, Args)]
+pub(super) struct FigureArgs {
+    /// The figure; without one, all are listed.
+    pub(super) name: Option<String>,
+    /// How many trials of each curve are made; as many as the figure has if not given.
+    #[arg(long, value_name = "N")]
+    pub(super) trials: Option<NonZero<u64>>,
+    /// The first seed. Unless it is given, the same trials are made everywhere.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = seed, allow_hyphen_values = true)]
+    pub(super) seeds_from: u64,
+    /// Draw the curves into this file, as SVG.
+    #[arg(long, short, value_name = "FILE.svg")]
+    pub(super) output: Option<PathBuf>,
+    /// Print one JSON object and nothing else.
+    #[arg(long)]
+    pub(super) json: bool,
+    #[command(flatten)]
+    pub(super) jobs: Jobs,
+    #[command(flatten)]
+    pub(super) watching: Watching,
+}
+
+#[derive(Debug, Args)]
 pub(super) struct SchemaArgs {
     /// Of what.
     #[arg(value_enum, default_value_t = Shape::Script)]
@@ -204,6 +229,8 @@ pub(super) enum Shape {
     Result,
     /// The object of `sweep --json`.
     Sweep,
+    /// The object of `figure --json`.
+    Figure,
     /// A line of `show --json`.
     Records,
 }

@@ -13,6 +13,7 @@
 
 mod args;
 mod bugs;
+mod figure;
 mod list;
 mod out;
 mod replay;
@@ -113,6 +114,7 @@ impl Shell {
             Command::Sweep(args) => sweep::sweep(self, &args, &mut out),
             Command::Bugs(args) => bugs::bugs(self, &args, &mut out),
             Command::Show(args) => show::show(self, &args, &mut out),
+            Command::Figure(args) => figure::figure(self, &args, &mut out),
             Command::Schema(args) => schema::schema(self, &args, &mut out),
             Command::Worker(_) => anyhow::bail!("`worker` is not for people"),
         }

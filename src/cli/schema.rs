@@ -6,6 +6,7 @@ use super::out::Out;
 use crate::explore::corpus::case_schema;
 use crate::explore::ledger::LedgerReport;
 use crate::explore::sweep::SweepReport;
+use crate::report::figure::FigureReport;
 use crate::report::json::RunReport;
 use crate::report::judgement::Exit;
 use crate::report::records::ShowLine;
@@ -24,6 +25,7 @@ pub(super) fn schema(shell: &Shell, args: &SchemaArgs, out: &mut Out) -> anyhow:
         Shape::Bugs => schemars::schema_for!(LedgerReport).to_value(),
         Shape::Result => schemars::schema_for!(RunReport).to_value(),
         Shape::Sweep => schemars::schema_for!(SweepReport).to_value(),
+        Shape::Figure => schemars::schema_for!(FigureReport).to_value(),
         Shape::Records => schemars::schema_for!(ShowLine).to_value(),
     };
     out.line(&serde_json::to_string_pretty(&schema)?)?;

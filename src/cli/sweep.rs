@@ -78,7 +78,7 @@ pub(super) fn sweep(shell: &Shell, args: &SweepArgs, out: &mut Out) -> anyhow::R
     Ok(exit)
 }
 
-fn lanes(given: Option<NonZero<usize>>, runs: u64) -> NonZero<usize> {
+pub(super) fn lanes(given: Option<NonZero<usize>>, runs: u64) -> NonZero<usize> {
     let enough = usize::try_from(runs).ok().and_then(NonZero::new).unwrap_or(NonZero::<usize>::MAX);
     given.unwrap_or_else(wall::cores).min(enough)
 }

@@ -1,17 +1,20 @@
 //! Many runs: each in a process of its own that is watched, so that one which hangs, panics or eats memory is a result.
 //!
 //! A [`job::Job`] goes to a [`worker`] under a [`watcher`]; the [`pool`] keeps several of them busy. [`verify`] makes
-//! one run twice, [`sweep`] makes one for each seed, the [`ledger`] hunts planted bugs, [`corpus`] holds the saved cases, and the [`library`] finds the
+//! one run twice, [`sweep`] makes one for each seed, [`figure`] makes the trials of a published figure, the [`ledger`]
+//! hunts planted bugs, [`corpus`] holds the saved cases, and the [`library`] finds the
 //! script that a name stands for.
 //!
 //! **Invariant:** no run happens in the process of the command itself.
 
 pub mod corpus;
+pub mod figure;
 pub mod job;
 pub mod ledger;
 pub mod library;
 pub mod log;
 pub mod pool;
+pub mod statistics;
 pub mod sweep;
 pub mod verify;
 pub mod wall;

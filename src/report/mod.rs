@@ -3,6 +3,7 @@
 //! The JSON shapes come first ([`json`], [`records`]); the text is made from them, so that both say the same and a
 //! stored result can be shown later.
 
+pub mod figure;
 pub mod json;
 pub mod judgement;
 pub mod records;

@@ -5,6 +5,7 @@ pub mod raft;
 
 use schemars::Schema;
 
+use crate::figure::Figure;
 use crate::script::ScriptError;
 use crate::sim::Setup;
 use crate::sim::trace::{Label, Packet};
@@ -20,6 +21,11 @@ pub trait System: Sync {
     /// The scripts that are built into the program: name and text.
     fn sims(&self) -> &'static [(&'static str, &'static str)] {
         &[]
+    }
+
+    /// Published figures that its sims are to come to.
+    fn figures(&self) -> Vec<Figure> {
+        Vec::new()
     }
 
     /// The JSON Schema of its table in a script.

@@ -3,12 +3,14 @@
 #[cfg(feature = "planted-bugs")]
 mod bugs;
 mod cluster;
+mod figures;
 mod options;
 
 use std::rc::Rc;
 
 use schemars::{Schema, schema_for};
 
+use crate::figure::Figure;
 use crate::raft::{ClusterId, Codec, Message};
 use crate::script::ScriptError;
 use crate::sim::trace::{Label, Packet, What};
@@ -75,6 +77,10 @@ impl System for Raft {
     #[cfg(feature = "planted-bugs")]
     fn weaker_checks(&self) -> &'static [WeakerCheck] {
         bugs::WEAKER_CHECKS
+    }
+
+    fn figures(&self) -> Vec<Figure> {
+        figures::all()
     }
 
     fn section_schema(&self) -> Schema {
