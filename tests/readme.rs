@@ -58,6 +58,21 @@ fn the_race_is_as_shown() {
     assert_eq!(shown(&call), real);
 }
 
+/// Measuring takes a minute, so what is compared is what is known before.
+#[test]
+fn the_figure_is_shown_as_it_is_published() {
+    let output = stormglass(&["figure", "availsim", "--trials", "1"]);
+    let shown = shown("stormglass figure availsim");
+    let is_known = |line: &&str| {
+        let rows = ["  source ", "  fitted ", "  published ", "  within "];
+        line.contains("  raft/") || line.contains(" p50  ") || rows.iter().any(|row| line.starts_with(row))
+    };
+    let known: Vec<&str> = output.lines().filter(is_known).collect();
+    assert_eq!(known.len(), 10, "{output}");
+    assert_eq!(shown.iter().copied().filter(is_known).collect::<Vec<_>>(), known);
+    assert!(shown.contains(&"PASS availsim: 8 of 8 bounds hold"));
+}
+
 #[test]
 fn the_script_is_the_file() {
     let script = include_str!("../sims/echo/tcp-server-crash.toml");
