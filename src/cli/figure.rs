@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use indicatif::ProgressBar;
 
-use super::args::FigureArgs;
+use super::args::{FigureArgs, SetArgs};
 use super::out::{self, Out};
 use super::{Chosen, Shell, run, sweep};
 use crate::explore::figure::{Made, Trials, exit, picture, report};
@@ -32,7 +32,11 @@ pub(super) fn figure(shell: &Shell, args: &FigureArgs, out: &mut Out) -> anyhow:
     if let Some(path) = &args.output {
         check_output(path)?;
     }
-    let chosen = figure.curves.iter().map(|curve| shell.choose(curve.sim, &[])).collect::<anyhow::Result<Vec<_>>>()?;
+    let chosen = figure
+        .curves
+        .iter()
+        .map(|curve| shell.choose(curve.sim, &SetArgs::default()))
+        .collect::<anyhow::Result<Vec<_>>>()?;
     let (seeds, launch) = (args.seeds_from..=last, Shell::launch(&args.watching)?);
     let runs = trials.saturating_mul(chosen.len() as u64);
     let lanes = sweep::lanes(args.jobs.jobs, runs);
