@@ -33,7 +33,7 @@ fn every_bug_is_caught_and_the_control_is_not() {
             README.lines().find(|line| line.split_whitespace().next() == Some(name)).expect("the README shows it");
         let found = &bug["found"];
         let told =
-            format!("{:26} {:>6}  ", found["caught_by"].as_str().unwrap_or_default(), found["seeds"].to_string());
+            format!("{:25}  {:>5}  ", found["caught_by"].as_str().unwrap_or_default(), found["seeds"].to_string());
         assert!(is_control || shown.contains(&told), "{told} is not in the README's\n{shown}");
         let [history, moment] = &bug["weaker"].as_array().expect("a list")[..] else { panic!("{bug:#}") };
         by_history += u64::from(!history["caught_by"].is_null());
