@@ -13,7 +13,7 @@
 //!             |                               |
 //!             |                       systems   where a host meets the testbed  -->  check   invariants
 //!             |                               |
-//!             +-------------------- the hosts: echo · raft
+//!             +-------------------- the hosts: echo · raft · balancer
 //!             |                               |
 //!          service                       net, disk   the seams
 //!                                         /        \
@@ -26,6 +26,7 @@
 //!   comes from.
 //! - [`echo`] is a host: TCP and UDP echo, servers and clients. [`raft`] is another: leader elections, a core without
 //!   sockets or clocks, the loop that drives it, and `raft-node`, which runs it on real ones.
+//!   [`balancer`] is the third: an HTTP load balancer, a pure policy under a proxy over hyper.
 //! - [`service`] is what the binaries on real sockets share: how they begin and end, and what they print where.
 //! - [`script`] reads scripts into plain data.
 //! - [`sim`] makes a run of a script and a seed: it steps turmoil with every packet in its own hand.
@@ -46,6 +47,7 @@
 //!
 //! **Invariant:** both worlds are in one build. There is no `cfg` for simulation.
 
+pub mod balancer;
 pub mod check;
 pub mod cli;
 pub mod disk;
