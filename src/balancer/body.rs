@@ -1,0 +1,236 @@
+//! Bodies on their way through: each is given up when nothing of it has moved for too long, and the balancer learns how
+//! it ended.
+
+use std::cell::Cell;
+use std::fmt;
+use std::future::Future as _;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use hyper::body::{Body, Frame, Incoming, SizeHint};
+use tokio::time::{Instant, Sleep, sleep_until};
+
+/// Why a body ended before its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BodyFault {
+    /// Nothing came for too long.
+    Stalled,
+    /// There was more of it than is allowed.
+    TooLarge,
+    /// Its sender went away, or it was not what its head promised.
+    Broken,
+}
+
+impl fmt::Display for BodyFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Stalled => "nothing of the body came for too long",
+            Self::TooLarge => "the body is larger than is allowed",
+            Self::Broken => "the body ended before its end",
+        })
+    }
+}
+
+impl std::error::Error for BodyFault {}
+
+/// Gives up on what stands still. The timer is set only when something has to be waited for.
+pub struct Patience {
+    idle: Duration,
+    moved: bool,
+    timer: Option<Pin<Box<Sleep>>>,
+}
+
+impl Patience {
+    fn new(idle: Duration) -> Self {
+        Self { idle, moved: true, timer: None }
+    }
+
+    fn moved(&mut self) {
+        self.moved = true;
+    }
+
+    /// Whether nothing has moved for too long.
+    fn poll_ended(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let due = Instant::now() + self.idle;
+        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(due)));
+        if std::mem::take(&mut self.moved) {
+            timer.as_mut().reset(due);
+        }
+        timer.as_mut().poll(cx)
+    }
+}
+
+/// How far a request's body has come, for those who wait for its answer.
+#[derive(Debug, Default)]
+pub struct Progress {
+    /// What is wrong with what the client sends.
+    pub fault: Cell<Option<BodyFault>>,
+    /// Whether the backend has all of it.
+    pub is_sent: Cell<bool>,
+}
+
+/// A request's body, for the backend.
+pub struct RequestBody {
+    /// `None`: there is no body, so that the request can be sent again.
+    inner: Option<Incoming>,
+    patience: Patience,
+    bytes_left: u64,
+    progress: Rc<Progress>,
+}
+
+impl RequestBody {
+    /// The body of a request that came.
+    pub fn new(inner: Incoming, idle: Duration, bytes_max: u64, progress: Rc<Progress>) -> Self {
+        let inner = Some(inner).filter(|body| !body.is_end_stream());
+        progress.is_sent.set(inner.is_none());
+        Self { inner, patience: Patience::new(idle), bytes_left: bytes_max, progress }
+    }
+
+    /// No body.
+    pub fn empty() -> Self {
+        let progress = Rc::new(Progress { is_sent: Cell::new(true), ..Progress::default() });
+        Self { inner: None, patience: Patience::new(Duration::ZERO), bytes_left: 0, progress }
+    }
+
+    /// Whether there is nothing that could be sent only once.
+    pub fn is_empty(&self) -> bool {
+        self.inner.is_none()
+    }
+
+    fn fail(&mut self, fault: BodyFault) -> Poll<Option<Result<Frame<Bytes>, BodyFault>>> {
+        self.progress.fault.set(Some(fault));
+        Poll::Ready(Some(Err(fault)))
+    }
+}
+
+impl Body for RequestBody {
+    type Data = Bytes;
+    type Error = BodyFault;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyFault>>> {
+        let this = &mut *self;
+        let Some(inner) = &mut this.inner else { return Poll::Ready(None) };
+        match Pin::new(&mut *inner).poll_frame(cx) {
+            Poll::Ready(Some(Ok(frame))) => {
+                this.patience.moved();
+                let bytes = frame.data_ref().map_or(0, Bytes::len) as u64;
+                let Some(left) = this.bytes_left.checked_sub(bytes) else { return this.fail(BodyFault::TooLarge) };
+                this.bytes_left = left;
+                this.progress.is_sent.set(inner.is_end_stream());
+                Poll::Ready(Some(Ok(frame)))
+            }
+            Poll::Ready(Some(Err(_))) => this.fail(BodyFault::Broken),
+            Poll::Ready(None) => {
+                this.progress.is_sent.set(true);
+                Poll::Ready(None)
+            }
+            Poll::Pending => {
+                ready!(this.patience.poll_ended(cx));
+                this.fail(BodyFault::Stalled)
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.as_ref().is_none_or(Body::is_end_stream)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.as_ref().map_or_else(|| SizeHint::with_exact(0), Body::size_hint)
+    }
+}
+
+/// Who wants to know how an answer's body ended. Dropped before [`Ending::ended`], it was cut off by the client.
+pub trait Ending {
+    /// It has been passed on whole, or the backend has failed to send it.
+    fn ended(self: Box<Self>, result: Result<(), BodyFault>);
+}
+
+/// An answer's body, for the client.
+pub enum AnswerBody {
+    /// The balancer's own.
+    Own(Option<Bytes>),
+    /// A backend's.
+    Backend {
+        /// What comes.
+        inner: Incoming,
+        /// How long nothing may come.
+        patience: Patience,
+        /// Who is told of its end.
+        ending: Option<Box<dyn Ending>>,
+    },
+}
+
+impl AnswerBody {
+    /// A text of the balancer's own.
+    pub fn text(text: impl Into<Bytes>) -> Self {
+        Self::Own(Some(text.into()).filter(|text| !text.is_empty()))
+    }
+
+    /// What a backend sends.
+    pub fn backend(inner: Incoming, idle: Duration, ending: Box<dyn Ending>) -> Self {
+        if inner.is_end_stream() {
+            // Nobody will ask for its end.
+            ending.ended(Ok(()));
+            return Self::Own(None);
+        }
+        Self::Backend { inner, patience: Patience::new(idle), ending: Some(ending) }
+    }
+}
+
+impl Body for AnswerBody {
+    type Data = Bytes;
+    type Error = BodyFault;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyFault>>> {
+        let (inner, patience, ending) = match &mut *self {
+            Self::Own(text) => return Poll::Ready(text.take().map(|text| Ok(Frame::data(text)))),
+            Self::Backend { inner, patience, ending } => (inner, patience, ending),
+        };
+        let mut end = |result| {
+            if let Some(ending) = ending.take() {
+                ending.ended(result);
+            }
+        };
+        match Pin::new(&mut *inner).poll_frame(cx) {
+            Poll::Ready(Some(Ok(frame))) => {
+                patience.moved();
+                if inner.is_end_stream() {
+                    // Whoever knows the length asks no further.
+                    end(Ok(()));
+                }
+                Poll::Ready(Some(Ok(frame)))
+            }
+            Poll::Ready(Some(Err(_))) => {
+                end(Err(BodyFault::Broken));
+                Poll::Ready(Some(Err(BodyFault::Broken)))
+            }
+            Poll::Ready(None) => {
+                end(Ok(()));
+                Poll::Ready(None)
+            }
+            Poll::Pending => {
+                ready!(patience.poll_ended(cx));
+                end(Err(BodyFault::Stalled));
+                Poll::Ready(Some(Err(BodyFault::Stalled)))
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Own(text) => text.is_none(),
+            Self::Backend { inner, .. } => inner.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Own(text) => SizeHint::with_exact(text.as_ref().map_or(0, Bytes::len) as u64),
+            Self::Backend { inner, .. } => inner.size_hint(),
+        }
+    }
+}

@@ -1,0 +1,52 @@
+//! Active health checks: each backend is asked how it is, again and again, over a connection of its own.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use http_body_util::BodyExt as _;
+use hyper::header::{HOST, HeaderValue, USER_AGENT};
+use hyper::{Request, Uri};
+use tokio::time::{sleep, timeout};
+
+use super::body::RequestBody;
+use super::config::Checks;
+use super::forwarding;
+use super::policy::{BackendId, Failure};
+use super::shared::Shared;
+use super::upstream::Upstream;
+use crate::net::Net;
+
+/// Checks a backend for as long as it is one. The first check comes at once: a balancer that starts should know.
+pub async fn watch<N: Net>(shared: Rc<Shared<N>>, id: BackendId, upstream: Rc<Upstream<N>>) {
+    loop {
+        let config = shared.config();
+        let (Some(checks), Some(judged)) = (&config.checks, &config.policy.checks) else { return };
+        let result = check(&upstream, checks).await;
+        shared.checked(id, result);
+        sleep(judged.interval).await;
+    }
+}
+
+async fn check<N: Net>(upstream: &Upstream<N>, checks: &Checks) -> Result<(), Failure> {
+    timeout(checks.timeout, ask(upstream, checks)).await.unwrap_or(Err(Failure::Timeout))
+}
+
+async fn ask<N: Net>(upstream: &Upstream<N>, checks: &Checks) -> Result<(), Failure> {
+    // The whole check has a deadline already.
+    let mut link = upstream.open(Duration::MAX).await.map_err(|_| Failure::ConnectRefused)?;
+    let path = Uri::try_from(&checks.path).unwrap_or_else(|_| Uri::from_static("/"));
+    let mut request = Request::new(RequestBody::empty());
+    *request.uri_mut() = forwarding::target(&upstream.origin, &path);
+    let host = HeaderValue::from_str(&upstream.origin.address).unwrap_or_else(|_| HeaderValue::from_static(""));
+    request.headers_mut().insert(HOST, host);
+    request.headers_mut().insert(USER_AGENT, HeaderValue::from_static("stormglass-health-check"));
+    request.headers_mut().insert(hyper::header::CONNECTION, HeaderValue::from_static("close"));
+    let answer = link.sender.send_request(request).await.map_err(|_| Failure::Reset)?;
+    let status = answer.status();
+    // A backend that begins an answer and does not end it is not well.
+    let mut body = answer.into_body();
+    while let Some(frame) = body.frame().await {
+        frame.map_err(|_| Failure::Reset)?;
+    }
+    if status.is_success() || status.is_redirection() { Ok(()) } else { Err(Failure::Status(status.as_u16())) }
+}

@@ -1,0 +1,278 @@
+//! What a request and an answer become on their way through: hop-by-hop headers go, forwarding headers come, and the
+//! path is joined to the backend's (RFC 9110, 7.6; RFC 7239).
+
+use std::fmt::Write as _;
+use std::net::IpAddr;
+
+use hyper::header::{
+    CONNECTION, Entry, FORWARDED, HOST, HeaderMap, HeaderName, HeaderValue, TE, TRANSFER_ENCODING, UPGRADE, VIA,
+};
+use hyper::http::uri::{Authority, PathAndQuery, Scheme};
+use hyper::{Uri, Version};
+
+use super::config::{Forwarding, Origin};
+
+const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
+const PROXY_AUTHORIZATION: HeaderName = HeaderName::from_static("proxy-authorization");
+const PROXY_AUTHENTICATE: HeaderName = HeaderName::from_static("proxy-authenticate");
+const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+
+/// Headers that are about one connection, named in `Connection` or not.
+const HOP_BY_HOP: [HeaderName; 8] =
+    [CONNECTION, KEEP_ALIVE, PROXY_CONNECTION, PROXY_AUTHORIZATION, PROXY_AUTHENTICATE, TE, TRANSFER_ENCODING, UPGRADE];
+
+/// The name by which the balancer is known in `Via`.
+const PSEUDONYM: &str = "stormglass";
+
+/// Who sent a request, as the balancer sees it.
+#[derive(Clone, Copy, Debug)]
+pub struct Client {
+    /// Its address.
+    pub addr: IpAddr,
+    /// The version of the protocol that it speaks.
+    pub version: Version,
+}
+
+/// The protocol that a message asks to switch to, if it does so in both of the headers that this takes.
+pub fn upgrade_of(headers: &HeaderMap) -> Option<HeaderValue> {
+    let asks = headers.get_all(CONNECTION).iter().any(|value| has_token(value, "upgrade"));
+    headers.get(UPGRADE).filter(|_| asks).cloned()
+}
+
+/// Whether a list such as that of `Connection` has a token.
+fn has_token(value: &HeaderValue, token: &str) -> bool {
+    value.as_bytes().split(|byte| *byte == b',').any(|part| part.trim_ascii().eq_ignore_ascii_case(token.as_bytes()))
+}
+
+/// Takes out what is about the connection that a message came over: what `Connection` names, and what always is.
+///
+/// Headers that end a message are not named away: `Host` and `Content-Length` stay.
+pub fn remove_hop_by_hop(headers: &mut HeaderMap) {
+    if headers.contains_key(CONNECTION) {
+        let named: Vec<HeaderName> = headers
+            .get_all(CONNECTION)
+            .iter()
+            .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
+            .filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok())
+            .filter(|name| *name != HOST && *name != hyper::header::CONTENT_LENGTH)
+            .collect();
+        for name in named {
+            headers.remove(name);
+        }
+    }
+    for name in &HOP_BY_HOP {
+        headers.remove(name);
+    }
+}
+
+/// Makes the headers of a request those that its backend gets.
+pub fn request_headers(headers: &mut HeaderMap, host: &HeaderValue, client: Client, settings: &Forwarding) {
+    let takes_trailers = headers.get_all(TE).iter().any(|value| has_token(value, "trailers"));
+    let upgrade = upgrade_of(headers);
+    remove_hop_by_hop(headers);
+    if takes_trailers {
+        headers.insert(TE, HeaderValue::from_static("trailers"));
+        headers.insert(CONNECTION, HeaderValue::from_static("TE"));
+    }
+    if let Some(protocol) = upgrade {
+        headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
+        headers.insert(UPGRADE, protocol);
+    }
+    // What a client's `Connection` named is gone by now, so that it cannot take out what is set here.
+    append(headers, X_FORWARDED_FOR, |text| _ = write!(text, "{}", client.addr));
+    headers.insert(X_FORWARDED_HOST, host.clone());
+    headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static("http"));
+    if settings.forwarded {
+        append(headers, FORWARDED, |text| forwarded(text, client.addr, host));
+    }
+    if settings.via {
+        append_via(headers, client.version);
+    }
+}
+
+/// Makes the headers of an answer those that the client gets.
+pub fn answer_headers(headers: &mut HeaderMap, version: Version, settings: &Forwarding) {
+    remove_hop_by_hop(headers);
+    if settings.via {
+        append_via(headers, version);
+    }
+}
+
+fn append_via(headers: &mut HeaderMap, version: Version) {
+    let version = if version == Version::HTTP_10 { "1.0" } else { "1.1" };
+    append(headers, VIA, |text| _ = write!(text, "{version} {PSEUDONYM}"));
+}
+
+/// `for=192.0.2.43;host="example.org";proto=http`; an IPv6 address stands in brackets and quotes (RFC 7239, 6).
+fn forwarded(text: &mut String, addr: IpAddr, host: &HeaderValue) {
+    match addr {
+        IpAddr::V4(addr) => _ = write!(text, "for={addr}"),
+        IpAddr::V6(addr) => _ = write!(text, "for=\"[{addr}]\""),
+    }
+    if let Ok(host) = host.to_str() {
+        let _ = write!(text, ";host=\"{}\"", host.replace(['"', '\\'], ""));
+    }
+    text.push_str(";proto=http");
+}
+
+/// Adds an element to a list, which becomes one line.
+fn append(headers: &mut HeaderMap, name: HeaderName, element: impl FnOnce(&mut String)) {
+    let mut text = String::new();
+    for value in headers.get_all(&name) {
+        text.push_str(&String::from_utf8_lossy(value.as_bytes()));
+        text.push_str(", ");
+    }
+    element(&mut text);
+    let Ok(value) = HeaderValue::try_from(text) else { return };
+    match headers.entry(name) {
+        Entry::Occupied(mut entry) => _ = entry.insert(value),
+        Entry::Vacant(entry) => _ = entry.insert(value),
+    }
+}
+
+/// The path and query that the backend is asked for: as they came, below the backend's own path, with one `/` between.
+pub fn target(origin: &Origin, uri: &Uri) -> Uri {
+    let asked = uri.path_and_query().map_or("/", PathAndQuery::as_str);
+    if origin.base_path.is_empty() {
+        return match uri.path_and_query() {
+            Some(path) => Uri::from(path.clone()),
+            None => Uri::from_static("/"),
+        };
+    }
+    let joined = match asked.strip_prefix('/') {
+        Some(asked) => format!("{}/{asked}", origin.base_path),
+        None => format!("{}{asked}", origin.base_path),
+    };
+    Uri::try_from(joined).unwrap_or_else(|_| Uri::from_static("/"))
+}
+
+/// Whom a request is for: the target's authority, where it has one (RFC 9112, 3.2.2), else `Host`.
+pub fn host(uri: &Uri, headers: &HeaderMap) -> HeaderValue {
+    let of_target = uri.authority().map(Authority::as_str).and_then(|authority| HeaderValue::from_str(authority).ok());
+    of_target.or_else(|| headers.get(HOST).cloned()).unwrap_or_else(|| HeaderValue::from_static(""))
+}
+
+/// Whether a target in absolute form is one that is served here.
+pub fn is_served(uri: &Uri) -> bool {
+    uri.scheme().is_none_or(|scheme| *scheme == Scheme::HTTP)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn map(headers: &[(&str, &str)]) -> HeaderMap {
+        let mut map = HeaderMap::new();
+        for (name, value) in headers {
+            map.append(HeaderName::from_bytes(name.as_bytes()).unwrap(), HeaderValue::from_str(value).unwrap());
+        }
+        map
+    }
+
+    fn shown(map: &HeaderMap) -> Vec<String> {
+        map.iter().map(|(name, value)| format!("{name}: {}", value.to_str().unwrap())).collect()
+    }
+
+    fn asked(headers: &[(&str, &str)]) -> Vec<String> {
+        let mut map = map(headers);
+        let host = host(&Uri::from_static("/"), &map);
+        let client = Client { addr: "192.0.2.7".parse().unwrap(), version: Version::HTTP_11 };
+        request_headers(&mut map, &host, client, &Forwarding::default());
+        shown(&map)
+    }
+
+    const ADDED: [&str; 3] = ["x-forwarded-for: 192.0.2.7", "x-forwarded-host: a.example", "x-forwarded-proto: http"];
+
+    fn with(first: &[&str]) -> Vec<String> {
+        first.iter().chain(&ADDED).map(|&line| line.to_owned()).collect()
+    }
+
+    #[test]
+    fn what_is_about_the_connection_goes() {
+        let headers = [
+            ("host", "a.example"),
+            ("connection", "close, X-Own"),
+            ("connection", "keep-alive"),
+            ("x-own", "1"),
+            ("keep-alive", "timeout=5"),
+            ("proxy-connection", "keep-alive"),
+            ("te", "gzip"),
+            ("upgrade", "h2c"),
+            ("accept", "*/*"),
+        ];
+        assert_eq!(asked(&headers), with(&["host: a.example", "accept: */*"]));
+        let mut answer =
+            map(&[("connection", "x-secret"), ("x-secret", "1"), ("keep-alive", "timeout=5"), ("etag", "1")]);
+        answer_headers(&mut answer, Version::HTTP_11, &Forwarding::default());
+        assert_eq!(shown(&answer), ["etag: 1"]);
+    }
+
+    #[test]
+    fn a_client_cannot_take_out_what_is_set_here() {
+        let headers = [
+            ("host", "a.example"),
+            ("connection", "x-forwarded-for, host, x-forwarded-host"),
+            ("x-forwarded-for", "10.0.0.1"),
+        ];
+        assert_eq!(asked(&headers), with(&["host: a.example"]));
+    }
+
+    #[test]
+    fn addresses_are_appended_and_the_rest_is_set() {
+        let headers = [
+            ("host", "a.example"),
+            ("x-forwarded-for", "10.0.0.1"),
+            ("x-forwarded-for", "10.0.0.2"),
+            ("x-forwarded-host", "evil"),
+        ];
+        let sent = asked(&headers);
+        assert!(sent.contains(&"x-forwarded-for: 10.0.0.1, 10.0.0.2, 192.0.2.7".to_owned()), "{sent:?}");
+        assert!(sent.contains(&"x-forwarded-host: a.example".to_owned()), "{sent:?}");
+    }
+
+    #[test]
+    fn trailers_and_upgrades_are_asked_for_on_the_own_behalf() {
+        let sent = asked(&[("host", "a.example"), ("te", "trailers, deflate")]);
+        assert!(sent.contains(&"te: trailers".to_owned()) && sent.contains(&"connection: TE".to_owned()), "{sent:?}");
+        let sent = asked(&[("host", "a.example"), ("connection", "Upgrade"), ("upgrade", "websocket")]);
+        assert!(sent.contains(&"upgrade: websocket".to_owned()), "{sent:?}");
+        assert!(sent.contains(&"connection: Upgrade".to_owned()), "{sent:?}");
+        let sent = asked(&[("host", "a.example"), ("upgrade", "websocket")]);
+        assert!(!sent.iter().any(|line| line.starts_with("upgrade")), "{sent:?}");
+    }
+
+    #[test]
+    fn forwarded_and_via_are_for_those_who_ask() {
+        let mut headers = map(&[("via", "1.0 fred")]);
+        let client = Client { addr: "2001:db8::1".parse().unwrap(), version: Version::HTTP_10 };
+        let settings = Forwarding { forwarded: true, via: true };
+        request_headers(&mut headers, &HeaderValue::from_static("a.example:80"), client, &settings);
+        assert_eq!(headers[VIA], "1.0 fred, 1.0 stormglass");
+        assert_eq!(headers[FORWARDED], "for=\"[2001:db8::1]\";host=\"a.example:80\";proto=http");
+    }
+
+    #[test]
+    fn paths_are_joined_with_one_slash_and_stay_as_they_came() {
+        let target = |base: &str, asked: &str| {
+            let origin = Origin::parse(&format!("http://b.example:81{base}")).unwrap();
+            super::target(&origin, &asked.parse().unwrap()).to_string()
+        };
+        assert_eq!(target("", "/a%2Fb//c?x=%zz"), "/a%2Fb//c?x=%zz");
+        assert_eq!(target("/", "/a"), "/a");
+        assert_eq!(target("/base", "/a?b"), "/base/a?b");
+        assert_eq!(target("/base/", "/a"), "/base/a");
+        assert_eq!(target("/base", "http://a.example/x/"), "/base/x/");
+        assert_eq!(target("/base", "http://a.example"), "/base/");
+        assert_eq!(target("", "http://a.example?q"), "/?q");
+    }
+
+    #[test]
+    fn the_authority_of_the_target_wins_over_host() {
+        let headers = map(&[("host", "b.example")]);
+        assert_eq!(host(&Uri::from_static("http://a.example/x"), &headers), "a.example");
+        assert_eq!(host(&Uri::from_static("/x"), &headers), "b.example");
+    }
+}

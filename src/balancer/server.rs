@@ -1,0 +1,277 @@
+//! Clients' connections: accepted, served one request after another, and closed for what is wrong with them.
+
+use std::cell::{Cell, RefCell};
+use std::convert::Infallible;
+use std::future::{Future, poll_fn};
+use std::io;
+use std::net::SocketAddr;
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Request, Response};
+use hyper_util::rt::TokioIo;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, Sleep, interval, sleep, sleep_until, timeout};
+
+use super::body::AnswerBody;
+use super::config::Timeouts;
+use super::event::Event;
+use super::forwarding::Client;
+use super::framing::{During, Limits, Phase, Rejection};
+use super::guard::{Handle, answer_and_close, guard, response};
+use super::proxy::{self, Tunnel};
+use super::shared::Shared;
+use super::tunnel;
+use crate::net::{Listener, Net};
+
+/// How long the server waits after `accept` failed, as it does when the process is out of file descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
+
+/// How often connections and deadlines are looked after.
+const TIDY_EVERY: Duration = Duration::from_secs(1);
+
+/// How long a client may take to read a last answer and close its side.
+const LINGER: Duration = Duration::from_secs(1);
+
+/// How long an answer is still worked on for a client that has closed its own side: most that do have gone.
+const HALF_CLOSED: Duration = Duration::from_secs(1);
+
+const TOO_SLOW: Rejection =
+    Rejection { status: 408, reason: "the head of the request took too long", during: During::Head };
+const TOO_MANY: Rejection =
+    Rejection { status: 503, reason: "the balancer has as many connections as it may", during: During::Head };
+
+/// Serves `listener` until `shutdown` resolves, then lets requests finish, up to the drain timeout.
+pub async fn serve<N: Net>(
+    shared: Rc<Shared<N>>,
+    mut listener: N::Listener,
+    shutdown: impl Future<Output = ()>,
+) -> io::Result<()> {
+    let addr = listener.local_addr()?;
+    shared.events().emit(|| Event::Listening { addr });
+    let (drain, drained) = watch::channel(false);
+    let mut connections = JoinSet::new();
+    let mut tidy = interval(TIDY_EVERY);
+    let mut shutdown = pin!(shutdown);
+    loop {
+        tokio::select! {
+            biased;
+            () = &mut shutdown => break,
+            Some(_) = connections.join_next() => {}
+            _ = tidy.tick() => shared.tidy(),
+            accepted = listener.accept() => match accepted {
+                Ok((stream, peer)) if connections.len() < shared.config().limits.connections_max => {
+                    connections.spawn_local(converse(shared.clone(), stream, peer, drained.clone()));
+                }
+                Ok((stream, _)) => _ = connections.spawn_local(refuse(stream)),
+                Err(error) => {
+                    tracing::warn!(%error, "cannot accept a connection");
+                    sleep(ACCEPT_PAUSE).await;
+                }
+            },
+        }
+    }
+    drop(listener);
+    shared.events().emit(|| Event::Draining { connections: connections.len() });
+    let _ = drain.send(true);
+    let all = async { while connections.join_next().await.is_some() {} };
+    if timeout(shared.config().timeouts.drain, all).await.is_err() {
+        shared.events().emit(|| Event::DrainCut { connections: connections.len() });
+    }
+    Ok(())
+}
+
+async fn refuse<S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin>(stream: S) {
+    let _ = timeout(LINGER, answer_and_close(stream, &response(&TOO_MANY))).await;
+}
+
+/// What the service and the driver of one connection both know.
+struct Talk<N: Net> {
+    handle: Handle<N::Stream>,
+    /// Requests that hyper has handed over, and those of them that are answered.
+    asked: Cell<u64>,
+    answered: Cell<u64>,
+    tunnel: RefCell<Option<Tunnel<N>>>,
+}
+
+/// Serves one connection to its end.
+async fn converse<N: Net>(
+    shared: Rc<Shared<N>>,
+    stream: N::Stream,
+    peer: SocketAddr,
+    mut drained: watch::Receiver<bool>,
+) {
+    let config = shared.config();
+    let limits = Limits {
+        head_bytes_max: config.limits.head_bytes_max,
+        fields_max: config.limits.headers_max,
+        target_bytes_max: config.limits.target_bytes_max,
+        body_bytes_max: config.limits.body_bytes_max,
+        ..Limits::default()
+    };
+    let (guarded, handle) = guard(stream, limits);
+    let talk = Rc::new(Talk { handle, asked: Cell::new(0), answered: Cell::new(0), tunnel: RefCell::default() });
+    let service = {
+        let (shared, talk) = (shared.clone(), talk.clone());
+        service_fn(move |request| answer(shared.clone(), talk.clone(), request, peer))
+    };
+    let ended = {
+        let mut connection = pin!(
+            http1::Builder::new()
+                .half_close(true)
+                .auto_date_header(false)
+                .max_headers(config.limits.headers_max)
+                .max_buf_size(config.limits.head_bytes_max.max(64 << 10))
+                .pipeline_flush(true)
+                .serve_connection(TokioIo::new(guarded), service)
+        );
+        let mut watch = Watch::new(&config.timeouts);
+        let mut is_draining = false;
+        loop {
+            let step = poll_fn(|cx| {
+                if let Poll::Ready(ended) = connection.as_mut().poll(cx) {
+                    return Poll::Ready(Step::Ended(ended));
+                }
+                watch.poll(cx, &talk).map(Step::Watched)
+            });
+            let step = tokio::select! {
+                biased;
+                step = step => step,
+                Ok(()) = drained.changed(), if !is_draining => Step::Drain,
+            };
+            match step {
+                Step::Ended(ended) => break End::Served(ended.is_ok()),
+                Step::Watched(end) => break end,
+                Step::Drain => {
+                    is_draining = true;
+                    connection.as_mut().graceful_shutdown();
+                }
+            }
+        }
+    };
+    finish(&shared, &talk, ended).await;
+}
+
+enum Step {
+    Ended(hyper::Result<()>),
+    Watched(End),
+    Drain,
+}
+
+/// How a connection ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    /// hyper is done with it.
+    Served(bool),
+    /// No request came for too long.
+    Idle,
+    /// One began to come, and did not end.
+    TooSlow,
+    /// The client has gone.
+    Gone,
+}
+
+/// Answers one request.
+async fn answer<N: Net>(
+    shared: Rc<Shared<N>>,
+    talk: Rc<Talk<N>>,
+    request: Request<hyper::body::Incoming>,
+    peer: SocketAddr,
+) -> Result<Response<AnswerBody>, Infallible> {
+    talk.asked.set(talk.asked.get() + 1);
+    let client = Client { addr: peer.ip(), version: request.version() };
+    let answered = proxy::forward(shared, request, client).await;
+    talk.answered.set(talk.answered.get() + 1);
+    match answered.tunnel {
+        Some(tunnel) => *talk.tunnel.borrow_mut() = Some(tunnel),
+        None if talk.handle.phase() == Phase::Upgrade => talk.handle.declined(),
+        None => {}
+    }
+    Ok(answered.response)
+}
+
+/// Watches over a connection's deadlines, and over a client that goes away. Its timer is moved only when it fires, so that
+/// it costs nothing for each request.
+struct Watch<'a> {
+    timeouts: &'a Timeouts,
+    timer: Pin<Box<Sleep>>,
+    seen: (Phase, u64, u64),
+    since: Instant,
+    half_closed: Option<Instant>,
+}
+
+impl<'a> Watch<'a> {
+    fn new(timeouts: &'a Timeouts) -> Self {
+        let since = Instant::now();
+        let timer = Box::pin(sleep_until(since + timeouts.head.min(timeouts.keep_alive)));
+        Self { timeouts, timer, seen: (Phase::Idle, 0, 0), since, half_closed: None }
+    }
+
+    fn poll<N: Net>(&mut self, cx: &mut Context<'_>, talk: &Talk<N>) -> Poll<End> {
+        let now_seen = (talk.handle.phase(), talk.handle.requests(), talk.answered.get());
+        if now_seen != self.seen {
+            self.seen = now_seen;
+            self.since = Instant::now();
+        }
+        let is_answering = talk.asked.get() > talk.answered.get();
+        if is_answering && self.half_closed.is_none() {
+            match talk.handle.poll_end(cx) {
+                Poll::Ready(Err(_)) => return Poll::Ready(End::Gone),
+                Poll::Ready(Ok(())) => {
+                    let until = Instant::now() + HALF_CLOSED;
+                    self.half_closed = Some(until);
+                    self.timer.as_mut().reset(until);
+                }
+                Poll::Pending => {}
+            }
+        }
+        while self.timer.as_mut().poll(cx).is_ready() {
+            let (due, end) = self.due(is_answering);
+            if due <= Instant::now() {
+                return Poll::Ready(end);
+            }
+            self.timer.as_mut().reset(due);
+        }
+        Poll::Pending
+    }
+
+    /// What would end the connection next, and when, as things are.
+    fn due(&self, is_answering: bool) -> (Instant, End) {
+        let Timeouts { head, keep_alive, .. } = self.timeouts;
+        match (self.half_closed, self.seen.0) {
+            (Some(until), _) if is_answering => (until, End::Gone),
+            (_, Phase::Head) if !is_answering => (self.since + *head, End::TooSlow),
+            (_, Phase::Idle | Phase::Closed) if !is_answering => (self.since + *keep_alive, End::Idle),
+            // Bodies and answers have deadlines of their own; here is only looked again.
+            _ => (Instant::now() + (*head).min(*keep_alive), End::Idle),
+        }
+    }
+}
+
+/// What is left to do on a connection when HTTP on it has ended.
+async fn finish<N: Net>(shared: &Shared<N>, talk: &Talk<N>, end: End) {
+    if let Some(Tunnel { link, ticket }) = talk.tunnel.take() {
+        talk.handle.upgraded();
+        let (Some((client, to_backend)), Ok(parts)) = (talk.handle.release(), link.stream.await) else { return };
+        let idle = shared.config().timeouts.idle;
+        let ended = tunnel::run(client, parts.read_buf, parts.io.into_inner(), to_backend, idle).await;
+        if let Err(error) = ended {
+            tracing::debug!(%error, "a tunnel has ended");
+        }
+        return ticket.done();
+    }
+    let Some((client, _)) = talk.handle.release() else { return };
+    let answer = match (end, talk.handle.unanswered_rejection(talk.answered.get())) {
+        (_, Some(rejection)) => response(&rejection),
+        (End::TooSlow, None) => response(&TOO_SLOW),
+        (End::Served(false) | End::Gone, None) => return,
+        (End::Served(true) | End::Idle, None) => Bytes::new(),
+    };
+    let _ = timeout(LINGER, answer_and_close(client, &answer)).await;
+}

@@ -1,0 +1,268 @@
+//! What all connections of a balancer share: the backends, who is in flight, and what may be tried again.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::time::Duration;
+
+use hyper::StatusCode;
+use tokio::task::AbortHandle;
+use tokio::time::Instant;
+
+use super::checks;
+use super::config::{Config, ConfigError, Origin};
+use super::event::Event;
+use super::policy::{BackendId, Backends, Failure, NoBackend, Outcome, Pick, RetryBudget, Snapshot};
+use super::upstream::Upstream;
+use crate::events::Sink;
+use crate::net::Net;
+use crate::rng::Rng;
+
+/// The heart of a balancer.
+pub struct Shared<N: Net> {
+    net: N,
+    config: RefCell<Rc<Config>>,
+    backends: RefCell<Backends>,
+    budget: RefCell<RetryBudget>,
+    rng: RefCell<Rng>,
+    upstreams: RefCell<BTreeMap<BackendId, Member<N>>>,
+    /// Every backend there ever was keeps its id.
+    ids: RefCell<BTreeMap<Origin, BackendId>>,
+    epoch: Instant,
+    events: Sink<Event>,
+    in_flight: Cell<usize>,
+}
+
+/// What a balancer draws from.
+#[derive(Clone, Debug)]
+pub struct Rngs {
+    /// Which backend.
+    pub policy: Rng,
+    /// How long before a retry.
+    pub backoff: Rng,
+}
+
+struct Member<N: Net> {
+    upstream: Rc<Upstream<N>>,
+    checks: AbortHandle,
+}
+
+impl<N: Net> Shared<N> {
+    /// A balancer that has been configured and has no connection yet. It must be made inside a `LocalSet`: the checks
+    /// begin at once.
+    pub fn new(net: N, config: Config, rngs: Rngs, events: Sink<Event>) -> Result<Rc<Self>, ConfigError> {
+        config.validate()?;
+        let epoch = Instant::now();
+        let wrong = |error: super::policy::SettingsError| ConfigError::new("policy", error.to_string());
+        let backends = Backends::new(config.policy.clone(), &[], Duration::ZERO, rngs.policy).map_err(wrong)?;
+        let budget = RetryBudget::new(config.retries.budget.clone()).map_err(wrong)?;
+        let shared = Rc::new(Self {
+            net,
+            config: RefCell::new(Rc::new(config.clone())),
+            backends: RefCell::new(backends),
+            budget: RefCell::new(budget),
+            rng: RefCell::new(rngs.backoff),
+            upstreams: RefCell::default(),
+            ids: RefCell::default(),
+            epoch,
+            events,
+            in_flight: Cell::new(0),
+        });
+        shared.configure(config)?;
+        Ok(shared)
+    }
+
+    /// Takes other settings; those that make no sense are refused, and the old ones hold.
+    pub fn configure(self: &Rc<Self>, config: Config) -> Result<(), ConfigError> {
+        config.validate()?;
+        let wrong = |error: super::policy::SettingsError| ConfigError::new("policy", error.to_string());
+        let budget = RetryBudget::new(config.retries.budget.clone()).map_err(wrong)?;
+        let list: Vec<_> =
+            config.backends.iter().map(|backend| (self.id_of(&backend.origin), backend.weight)).collect();
+        let now = self.now();
+        self.backends.borrow_mut().reconfigure(config.policy.clone(), &list, now).map_err(wrong)?;
+        if config.retries.budget != self.config().retries.budget {
+            *self.budget.borrow_mut() = budget;
+        }
+        let kept: Vec<BackendId> = list.iter().map(|(id, _)| *id).collect();
+        let config = Rc::new(config);
+        *self.config.borrow_mut() = config.clone();
+        // The checks of all begin anew: their settings may be others.
+        let gone = std::mem::take(&mut *self.upstreams.borrow_mut());
+        for member in gone.values() {
+            member.checks.abort();
+        }
+        for (id, backend) in kept.into_iter().zip(&config.backends) {
+            let upstream = gone.get(&id).map_or_else(
+                || Rc::new(Upstream::new(self.net.clone(), backend.origin.clone())),
+                |member| member.upstream.clone(),
+            );
+            let checks = tokio::task::spawn_local(checks::watch(self.clone(), id, upstream.clone())).abort_handle();
+            self.upstreams.borrow_mut().insert(id, Member { upstream, checks });
+        }
+        self.tell();
+        Ok(())
+    }
+
+    fn id_of(&self, origin: &Origin) -> BackendId {
+        let mut ids = self.ids.borrow_mut();
+        let next = BackendId(u32::try_from(ids.len()).unwrap_or(u32::MAX));
+        *ids.entry(origin.clone()).or_insert(next)
+    }
+
+    /// The settings that hold.
+    pub fn config(&self) -> Rc<Config> {
+        self.config.borrow().clone()
+    }
+
+    /// The time since the balancer began.
+    pub fn now(&self) -> Duration {
+        self.epoch.elapsed()
+    }
+
+    /// Where it tells what it does.
+    pub fn events(&self) -> &Sink<Event> {
+        &self.events
+    }
+
+    /// Counts a request in, unless there are as many as there may be.
+    pub fn begin(self: &Rc<Self>) -> Option<InFlight<N>> {
+        if self.in_flight.get() >= self.config.borrow().limits.in_flight_max {
+            return None;
+        }
+        self.in_flight.set(self.in_flight.get() + 1);
+        self.budget.borrow_mut().request(self.now());
+        Some(InFlight(self.clone()))
+    }
+
+    /// How many requests wait for an answer's head.
+    pub fn in_flight(&self) -> usize {
+        self.in_flight.get()
+    }
+
+    /// A backend for a request.
+    pub fn pick(self: &Rc<Self>, tried: &[BackendId]) -> Result<Ticket<N>, NoBackend> {
+        let now = self.now();
+        let picked = self.backends.borrow_mut().pick(now, tried);
+        self.tell();
+        let pick = picked?;
+        let upstream = self.upstreams.borrow()[&pick.id].upstream.clone();
+        Ok(Ticket { shared: self.clone(), pick: Cell::new(Some(pick)), upstream, began: now, outcome: Cell::new(None) })
+    }
+
+    fn finished(&self, pick: Pick, outcome: Outcome) {
+        self.backends.borrow_mut().finished(pick, self.now(), outcome);
+        self.tell();
+    }
+
+    /// Takes in the result of an active check.
+    pub fn checked(&self, id: BackendId, result: Result<(), Failure>) {
+        self.backends.borrow_mut().checked(id, self.now(), result);
+        self.tell();
+    }
+
+    /// How long to wait before a retry, counted from 1; none where the deadline would be over by then.
+    pub fn wait_before(&self, retry: u32, deadline: Instant) -> Option<Duration> {
+        let deadline = deadline.saturating_duration_since(self.epoch);
+        self.config().retries.backoff.wait(retry, self.now(), deadline, &mut self.rng.borrow_mut())
+    }
+
+    /// Whether the budget has a retry left; if so, it is spent.
+    pub fn may_spend_retry(&self) -> bool {
+        let may = self.budget.borrow_mut().try_spend(self.now());
+        self.events.emit(|| if may { Event::Retried } else { Event::RetryRefused });
+        may
+    }
+
+    /// All backends, each with where it is and how many connections to it are kept.
+    pub fn snapshot(&self) -> (Snapshot, BTreeMap<BackendId, (Origin, usize)>) {
+        let members = self.upstreams.borrow();
+        let places = members.iter().map(|(id, member)| (*id, (member.upstream.origin.clone(), member.upstream.idle())));
+        (self.backends.borrow().snapshot(self.now()), places.collect())
+    }
+
+    /// Closes what was kept too long, and does what time brings about.
+    pub fn tidy(&self) {
+        let kept_for = self.config().timeouts.pool;
+        for member in self.upstreams.borrow().values() {
+            member.upstream.prune(kept_for);
+        }
+        self.backends.borrow_mut().advance(self.now());
+        self.tell();
+    }
+
+    fn tell(&self) {
+        let events = self.backends.borrow_mut().take_events();
+        for event in events {
+            self.events.emit(|| Event::Policy(event));
+        }
+    }
+}
+
+/// A request that is being answered.
+pub struct InFlight<N: Net>(Rc<Shared<N>>);
+
+impl<N: Net> Drop for InFlight<N> {
+    fn drop(&mut self) {
+        self.0.in_flight.set(self.0.in_flight.get() - 1);
+    }
+}
+
+/// A request's claim on a backend. Dropped without a word of its outcome, it was cancelled.
+pub struct Ticket<N: Net> {
+    shared: Rc<Shared<N>>,
+    pick: Cell<Option<Pick>>,
+    upstream: Rc<Upstream<N>>,
+    began: Duration,
+    /// What the head of the answer said.
+    outcome: Cell<Option<Outcome>>,
+}
+
+impl<N: Net> Ticket<N> {
+    /// The backend.
+    pub fn id(&self) -> BackendId {
+        let pick = self.pick.take();
+        let id = pick.as_ref().map(|pick| pick.id);
+        self.pick.set(pick);
+        id.expect("a ticket is handed in once")
+    }
+
+    /// Its connections.
+    pub fn upstream(&self) -> &Rc<Upstream<N>> {
+        &self.upstream
+    }
+
+    /// The head of the answer is here.
+    pub fn answered(&self, status: StatusCode) {
+        let latency = self.shared.now() - self.began;
+        let outcome = if status.is_server_error() {
+            Outcome::Failure(Failure::Status(status.as_u16()))
+        } else {
+            Outcome::Success { latency }
+        };
+        self.outcome.set(Some(outcome));
+    }
+
+    /// The backend has failed the request.
+    pub fn failed(self, failure: Failure) {
+        self.hand_in(Outcome::Failure(failure));
+    }
+
+    /// The answer has been passed on whole.
+    pub fn done(self) {
+        let outcome = self.outcome.get().unwrap_or(Outcome::Cancelled);
+        self.hand_in(outcome);
+    }
+
+    fn hand_in(&self, outcome: Outcome) {
+        if let Some(pick) = self.pick.take() {
+            self.shared.finished(pick, outcome);
+        }
+    }
+}
+
+impl<N: Net> Drop for Ticket<N> {
+    fn drop(&mut self) {
+        self.hand_in(Outcome::Cancelled);
+    }
+}

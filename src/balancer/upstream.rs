@@ -1,0 +1,87 @@
+//! Connections to one backend: opened, kept while unused, and handed out again.
+
+use std::cell::RefCell;
+use std::io;
+use std::time::Duration;
+
+use hyper::client::conn::http1::{self, Parts, SendRequest};
+use hyper_util::rt::TokioIo;
+use tokio::sync::oneshot;
+use tokio::time::{Instant, timeout};
+
+use super::body::RequestBody;
+use super::config::Origin;
+use crate::net::Net;
+
+/// One backend's connections.
+pub struct Upstream<N: Net> {
+    net: N,
+    /// Where it is.
+    pub origin: Origin,
+    idle: RefCell<Vec<Idle<N>>>,
+}
+
+struct Idle<N: Net> {
+    link: Link<N>,
+    since: Instant,
+}
+
+/// A connection that carries one request at a time.
+pub struct Link<N: Net> {
+    /// Where its requests go in.
+    pub sender: SendRequest<RequestBody>,
+    /// The stream, once HTTP is done with it: after it has switched to another protocol.
+    pub stream: oneshot::Receiver<Parts<TokioIo<N::Stream>>>,
+}
+
+impl<N: Net> Upstream<N> {
+    /// Without connections yet.
+    pub fn new(net: N, origin: Origin) -> Self {
+        Self { net, origin, idle: RefCell::default() }
+    }
+
+    /// An unused connection, the one that was used last, so that the others may grow old and close.
+    pub fn reuse(&self, kept_for: Duration) -> Option<Link<N>> {
+        self.prune(kept_for);
+        let mut idle = self.idle.borrow_mut();
+        // One whose answer has only just ended is not ready yet, and will be.
+        let ready = idle.iter().rposition(|idle| idle.link.sender.is_ready())?;
+        Some(idle.remove(ready).link)
+    }
+
+    /// Opens a connection.
+    pub async fn open(&self, deadline: Duration) -> io::Result<Link<N>> {
+        let connecting = timeout(deadline, self.net.connect(&self.origin.address));
+        let stream = connecting.await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
+        let (sender, mut connection) =
+            http1::Builder::new().handshake::<_, RequestBody>(TokioIo::new(stream)).await.map_err(io::Error::other)?;
+        let (parts, stream) = oneshot::channel();
+        tokio::task::spawn_local(async move {
+            let ended = std::future::poll_fn(|cx| connection.poll_without_shutdown(cx)).await;
+            match ended {
+                // Nobody may want it.
+                Ok(()) => drop(parts.send(connection.into_parts())),
+                Err(error) => tracing::debug!(%error, "a connection to a backend has ended"),
+            }
+        });
+        Ok(Link { sender, stream })
+    }
+
+    /// Keeps a connection that has carried its request to the end.
+    pub fn keep(&self, link: Link<N>, kept_max: usize) {
+        let mut idle = self.idle.borrow_mut();
+        if !link.sender.is_closed() && idle.len() < kept_max {
+            idle.push(Idle { link, since: Instant::now() });
+        }
+    }
+
+    /// Closes connections that have not been used for this long, and those that the backend has closed.
+    pub fn prune(&self, kept_for: Duration) {
+        self.idle.borrow_mut().retain(|idle| !idle.link.sender.is_closed() && idle.since.elapsed() < kept_for);
+    }
+
+    /// How many connections are kept.
+    pub fn idle(&self) -> usize {
+        self.idle.borrow().len()
+    }
+}
