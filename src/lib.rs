@@ -57,6 +57,7 @@ pub mod explore;
 pub mod figure;
 pub mod guide;
 pub mod net;
+pub mod pages;
 pub mod raft;
 pub mod report;
 pub mod rng;

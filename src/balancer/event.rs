@@ -1,5 +1,6 @@
 //! What a balancer tells of itself.
 
+use std::fmt;
 use std::net::SocketAddr;
 
 use super::policy;
@@ -12,6 +13,22 @@ pub enum Event {
         /// Where.
         addr: SocketAddr,
     },
+    /// A client has connected.
+    Accepted,
+    /// A request has its answer's head.
+    Answered {
+        /// The status.
+        status: u16,
+    },
+    /// A client's bytes are no request that is taken.
+    Rejected {
+        /// The status of the answer.
+        status: u16,
+        /// What is wrong.
+        reason: &'static str,
+    },
+    /// Other settings hold.
+    Reloaded,
     /// It takes no more connections, and lets those that it has finish.
     Draining {
         /// How many there are.
@@ -28,4 +45,21 @@ pub enum Event {
     Retried,
     /// A request is not tried again, since the budget is spent.
     RetryRefused,
+}
+
+impl fmt::Display for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Listening { addr } => write!(f, "listens on {addr}"),
+            Self::Accepted => f.write_str("a client has connected"),
+            Self::Answered { status } => write!(f, "answered with {status}"),
+            Self::Rejected { status, reason } => write!(f, "refused with {status}: {reason}"),
+            Self::Reloaded => f.write_str("other settings hold"),
+            Self::Draining { connections } => write!(f, "ends, with {connections} connections to finish"),
+            Self::DrainCut { connections } => write!(f, "cuts {connections} connections off"),
+            Self::Policy(event) => write!(f, "{event:?}"),
+            Self::Retried => f.write_str("tries a request again"),
+            Self::RetryRefused => f.write_str("does not try a request again: the retry budget is spent"),
+        }
+    }
 }

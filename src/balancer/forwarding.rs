@@ -36,10 +36,11 @@ pub struct Client {
     pub version: Version,
 }
 
-/// The protocol that a message asks to switch to, if it does so in both of the headers that this takes.
+/// The protocol that a message asks to switch to, if it does so in both of the headers that this takes. That is never
+/// HTTP/2: its frames would pass unseen, and so would what is smuggled in them.
 pub fn upgrade_of(headers: &HeaderMap) -> Option<HeaderValue> {
     let asks = headers.get_all(CONNECTION).iter().any(|value| has_token(value, "upgrade"));
-    headers.get(UPGRADE).filter(|_| asks).cloned()
+    headers.get(UPGRADE).filter(|value| asks && !has_token(value, "h2c")).cloned()
 }
 
 /// Whether a list such as that of `Connection` has a token.

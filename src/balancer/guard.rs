@@ -331,3 +331,6 @@ pub async fn answer_and_close<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S, 
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

@@ -128,6 +128,10 @@ impl Outgoing {
         let body = RequestBody::new(body, config.timeouts.idle, config.limits.body_bytes_max, progress.clone());
         let host = forwarding::host(&parts.uri, &parts.headers);
         let mut headers = parts.headers;
+        if !body.is_empty() {
+            // Where the body ends and the tunnel begins would be anybody's guess.
+            headers.remove(hyper::header::UPGRADE);
+        }
         headers.insert(HOST, host.clone());
         forwarding::request_headers(&mut headers, &host, client, &config.forwarding);
         let deadline = Instant::now() + config.timeouts.request;

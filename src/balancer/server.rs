@@ -11,6 +11,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
+use hyper::header::CONNECTION;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, Response};
@@ -97,6 +98,8 @@ struct Talk<N: Net> {
     /// Requests that hyper has handed over, and those of them that are answered.
     asked: Cell<u64>,
     answered: Cell<u64>,
+    /// Whether the last answer said that the connection closes.
+    closes: Cell<bool>,
     tunnel: RefCell<Option<Tunnel<N>>>,
 }
 
@@ -107,6 +110,7 @@ async fn converse<N: Net>(
     peer: SocketAddr,
     mut drained: watch::Receiver<bool>,
 ) {
+    shared.events().emit(|| Event::Accepted);
     let config = shared.config();
     let limits = Limits {
         head_bytes_max: config.limits.head_bytes_max,
@@ -116,7 +120,13 @@ async fn converse<N: Net>(
         ..Limits::default()
     };
     let (guarded, handle) = guard(stream, limits);
-    let talk = Rc::new(Talk { handle, asked: Cell::new(0), answered: Cell::new(0), tunnel: RefCell::default() });
+    let talk = Rc::new(Talk {
+        handle,
+        asked: Cell::new(0),
+        answered: Cell::new(0),
+        closes: Cell::new(false),
+        tunnel: RefCell::default(),
+    });
     let service = {
         let (shared, talk) = (shared.clone(), talk.clone());
         service_fn(move |request| answer(shared.clone(), talk.clone(), request, peer))
@@ -186,8 +196,11 @@ async fn answer<N: Net>(
 ) -> Result<Response<AnswerBody>, Infallible> {
     talk.asked.set(talk.asked.get() + 1);
     let client = Client { addr: peer.ip(), version: request.version() };
+    let events = shared.events().clone();
     let answered = proxy::forward(shared, request, client).await;
     talk.answered.set(talk.answered.get() + 1);
+    talk.closes.set(answered.response.headers().get(CONNECTION).is_some_and(|value| value == "close"));
+    events.emit(|| Event::Answered { status: answered.response.status().as_u16() });
     match answered.tunnel {
         Some(tunnel) => *talk.tunnel.borrow_mut() = Some(tunnel),
         None if talk.handle.phase() == Phase::Upgrade => talk.handle.declined(),
@@ -267,11 +280,17 @@ async fn finish<N: Net>(shared: &Shared<N>, talk: &Talk<N>, end: End) {
         return ticket.done();
     }
     let Some((client, _)) = talk.handle.release() else { return };
-    let answer = match (end, talk.handle.unanswered_rejection(talk.answered.get())) {
-        (_, Some(rejection)) => response(&rejection),
-        (End::TooSlow, None) => response(&TOO_SLOW),
+    let rejection = talk.handle.unanswered_rejection(talk.answered.get()).filter(|_| !talk.closes.get());
+    let answer = match (end, rejection) {
+        (_, Some(rejection)) => reject(shared, &rejection),
+        (End::TooSlow, None) => reject(shared, &TOO_SLOW),
         (End::Served(false) | End::Gone, None) => return,
         (End::Served(true) | End::Idle, None) => Bytes::new(),
     };
     let _ = timeout(LINGER, answer_and_close(client, &answer)).await;
+}
+
+fn reject<N: Net>(shared: &Shared<N>, rejection: &Rejection) -> Bytes {
+    shared.events().emit(|| Event::Rejected { status: rejection.status, reason: rejection.reason });
+    response(rejection)
 }

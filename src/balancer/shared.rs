@@ -101,6 +101,7 @@ impl<N: Net> Shared<N> {
             self.upstreams.borrow_mut().insert(id, Member { upstream, checks });
         }
         self.tell();
+        self.events.emit(|| Event::Reloaded);
         Ok(())
     }
 

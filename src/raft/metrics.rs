@@ -1,14 +1,11 @@
-//! What a node did, in numbers, as Prometheus reads them: text, version 0.0.4.
+//! What a node did, in numbers, as Prometheus reads them.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 
 use super::codec::Rejected;
 use super::server::Event;
 use super::{Message, Role, Status};
-
-/// The content type of [`Metrics::text`].
-pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+use crate::pages::exposition::Exposition;
 
 const ROLES: [Role; 4] = [Role::Follower, Role::PreCandidate, Role::Candidate, Role::Leader];
 
@@ -64,7 +61,7 @@ impl Metrics {
 
     /// All counts, with the node as it is now.
     pub fn text(&self, now: &Status) -> String {
-        let mut page = Page::default();
+        let mut page = Exposition::default();
         page.gauge("raft_term", "The term that the node is in.", now.term);
         let roles = ROLES.map(|role| (role.name(), u64::from(role == now.role)));
         page.family("raft_role", "gauge", "1 for the role that the node has, 0 for the others.", "role", roles);
@@ -86,48 +83,12 @@ impl Metrics {
         page.counter("raft_send_failures_total", "Messages that could not be sent.", self.send_failures);
         page.counter("raft_receive_failures_total", "Times that the socket failed to receive.", self.receive_failures);
         page.counter("raft_persists_total", "Times that term and vote were written to disk.", self.persists);
-        page.0
+        page.text()
     }
 }
 
 fn pairs(counts: &BTreeMap<&'static str, u64>) -> impl Iterator<Item = (&'static str, u64)> {
     counts.iter().map(|(name, count)| (*name, *count))
-}
-
-#[derive(Default)]
-struct Page(String);
-
-impl Page {
-    fn head(&mut self, name: &str, kind: &str, help: &str) {
-        _ = write!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}\n");
-    }
-
-    fn one(&mut self, name: &str, kind: &str, help: &str, value: u64) {
-        self.head(name, kind, help);
-        _ = writeln!(self.0, "{name} {value}");
-    }
-
-    fn gauge(&mut self, name: &str, help: &str, value: u64) {
-        self.one(name, "gauge", help, value);
-    }
-
-    fn counter(&mut self, name: &str, help: &str, value: u64) {
-        self.one(name, "counter", help, value);
-    }
-
-    fn family(
-        &mut self,
-        name: &str,
-        kind: &str,
-        help: &str,
-        label: &str,
-        values: impl IntoIterator<Item = (&'static str, u64)>,
-    ) {
-        self.head(name, kind, help);
-        for (is, value) in values {
-            _ = writeln!(self.0, "{name}{{{label}=\"{is}\"}} {value}");
-        }
-    }
 }
 
 #[cfg(test)]

@@ -1,46 +1,27 @@
 //! A node's state over HTTP: `GET /status` for programs, `GET /metrics` for Prometheus.
 //!
-//! All of it comes out of the node's events; the node does not know that anybody asks. A connection carries one request
-//! and has a deadline, and only so many are open at once, so those who ask cannot hold up the node or each other.
+//! All of it comes out of the node's events; the node does not know that anybody asks.
 
 use std::cell::RefCell;
-use std::convert::Infallible;
 use std::rc::Rc;
 use std::time::{Duration, UNIX_EPOCH};
 
 use bytes::Bytes;
 use http_body_util::Full;
-use hyper::body::Incoming;
-use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper::{Method, Request, Response, StatusCode};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper::{Response, StatusCode};
 use serde::Serialize;
-use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
 
-use super::metrics::{self, Metrics};
+use super::metrics::Metrics;
 use super::server::Event;
 use super::{Role, Status, Term};
-use crate::net::{Listener, Net};
-
-/// How many connections are served at once; others wait until one is done.
-const CONNECTIONS_MAX: usize = 64;
-
-/// How long a request may take to come.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// How long a connection may be open.
-const CONNECTION_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// How long nothing is accepted after that failed, so that an error that stays does not keep the process busy.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+use crate::net::Net;
+use crate::pages::{self, Pages, exposition};
 
 /// The last second of the year 9999, after which RFC 3339 has no times.
 const RFC_3339_MAX: Duration = Duration::from_secs(253_402_300_799);
 
-const TEXT: &str = "text/plain; charset=utf-8";
+/// What is said to who asks for something else.
+const THERE: &str = "there is /status and there is /metrics\n";
 
 /// Tells the time since 1970 began, UTC. Hosts have no wall clock: who shows times brings one.
 pub type WallClock = fn() -> Duration;
@@ -99,24 +80,24 @@ impl Board {
         self.shown.borrow().now.as_ref().map(|(status, _)| (status.role, status.term))
     }
 
-    fn answer(&self, method: &Method, path: &str) -> Response<Full<Bytes>> {
+    fn pages(&self) -> Pages {
+        let board = self.clone();
+        Rc::new(move |path| board.page(path))
+    }
+
+    fn page(&self, path: &str) -> Option<Response<Full<Bytes>>> {
         let shown = self.shown.borrow();
-        let page: fn(&Shown, &Status, Duration) -> (&'static str, String) = match path {
-            "/status" => |_, status, since| ("application/json", report(status, since)),
-            "/metrics" => |shown, status, _| (metrics::CONTENT_TYPE, shown.metrics.text(status)),
-            _ => return response(StatusCode::NOT_FOUND, TEXT, "there is /status and there is /metrics\n"),
+        let body: fn(&Shown, &Status, Duration) -> (&'static str, String) = match path {
+            "/status" => |_, status, since| (pages::JSON, report(status, since)),
+            "/metrics" => |shown, status, _| (exposition::CONTENT_TYPE, shown.metrics.text(status)),
+            _ => return None,
         };
-        if method != Method::GET && method != Method::HEAD {
-            let mut refused =
-                response(StatusCode::METHOD_NOT_ALLOWED, TEXT, "this can be read only: use GET or HEAD\n");
-            refused.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
-            return refused;
-        }
         let Some((status, since)) = &shown.now else {
-            return response(StatusCode::SERVICE_UNAVAILABLE, TEXT, "the node is starting: try again\n");
+            let starting = "the node is starting: try again\n";
+            return Some(pages::page(StatusCode::SERVICE_UNAVAILABLE, pages::TEXT, starting));
         };
-        let (content_type, body) = page(&shown, status, *since);
-        response(StatusCode::OK, content_type, body)
+        let (content_type, body) = body(&shown, status, *since);
+        Some(pages::page(StatusCode::OK, content_type, body))
     }
 }
 
@@ -126,49 +107,16 @@ fn report(status: &Status, since: Duration) -> String {
     serde_json::to_string(&report).expect("numbers and texts have a JSON form") + "\n"
 }
 
-fn response(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::new(body.into()));
-    *response.status_mut() = status;
-    let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    response
-}
-
 /// Answers those who ask at `listener`, until the future is dropped.
-pub async fn serve<N: Net>(mut listener: N::Listener, board: Board) {
-    let mut connections = JoinSet::new();
-    loop {
-        tokio::select! {
-            biased;
-            Some(_) = connections.join_next() => {}
-            accepted = listener.accept(), if connections.len() < CONNECTIONS_MAX => match accepted {
-                Ok((stream, _)) => _ = connections.spawn_local(converse::<N>(stream, board.clone())),
-                Err(error) => {
-                    tracing::warn!(%error, "cannot accept a connection for the status");
-                    sleep(ACCEPT_PAUSE).await;
-                }
-            },
-        }
-    }
-}
-
-async fn converse<N: Net>(stream: N::Stream, board: Board) {
-    let service = service_fn(move |request: Request<Incoming>| {
-        let answer = board.answer(request.method(), request.uri().path());
-        async move { Ok::<_, Infallible>(answer) }
-    });
-    let mut http = http1::Builder::new();
-    // The date header would be the wall clock's.
-    http.timer(TokioTimer::new()).header_read_timeout(REQUEST_TIMEOUT).keep_alive(false).auto_date_header(false);
-    let ended = timeout(CONNECTION_TIMEOUT, http.serve_connection(TokioIo::new(stream), service)).await;
-    if let Ok(Err(error)) = ended {
-        tracing::debug!(%error, "a connection for the status failed");
-    }
+pub async fn serve<N: Net>(listener: N::Listener, board: Board) {
+    pages::serve::<N>(listener, board.pages(), THERE).await;
 }
 
 #[cfg(test)]
 mod tests {
+    use hyper::Method;
+    use hyper::header::{ALLOW, CONTENT_TYPE};
+
     use super::super::{LogPosition, NodeId};
     use super::*;
 
@@ -212,15 +160,16 @@ mod tests {
     #[test]
     fn each_request_has_its_answer() {
         let board = Board::new(noon);
-        let code = |method: &Method, path: &str| board.answer(method, path).status().as_u16();
+        let answer = |method: &Method, path: &str| pages::answer(&board.pages(), THERE, method, path);
+        let code = |method: &Method, path: &str| answer(method, path).status().as_u16();
         assert_eq!(code(&Method::GET, "/status"), 503, "the node has not begun");
         board.take(&stepped(Role::Follower, 0, 0));
         for path in ["/status", "/metrics"] {
             assert_eq!([&Method::GET, &Method::HEAD, &Method::POST].map(|method| code(method, path)), [200, 200, 405]);
         }
-        assert_eq!(board.answer(&Method::DELETE, "/status").headers()[ALLOW], "GET, HEAD");
+        assert_eq!(answer(&Method::DELETE, "/status").headers()[ALLOW], "GET, HEAD");
         assert_eq!([code(&Method::GET, "/"), code(&Method::POST, "/status/")], [404, 404]);
-        assert_eq!(board.answer(&Method::GET, "/metrics").headers()[CONTENT_TYPE], metrics::CONTENT_TYPE);
+        assert_eq!(answer(&Method::GET, "/metrics").headers()[CONTENT_TYPE], exposition::CONTENT_TYPE);
     }
 
     #[test]

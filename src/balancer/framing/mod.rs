@@ -25,6 +25,8 @@
 //! **Invariant:** no byte of a head passes before all of it was found right, and none behind the first wrong byte ever.
 
 mod chunked;
+#[cfg(test)]
+mod generated;
 mod head;
 mod lexis;
 #[cfg(test)]

@@ -32,8 +32,8 @@
 //!
 //! # Where a request goes
 //!
-//! [`Policy`] tells among those who may be asked. Probes come before it and take nobody's turn; in panic alone a probe is
-//! whoever's turn it is.
+//! [`Policy`] tells among those who may be asked. Probes come before it and take nobody's turn; in panic alone a
+//! probe is whoever's turn it is.
 //!
 //! **Invariant:** a backend that is not available is picked only in panic, or as a probe.
 //!

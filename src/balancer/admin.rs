@@ -1,0 +1,160 @@
+//! What a balancer tells of itself over HTTP: `/metrics` for Prometheus, `/backends` as JSON, `/healthz`.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::{Response, StatusCode};
+use serde::Serialize;
+
+use super::config::Origin;
+use super::event::Event;
+use super::policy::{BackendStatus, State};
+use super::shared::Shared;
+use crate::net::Net;
+use crate::pages::{self, JSON, Pages, TEXT, exposition::CONTENT_TYPE, exposition::Exposition, page};
+
+/// What is said to who asks for something else.
+const THERE: &str = "there are /metrics, /backends and /healthz\n";
+
+/// Counts of what a balancer's events tell, since its start. Clones are the same counts.
+#[derive(Clone, Debug, Default)]
+pub struct Counts(Rc<RefCell<Numbers>>);
+
+#[derive(Debug, Default)]
+struct Numbers {
+    connections: u64,
+    answers: BTreeMap<u16, u64>,
+    rejections: BTreeMap<u16, u64>,
+    retries: u64,
+    retries_refused: u64,
+    reloads: u64,
+}
+
+/// One backend on the page `/backends`.
+#[derive(Serialize)]
+struct Row {
+    url: String,
+    weight: u32,
+    state: &'static str,
+    why: Option<String>,
+    share_percent: u32,
+    in_flight: u32,
+    idle_connections: usize,
+    latency_ms: f64,
+    requests: u64,
+    successes: u64,
+    failures: u64,
+    cancelled: u64,
+    ejections: u64,
+}
+
+impl Counts {
+    /// Takes an event in.
+    pub fn take(&self, event: &Event) {
+        let mut numbers = self.0.borrow_mut();
+        match event {
+            Event::Accepted => numbers.connections += 1,
+            Event::Answered { status } => *numbers.answers.entry(*status).or_default() += 1,
+            Event::Rejected { status, .. } => *numbers.rejections.entry(*status).or_default() += 1,
+            Event::Retried => numbers.retries += 1,
+            Event::RetryRefused => numbers.retries_refused += 1,
+            Event::Reloaded => numbers.reloads += 1,
+            Event::Listening { .. } | Event::Policy(_) | Event::Draining { .. } | Event::DrainCut { .. } => {}
+        }
+    }
+}
+
+/// Answers those who ask at `listener`, until the future is dropped.
+pub async fn serve<N: Net>(listener: N::Listener, shared: Rc<Shared<N>>, counts: Counts) {
+    let there: Pages = Rc::new(move |path| at(&shared, &counts, path));
+    pages::serve::<N>(listener, there, THERE).await;
+}
+
+fn at<N: Net>(shared: &Shared<N>, counts: &Counts, path: &str) -> Option<Response<Full<Bytes>>> {
+    match path {
+        "/metrics" => Some(page(StatusCode::OK, CONTENT_TYPE, metrics(shared, &counts.0.borrow()))),
+        "/backends" => {
+            let rows = rows(shared);
+            let text = serde_json::to_string_pretty(&rows).expect("numbers and texts have a JSON form") + "\n";
+            Some(page(StatusCode::OK, JSON, text))
+        }
+        "/healthz" => Some(healthz(shared)),
+        _ => None,
+    }
+}
+
+/// Whether the balancer itself is of use: it is while a backend is.
+fn healthz<N: Net>(shared: &Shared<N>) -> Response<Full<Bytes>> {
+    let (snapshot, _) = shared.snapshot();
+    let status = if snapshot.available > 0 { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let panic = if snapshot.is_panic { ", all are used" } else { "" };
+    page(status, TEXT, format!("{} of {} backends are available{panic}\n", snapshot.available, snapshot.configured))
+}
+
+fn rows<N: Net>(shared: &Shared<N>) -> Vec<Row> {
+    let (snapshot, places) = shared.snapshot();
+    let now = shared.now();
+    let row = |status: &BackendStatus| {
+        let (origin, idle): (Option<&Origin>, usize) =
+            places.get(&status.id).map_or((None, 0), |(origin, idle)| (Some(origin), *idle));
+        let left = |until: std::time::Duration| format!("{:.1} s left", until.saturating_sub(now).as_secs_f64());
+        let (state, why, share_percent) = match status.state {
+            State::Healthy => ("healthy", None, 100),
+            State::SlowStart { share_permille, until } => ("slow-start", Some(left(until)), share_permille / 10),
+            State::Unhealthy => ("unhealthy", Some("health checks fail".to_owned()), 0),
+            State::Ejected { until, why } => ("ejected", Some(format!("{why}, {}", left(until))), 0),
+            State::HalfOpen { is_probed: true } => ("half-open", Some("a probe is under way".to_owned()), 0),
+            State::HalfOpen { is_probed: false } => ("half-open", Some("the next request is a probe".to_owned()), 0),
+            State::Draining => ("draining", None, 0),
+        };
+        Row {
+            url: origin.map_or_else(|| "removed".to_owned(), ToString::to_string),
+            weight: status.weight,
+            state,
+            why,
+            share_percent,
+            in_flight: status.in_flight,
+            idle_connections: idle,
+            latency_ms: status.latency.as_secs_f64() * 1e3,
+            requests: status.totals.picks,
+            successes: status.totals.successes,
+            failures: status.totals.failures,
+            cancelled: status.totals.cancelled,
+            ejections: status.totals.ejections,
+        }
+    };
+    snapshot.backends.iter().map(row).collect()
+}
+
+fn metrics<N: Net>(shared: &Shared<N>, numbers: &Numbers) -> String {
+    let mut page = Exposition::default();
+    page.counter("balancer_connections_total", "Connections of clients.", numbers.connections);
+    page.gauge("balancer_requests_in_flight", "Requests that wait for an answer.", shared.in_flight() as u64);
+    let help = "Answers to requests, by their status.";
+    page.family("balancer_answers_total", "counter", help, "status", pairs(&numbers.answers));
+    let help = "Requests that were refused as wrong, by the status of the answer.";
+    page.family("balancer_rejections_total", "counter", help, "status", pairs(&numbers.rejections));
+    page.counter("balancer_retries_total", "Requests that were tried again.", numbers.retries);
+    let help = "Requests that were not tried again, for the budget was spent.";
+    page.counter("balancer_retries_refused_total", help, numbers.retries_refused);
+    page.counter("balancer_reloads_total", "Times that other settings were taken.", numbers.reloads);
+    let rows = rows(shared);
+    let mut family = |name: &str, kind: &str, help: &str, value: fn(&Row) -> u64| {
+        page.family(name, kind, help, "backend", rows.iter().map(|row| (&row.url, value(row))));
+    };
+    family("balancer_backend_up", "gauge", "Whether the backend may be asked.", |row| {
+        u64::from(matches!(row.state, "healthy" | "slow-start"))
+    });
+    family("balancer_backend_in_flight", "gauge", "Requests that the backend has.", |row| u64::from(row.in_flight));
+    family("balancer_backend_requests_total", "counter", "Requests given to the backend.", |row| row.requests);
+    family("balancer_backend_failures_total", "counter", "Those that it failed.", |row| row.failures);
+    family("balancer_backend_ejections_total", "counter", "Times that it was ejected.", |row| row.ejections);
+    page.text()
+}
+
+fn pairs(counts: &BTreeMap<u16, u64>) -> impl Iterator<Item = (u16, u64)> {
+    counts.iter().map(|(status, count)| (*status, *count))
+}
