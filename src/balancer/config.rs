@@ -290,6 +290,12 @@ impl ConfigError {
     }
 }
 
+impl From<policy::SettingsError> for ConfigError {
+    fn from(error: policy::SettingsError) -> Self {
+        Self::new("policy", error.to_string())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::net::SocketAddr;
 
+use super::config::Origin;
 use super::policy;
 
 /// Something that happened in a balancer.
@@ -40,7 +41,12 @@ pub enum Event {
         connections: usize,
     },
     /// A backend's standing has changed.
-    Policy(policy::Event),
+    Policy {
+        /// What has become of it.
+        event: policy::Event,
+        /// Where it is, if it is about one.
+        origin: Option<Origin>,
+    },
     /// A request is tried again.
     Retried,
     /// A request is not tried again, since the budget is spent.
@@ -57,7 +63,8 @@ impl fmt::Display for Event {
             Self::Reloaded => f.write_str("other settings hold"),
             Self::Draining { connections } => write!(f, "ends, with {connections} connections to finish"),
             Self::DrainCut { connections } => write!(f, "cuts {connections} connections off"),
-            Self::Policy(event) => write!(f, "{event:?}"),
+            Self::Policy { event, origin: Some(origin) } => write!(f, "{origin} {event}"),
+            Self::Policy { event, origin: None } => write!(f, "{event}"),
             Self::Retried => f.write_str("tries a request again"),
             Self::RetryRefused => f.write_str("does not try a request again: the retry budget is spent"),
         }

@@ -52,63 +52,59 @@ impl<N: Net> Shared<N> {
     /// begin at once.
     pub fn new(net: N, config: Config, rngs: Rngs, events: Sink<Event>) -> Result<Rc<Self>, ConfigError> {
         config.validate()?;
-        let epoch = Instant::now();
-        let wrong = |error: super::policy::SettingsError| ConfigError::new("policy", error.to_string());
-        let backends = Backends::new(config.policy.clone(), &[], Duration::ZERO, rngs.policy).map_err(wrong)?;
-        let budget = RetryBudget::new(config.retries.budget.clone()).map_err(wrong)?;
+        let budget = RetryBudget::new(config.retries.budget.clone())?;
+        let mut ids = BTreeMap::new();
+        let list = list(&mut ids, &config);
+        // Those that were there from the beginning have no slow start: nobody else could take their share.
+        let backends = Backends::new(config.policy.clone(), &list, Duration::ZERO, rngs.policy)?;
         let shared = Rc::new(Self {
             net,
-            config: RefCell::new(Rc::new(config.clone())),
+            config: RefCell::new(Rc::new(config)),
             backends: RefCell::new(backends),
             budget: RefCell::new(budget),
             rng: RefCell::new(rngs.backoff),
             upstreams: RefCell::default(),
-            ids: RefCell::default(),
-            epoch,
+            ids: RefCell::new(ids),
+            epoch: Instant::now(),
             events,
             in_flight: Cell::new(0),
         });
-        shared.configure(config)?;
+        shared.renew_members(&list);
         Ok(shared)
     }
 
     /// Takes other settings; those that make no sense are refused, and the old ones hold.
     pub fn configure(self: &Rc<Self>, config: Config) -> Result<(), ConfigError> {
         config.validate()?;
-        let wrong = |error: super::policy::SettingsError| ConfigError::new("policy", error.to_string());
-        let budget = RetryBudget::new(config.retries.budget.clone()).map_err(wrong)?;
-        let list: Vec<_> =
-            config.backends.iter().map(|backend| (self.id_of(&backend.origin), backend.weight)).collect();
+        let budget = RetryBudget::new(config.retries.budget.clone())?;
+        let list = list(&mut self.ids.borrow_mut(), &config);
         let now = self.now();
-        self.backends.borrow_mut().reconfigure(config.policy.clone(), &list, now).map_err(wrong)?;
+        self.backends.borrow_mut().reconfigure(config.policy.clone(), &list, now)?;
         if config.retries.budget != self.config().retries.budget {
             *self.budget.borrow_mut() = budget;
         }
-        let kept: Vec<BackendId> = list.iter().map(|(id, _)| *id).collect();
-        let config = Rc::new(config);
-        *self.config.borrow_mut() = config.clone();
-        // The checks of all begin anew: their settings may be others.
-        let gone = std::mem::take(&mut *self.upstreams.borrow_mut());
-        for member in gone.values() {
-            member.checks.abort();
-        }
-        for (id, backend) in kept.into_iter().zip(&config.backends) {
-            let upstream = gone.get(&id).map_or_else(
-                || Rc::new(Upstream::new(self.net.clone(), backend.origin.clone())),
-                |member| member.upstream.clone(),
-            );
-            let checks = tokio::task::spawn_local(checks::watch(self.clone(), id, upstream.clone())).abort_handle();
-            self.upstreams.borrow_mut().insert(id, Member { upstream, checks });
-        }
+        *self.config.borrow_mut() = Rc::new(config);
+        self.renew_members(&list);
         self.tell();
         self.events.emit(|| Event::Reloaded);
         Ok(())
     }
 
-    fn id_of(&self, origin: &Origin) -> BackendId {
-        let mut ids = self.ids.borrow_mut();
-        let next = BackendId(u32::try_from(ids.len()).unwrap_or(u32::MAX));
-        *ids.entry(origin.clone()).or_insert(next)
+    /// Brings connections and checks in line with the settings. The checks of all begin anew: theirs may be others.
+    fn renew_members(self: &Rc<Self>, list: &[(BackendId, u32)]) {
+        let config = self.config();
+        let gone = std::mem::take(&mut *self.upstreams.borrow_mut());
+        for member in gone.values() {
+            member.checks.abort();
+        }
+        for ((id, _), backend) in list.iter().zip(&config.backends) {
+            let upstream = gone.get(id).map_or_else(
+                || Rc::new(Upstream::new(self.net.clone(), backend.origin.clone())),
+                |member| member.upstream.clone(),
+            );
+            let checks = tokio::task::spawn_local(checks::watch(self.clone(), *id, upstream.clone())).abort_handle();
+            self.upstreams.borrow_mut().insert(*id, Member { upstream, checks });
+        }
     }
 
     /// The settings that hold.
@@ -195,9 +191,26 @@ impl<N: Net> Shared<N> {
     fn tell(&self) {
         let events = self.backends.borrow_mut().take_events();
         for event in events {
-            self.events.emit(|| Event::Policy(event));
+            self.events.emit(|| {
+                let origin = event.id().and_then(|id| self.origin(id));
+                Event::Policy { event, origin }
+            });
         }
     }
+
+    fn origin(&self, id: BackendId) -> Option<Origin> {
+        self.ids.borrow().iter().find(|(_, known)| **known == id).map(|(origin, _)| origin.clone())
+    }
+}
+
+/// The backends of these settings, each by its id: the one that it had before, if it was ever there.
+fn list(ids: &mut BTreeMap<Origin, BackendId>, config: &Config) -> Vec<(BackendId, u32)> {
+    let mut listed = Vec::new();
+    for backend in &config.backends {
+        let next = BackendId(u32::try_from(ids.len()).unwrap_or(u32::MAX));
+        listed.push((*ids.entry(backend.origin.clone()).or_insert(next), backend.weight));
+    }
+    listed
 }
 
 /// A request that is being answered.

@@ -84,6 +84,53 @@ pub enum Event {
     },
 }
 
+impl Event {
+    /// The backend that it is about; none: all of them.
+    pub fn id(&self) -> Option<BackendId> {
+        match *self {
+            Self::Added { id }
+            | Self::DrainBegan { id, .. }
+            | Self::DrainEnded { id }
+            | Self::Drained { id }
+            | Self::CheckFailed { id, .. }
+            | Self::CheckRecovered { id }
+            | Self::Ejected { id, .. }
+            | Self::HalfOpened { id }
+            | Self::Readmitted { id, .. }
+            | Self::SlowStartEnded { id } => Some(id),
+            Self::PanicBegan { .. } | Self::PanicEnded { .. } => None,
+        }
+    }
+}
+
+/// Without the backend's name, which stands before it.
+impl fmt::Display for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Added { .. } => f.write_str("is added"),
+            Self::DrainBegan { in_flight, .. } => write!(f, "is removed, with {in_flight} requests to finish"),
+            Self::DrainEnded { .. } => f.write_str("is back before it had finished"),
+            Self::Drained { .. } => f.write_str("has finished and is gone"),
+            Self::CheckFailed { failure, .. } => write!(f, "is unhealthy: {failure}"),
+            Self::CheckRecovered { .. } => f.write_str("is healthy again"),
+            Self::Ejected { why, .. } => write!(f, "is ejected: {why}"),
+            Self::HalfOpened { .. } => f.write_str("may be probed"),
+            Self::Readmitted { by, .. } => f.write_str(match by {
+                Readmission::Probe => "is readmitted: a probe succeeded",
+                Readmission::Check => "is readmitted: a health check passed",
+                Readmission::EjectedPercentMax => "is readmitted: too many would be ejected",
+            }),
+            Self::SlowStartEnded { .. } => f.write_str("has its full share"),
+            Self::PanicBegan { available, configured } => {
+                write!(f, "panic: {available} of {configured} backends are available, so all are used")
+            }
+            Self::PanicEnded { available, configured } => {
+                write!(f, "panic is over: {available} of {configured} backends are available")
+            }
+        }
+    }
+}
+
 /// Why a backend is ejected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Why {

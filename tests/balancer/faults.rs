@@ -1,0 +1,125 @@
+//! One of three backends is bad: what the client sees, and what is executed.
+
+use std::time::{Duration, Instant};
+
+use crate::Balancer;
+use crate::backend::{Backend, Fault};
+
+const QUICK: &str = "timeouts = { answer = '300ms', idle = '500ms', connect = '300ms' }";
+
+/// The statuses of 30 GETs and 30 POSTs over two good backends and one with a fault, and how often the most frequent
+/// request was executed.
+fn served(fault: Fault) -> (Vec<u16>, Vec<u16>, usize) {
+    let backends = [Backend::start(Fault::None), Backend::start(fault), Backend::start(Fault::None)];
+    let balancer = Balancer::start(&backends.each_ref().map(Backend::url), QUICK);
+    let gets = (0..30).map(|n| balancer.get(&format!("/get/{n}")).status).collect();
+    let posts = (0..30).map(|n| balancer.post(&format!("/post/{n}"), "x").status).collect();
+    let mut executed: Vec<String> = backends.iter().flat_map(Backend::take_executed).collect();
+    executed.retain(|request| request.starts_with("POST"));
+    executed.sort();
+    let most = executed.chunk_by(|a, b| a == b).map(<[String]>::len).max().unwrap_or(0);
+    (gets, posts, most)
+}
+
+fn all_200(statuses: &[u16]) -> bool {
+    statuses.iter().all(|status| *status == 200)
+}
+
+#[test]
+fn good_backends_share_in_turn() {
+    let backends = [Backend::start(Fault::None), Backend::start(Fault::None), Backend::start(Fault::None)];
+    let balancer = Balancer::start(&backends.each_ref().map(Backend::url), "");
+    for n in 0..30 {
+        assert_eq!(balancer.get(&format!("/{n}")).status, 200);
+    }
+    assert_eq!(backends.map(|backend| backend.take_executed().len()), [10, 10, 10]);
+}
+
+#[test]
+fn one_that_refuses_is_gone_around() {
+    let gone = Backend::start(Fault::None).stop();
+    let backends = [Backend::start(Fault::None), Backend::start(Fault::None)];
+    let urls = [backends[0].url(), format!("http://{gone}"), backends[1].url()];
+    let balancer = Balancer::start(&urls, "checks.enabled = false");
+    for n in 0..150 {
+        assert_eq!(balancer.get(&format!("/get/{n}")).status, 200);
+        assert_eq!(balancer.post(&format!("/post/{n}"), "x").status, 200);
+    }
+    let shares = backends.each_ref().map(|backend| backend.take_executed().len());
+    assert_eq!(shares.iter().sum::<usize>(), 300);
+    assert!(shares[0].abs_diff(shares[1]) <= 4, "the live ones share evenly: {shares:?}");
+}
+
+#[test]
+fn one_that_closes_on_accept_costs_no_get() {
+    let (gets, posts, most) = served(Fault::ClosesOnAccept);
+    assert!(all_200(&gets), "{gets:?}");
+    assert!(posts.iter().all(|status| matches!(status, 200 | 502)), "{posts:?}");
+    assert_eq!(most, 1);
+}
+
+#[test]
+fn one_that_closes_after_a_request_costs_no_get_and_runs_no_post_twice() {
+    let (gets, posts, most) = served(Fault::ClosesAfterRequest);
+    assert!(all_200(&gets), "{gets:?}");
+    assert!(posts.iter().all(|status| matches!(status, 200 | 502)), "{posts:?}");
+    assert_eq!(most, 1);
+}
+
+#[test]
+fn one_that_hangs_is_given_up_in_time_and_ejected() {
+    let began = Instant::now();
+    let (gets, posts, most) = served(Fault::Hangs);
+    assert!(gets.iter().chain(&posts).all(|status| matches!(status, 200 | 504)), "{gets:?} {posts:?}");
+    let lost = gets.iter().chain(&posts).filter(|status| **status == 504).count();
+    assert!(lost <= 12, "it is asked again and again: {lost} were lost");
+    assert!(began.elapsed() < Duration::from_secs(15));
+    assert_eq!(most, 1);
+}
+
+#[test]
+fn errors_of_a_backend_are_passed_on_and_it_is_ejected() {
+    let (gets, posts, _) = served(Fault::Fails);
+    let failed = gets.iter().chain(&posts).filter(|status| **status == 500).count();
+    assert!((1..20).contains(&failed), "{gets:?} {posts:?}");
+    assert!(gets.iter().chain(&posts).all(|status| matches!(status, 200 | 500)), "{gets:?} {posts:?}");
+}
+
+#[test]
+fn what_is_no_answer_is_502() {
+    let backend = Backend::start(Fault::Garbles);
+    let balancer = Balancer::start(&[backend.url()], "");
+    assert_eq!(balancer.post("/", "x").status, 502);
+}
+
+#[test]
+fn a_body_that_is_cut_is_seen_as_cut() {
+    let backend = Backend::start(Fault::CutsBodies);
+    let balancer = Balancer::start(&[backend.url()], "");
+    let answer = balancer.get("/");
+    assert_eq!((answer.status, answer.is_whole), (200, false));
+    assert_eq!(answer.body, "half of it");
+}
+
+#[test]
+fn connections_that_a_backend_closes_while_they_are_kept_cost_nothing() {
+    let (gets, posts, most) = served(Fault::ClosesIdle);
+    assert!(all_200(&gets) && all_200(&posts), "{gets:?} {posts:?}");
+    assert_eq!(most, 1);
+}
+
+#[test]
+fn when_all_refuse_the_answer_says_so_and_when_one_returns_it_is_used() {
+    let addr = Backend::start(Fault::None).stop();
+    let balancer = Balancer::start(&[format!("http://{addr}")], "");
+    let answer = balancer.get("/");
+    assert_eq!(answer.status, 503);
+    assert!(answer.head.contains("retry-after: 1\r\n"), "{}", answer.head);
+    assert!(answer.body.contains("connection refused"), "{}", answer.body);
+    let _backend = Backend::start_at(&addr.to_string(), Fault::None);
+    let returned = Instant::now();
+    while balancer.get("/").status != 200 {
+        assert!(returned.elapsed() < Duration::from_secs(3), "it is not used");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
