@@ -300,6 +300,7 @@ impl AsyncWrite for SimStream {
             self.side.unread.set(self.side.unread.get() + written as u64);
             let ends = (self.local, self.remote);
             self.shared.wire.borrow_mut().send_segment(&self.shared, ends, &bytes[..written]);
+            self.shared.crash_point();
         }
         Poll::Ready(Ok(written))
     }
@@ -342,6 +343,7 @@ impl Socket for SimSocket {
         for _ in 0..departure.copies {
             self.inner.send_to(carried, to).await?;
         }
+        shared.crash_point();
         Ok(payload.len())
     }
 

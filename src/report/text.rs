@@ -64,6 +64,9 @@ pub fn before(of: &Before<'_>) -> String {
     for (number, step) in (1..).zip(&script.steps) {
         row(&mut out, if number == 1 { "steps" } else { "" }, &format!("{number}. {step}"));
     }
+    for (number, packet) in (1..).zip(&script.packets) {
+        row(&mut out, if number == 1 { "fates" } else { "" }, &format!("{number}. {packet}"));
+    }
     out
 }
 

@@ -28,6 +28,9 @@ pub enum Trigger {
     After(Duration),
     /// When the step before it has fired and the system is in the state of this name.
     When(String),
+    /// Right after the record of this number, be it in the middle of a tick. Such a step waits for no other, and no other
+    /// for it.
+    Record(u64),
 }
 
 /// What a step does.

@@ -11,6 +11,7 @@ mod comparison;
 mod document;
 pub mod error;
 mod latency;
+mod packet;
 mod raw;
 pub mod schema;
 mod section;
@@ -30,6 +31,7 @@ pub use comparison::Comparison;
 pub use error::{ScriptError, Source};
 pub(crate) use error::{did_you_mean, one_of};
 pub use latency::Latency;
+pub use packet::{Fate, PacketRule};
 pub use settings::{Setting, SettingError};
 pub use time_range::TimeRange;
 pub use units::{ByteSize, Chance, TimeSpan, parse_duration, show_duration};
@@ -61,6 +63,8 @@ pub struct Script {
     pub links: Vec<LinkRule>,
     /// The faults, in the order written.
     pub steps: Vec<Step>,
+    /// What becomes of single packets.
+    pub packets: Vec<PacketRule>,
     /// Swarm testing instead of, or on top of, the steps.
     pub chaos: Option<Chaos>,
     /// What the run must end with.
@@ -69,6 +73,17 @@ pub struct Script {
     pub section: Section,
     /// The script with other settings, each with a name.
     pub variants: Vec<Variant>,
+}
+
+impl Script {
+    /// An error about a key of the rule for a packet at this place.
+    pub(crate) fn error_in_packet(&self, index: usize, key: &str, message: &str) -> ScriptError {
+        use document::Part::{Index, Key};
+        match document::Document::parse(&self.source) {
+            Ok(document) => document.error_at(&[Key("packet"), Index(index), Key(key)], message),
+            Err(error) => error,
+        }
+    }
 }
 
 /// A script with some settings on top, which has a name: `raft/race@no-pre-vote` is a variant of `raft/race`.

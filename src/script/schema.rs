@@ -45,8 +45,10 @@ fn constrain_steps(step: &mut Value, systems: &[SystemSchema<'_>]) {
     step["oneOf"] = required(&ACTIONS.into_iter().chain(of_systems).collect::<Vec<_>>());
     step["dependencies"] = json!({
         "for": { "anyOf": required(&UNDOABLE) },
-        "at": { "not": { "anyOf": required(&["after", "when"]) } },
-        "after": { "not": { "required": ["when"] } },
+        "at": { "not": { "anyOf": required(&["after", "when", "record"]) } },
+        "after": { "not": { "anyOf": required(&["when", "record"]) } },
+        "when": { "not": { "required": ["record"] } },
+        "record": { "anyOf": required(&["kill", "power"]) },
     });
 }
 

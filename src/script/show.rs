@@ -6,8 +6,8 @@ use toml::de::{DeTable, DeValue};
 
 use super::units::{Chance, show_duration};
 use super::{
-    Action, Burst, ByteSize, Chaos, DiskSettings, Family, HostPattern, LinkRule, LinkSettings, MessageRule, Reorder,
-    Step, TcpSettings, TimeRange, Trigger,
+    Action, Burst, ByteSize, Chaos, DiskSettings, Family, Fate, HostPattern, LinkRule, LinkSettings, MessageRule,
+    PacketRule, Reorder, Step, TcpSettings, TimeRange, Trigger,
 };
 
 /// `raft pin = "n1", timeout = "155ms"`: a table of a system's own, on one line.
@@ -71,7 +71,7 @@ impl Display for Step {
     }
 }
 
-/// `at 1.2s`, `after 500ms`, `then` (at once), `when leader`
+/// `at 1.2s`, `after 500ms`, `then` (at once), `when leader`, `after record 157`
 impl Display for Trigger {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self {
@@ -79,6 +79,7 @@ impl Display for Trigger {
             Self::After(time) if time.is_zero() => f.write_str("then"),
             Self::After(time) => write!(f, "after {}", show_duration(*time)),
             Self::When(state) => write!(f, "when {state}"),
+            Self::Record(number) => write!(f, "after record {number}"),
         }
     }
 }
@@ -118,6 +119,31 @@ impl Display for MessageRule {
             write!(f, "{message} ")?;
         }
         write!(f, "{} -> {}", join(&self.from, " "), join(&self.to, " "))
+    }
+}
+
+/// `packet 3 n1 -> n2: lost`, `RequestVote 3 n1 -> n2, attempt 1: takes 300ms`
+impl Display for PacketRule {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let Self { from, to, message, nth, attempt, fate } = self;
+        write!(f, "{} {nth} {from} -> {to}", message.as_deref().unwrap_or("packet"))?;
+        if *attempt > 0 {
+            write!(f, ", attempt {attempt}")?;
+        }
+        write!(f, ": {fate}")
+    }
+}
+
+/// `lost`, `takes 300ms`, `twice`, `twice, its copy takes 5ms`, `bit 17 flipped`
+impl Display for Fate {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Lose => f.write_str("lost"),
+            Self::Latency(latency) => write!(f, "takes {}", show_duration(*latency)),
+            Self::Duplicate(None) => f.write_str("twice"),
+            Self::Duplicate(Some(latency)) => write!(f, "twice, its copy takes {}", show_duration(*latency)),
+            Self::Corrupt(bit) => write!(f, "bit {bit} flipped"),
+        }
     }
 }
 

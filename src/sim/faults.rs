@@ -25,6 +25,7 @@ impl Cuts {
 impl World {
     /// Does what is due now.
     pub(crate) fn fire_due(&mut self, now: Duration) {
+        self.fire_at_records(now);
         loop {
             let states = &self.states;
             let holds = |state: &str| states.iter().any(|(name, holds)| *name == state && holds());
@@ -32,6 +33,18 @@ impl World {
                 Some(Due::Begin(index)) => self.begin(index, now),
                 Some(Due::End(index)) => self.end(index, now),
                 None => return,
+            }
+        }
+    }
+
+    /// Does what is due after a record.
+    pub(crate) fn fire_at_records(&mut self, now: Duration) {
+        loop {
+            let records = self.shared.recorder.borrow().next_number();
+            let Some(index) = self.schedule.pop_at_record(now, records) else { return };
+            self.begin(index, now);
+            if let Action::Kill(hosts) | Action::Power(hosts) = self.schedule.step(index).action.clone() {
+                self.each(&hosts, |world, host| world.shared.crashes.done(host, records));
             }
         }
     }

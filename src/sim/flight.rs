@@ -24,6 +24,8 @@ pub(crate) struct Flight {
     pub(crate) state: State,
     /// The connect that waits for a SYN's answer.
     pub(crate) connect: Option<Rc<Connect>>,
+    /// What the script says of this very packet: places among its rules.
+    pub(crate) fates: Vec<usize>,
 }
 
 /// Where a packet is.

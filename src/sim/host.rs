@@ -222,6 +222,10 @@ impl Control {
             *process = None;
         }
         *self.waker.borrow_mut() = Some(cx.waker().clone());
+        if self.shared.is_doomed(self.id) {
+            self.die(process);
+            return Poll::Pending;
+        }
         if wanted != Wanted::Running {
             return Poll::Pending;
         }
@@ -230,19 +234,34 @@ impl Control {
                 return Poll::Pending;
             }
             *process = Some(self.launch());
+            if self.shared.is_doomed(self.id) {
+                self.die(process);
+                return Poll::Pending;
+            }
         }
         if let Some(watch) = &self.watch {
             watch.polls(self.shared.now(), self.shared.name(self.id));
         }
         if let Some(running) = process {
-            let polled = catch_unwind(AssertUnwindSafe(|| self.poll_process(running, cx)));
-            if polled.is_err() {
+            let crashes = &self.shared.crashes;
+            let polled = catch_unwind(AssertUnwindSafe(|| crashes.run(|| self.poll_process(running, cx))));
+            crashes.left_process();
+            if self.shared.is_doomed(self.id) {
+                self.die(process);
+            } else if polled.is_err() {
                 self.panicked();
                 *process = None;
             }
         }
         self.kernel.start_new();
         Poll::Pending
+    }
+
+    /// The process dies where it stands; the step that killed it follows at the end of the tick.
+    fn die(&self, process: &mut Option<Process>) {
+        self.kernel.end_all();
+        *process = None;
+        panics::take_message();
     }
 
     fn launch(&self) -> Process {

@@ -86,6 +86,9 @@ fn verdict(world: &World) -> Verdict {
         let reason = format!("step {} ({step}) never fired", index + 1);
         return Verdict::Inconclusive { reason };
     }
+    if let Some(reason) = world.shared.wire.borrow().fates.unmet() {
+        return Verdict::Inconclusive { reason };
+    }
     if recorder.work == 0 {
         return Verdict::Inconclusive { reason: "no work was completed".to_owned() };
     }
@@ -94,6 +97,7 @@ fn verdict(world: &World) -> Verdict {
 
 fn take_outcome(shared: &Rc<Shared>, world: &World, verdict: Verdict) -> Outcome {
     let mut recorder = shared.recorder.borrow_mut();
+    count_packet_fates(&mut recorder, shared);
     let machines = &shared.wire.borrow().machines;
     let hosts = shared.names.iter().zip(machines).map(|(name, machine)| (name.clone(), machine.ip)).collect();
     Outcome {
@@ -107,5 +111,13 @@ fn take_outcome(shared: &Rc<Shared>, world: &World, verdict: Verdict) -> Outcome
         counters: recorder.counters.iter().map(|(name, count)| ((*name).to_owned(), *count)).collect(),
         times: recorder.quantiles(),
         trace: recorder.take_records().map(|records| Trace { hosts, records }),
+    }
+}
+
+/// Single packets that met the fate that the script has for them.
+fn count_packet_fates(recorder: &mut super::recorder::Recorder, shared: &Shared) {
+    let met = shared.wire.borrow().fates.met();
+    if met > 0 {
+        recorder.faults.insert("packet".to_owned(), met);
     }
 }

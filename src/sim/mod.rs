@@ -8,6 +8,8 @@
 
 mod calm;
 mod chaos;
+mod crash;
+mod fates;
 mod faults;
 pub(crate) mod flight;
 pub(crate) mod host;
@@ -97,11 +99,13 @@ pub fn run(
     let schedule = schedule::Schedule::new(settled, drawn_steps(script, &names, seed));
     let links = links::Links::new(seed, names.clone(), script.network.clone(), script.links.clone());
     let labeller = Box::new(|packet: &trace::Packet| system.label(packet));
-    let wire = wire::Wire::new(links, script.tcp, script.udp_buffer_bytes, labeller);
+    let fates = fates::Fates::new(&script.packets, &names);
+    let wire = wire::Wire::new(links, fates, script.tcp, script.udp_buffer_bytes, labeller);
     let mut recorder = recorder::Recorder::new(options.keep_records);
     watchers.into_iter().for_each(|watcher| recorder.watch(watcher));
 
-    let shared = shared::Shared::new(names, script.tick, recorder, wire);
+    let crashes = crash::Crashes::new(schedule.crash_points(&names));
+    let shared = shared::Shared::new(names, script.tick, recorder, wire, crashes);
     let _captures = panics::Capture::begin();
     let _logs = shared::LogGuard::new(&shared);
     let mut world = world::World::new(script, seed, shared, schedule, parts, options);

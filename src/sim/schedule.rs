@@ -1,13 +1,16 @@
 //! Which step fires when.
 //!
-//! Steps are in lanes: the script's own, and those that chaos drew. In a lane, a step waits for the one before it.
+//! Steps are in lanes: the script's own, and those that chaos drew. In a lane, a step waits for the one before it. Steps
+//! that fire after a record are in none.
 
 use std::time::Duration;
 
 use crate::rng::{Seed, between};
-use crate::script::{Step, Trigger};
+use crate::script::{Action, Step, Trigger};
 
-use super::trace::nanos;
+use super::crash::CrashPoint;
+use super::links::named;
+use super::trace::{HostId, nanos};
 
 /// The steps with the times that this seed draws for those which may fire later than they say, in whole ticks.
 pub(crate) fn settle(steps: &[Step], seed: Seed, tick: Duration) -> Vec<Step> {
@@ -32,13 +35,15 @@ pub(crate) fn settle(steps: &[Step], seed: Seed, tick: Duration) -> Vec<Step> {
 pub(crate) struct Schedule {
     steps: Vec<Step>,
     lanes: [Lane; 2],
+    /// Steps that fire after a record: its number, and the step; the next one last.
+    at_records: Vec<(u64, usize)>,
     /// Steps in force that end by themselves: the time, and the step.
     ends: Vec<(Duration, usize)>,
 }
 
 struct Lane {
+    steps: Vec<usize>,
     next: usize,
-    end: usize,
     /// When the step before fired.
     last: Duration,
 }
@@ -55,9 +60,34 @@ impl Schedule {
     pub(crate) fn new(scripted: Vec<Step>, drawn: Vec<Step>) -> Self {
         let middle = scripted.len();
         let steps: Vec<Step> = scripted.into_iter().chain(drawn).collect();
-        let lane = |next, end| Lane { next, end, last: Duration::ZERO };
-        let lanes = [lane(0, middle), lane(middle, steps.len())];
-        Self { steps, lanes, ends: Vec::new() }
+        let record = |step: &Step| if let Trigger::Record(number) = step.trigger { Some(number) } else { None };
+        let lane = |steps: &[Step], range: std::ops::Range<usize>| {
+            let steps = range.filter(|&index| record(&steps[index]).is_none()).collect();
+            Lane { steps, next: 0, last: Duration::ZERO }
+        };
+        let lanes = [lane(&steps, 0..middle), lane(&steps, middle..steps.len())];
+        let at_records = steps.iter().enumerate().filter_map(|(index, step)| Some((record(step)?, index)));
+        let mut at_records: Vec<_> = at_records.collect();
+        at_records.sort_by_key(|point| std::cmp::Reverse(*point));
+        Self { steps, lanes, at_records, ends: Vec::new() }
+    }
+
+    /// Who dies after which record.
+    pub(crate) fn crash_points(&self, hosts: &[String]) -> Vec<CrashPoint> {
+        let point = |(record, index): &(u64, usize)| {
+            let (Action::Kill(patterns) | Action::Power(patterns)) = &self.steps[*index].action else { return None };
+            let ids = hosts.iter().zip(0_u16..).filter(|(name, _)| named(patterns, name)).map(|(_, id)| HostId(id));
+            let power = matches!(self.steps[*index].action, Action::Power(_));
+            Some(CrashPoint { record: *record, hosts: ids.collect(), power })
+        };
+        self.at_records.iter().filter_map(point).collect()
+    }
+
+    /// The next step that fires because so many records were made.
+    pub(crate) fn pop_at_record(&mut self, now: Duration, records: u64) -> Option<usize> {
+        let (_, index) = self.at_records.pop_if(|(record, _)| *record < records)?;
+        self.ends.extend(self.steps[index].lasts.map(|lasts| (now + lasts, index)));
+        Some(index)
     }
 
     pub(crate) fn step(&self, index: usize) -> &Step {
@@ -71,14 +101,12 @@ impl Schedule {
             return Some(Due::End(self.ends.remove(index).1));
         }
         for lane in &mut self.lanes {
-            if lane.next == lane.end {
-                continue;
-            }
-            let index = lane.next;
+            let Some(&index) = lane.steps.get(lane.next) else { continue };
             let fires = match &self.steps[index].trigger {
                 Trigger::At(at) => *at <= now,
                 Trigger::After(wait) => lane.last + *wait <= now,
                 Trigger::When(state) => holds(state),
+                Trigger::Record(_) => false,
             };
             if fires {
                 lane.next += 1;
@@ -100,13 +128,15 @@ impl Schedule {
 
     /// Whether every step has fired, and all that end by themselves have.
     pub(crate) fn is_over(&self) -> bool {
-        self.ends.is_empty() && self.lanes.iter().all(|lane| lane.next == lane.end)
+        let is_done = |lane: &Lane| lane.next == lane.steps.len();
+        self.ends.is_empty() && self.at_records.is_empty() && self.lanes.iter().all(is_done)
     }
 
     /// The first step that has not fired.
     pub(crate) fn unfired(&self) -> Option<(usize, &Step)> {
-        let lane = self.lanes.iter().find(|lane| lane.next < lane.end)?;
-        Some((lane.next, &self.steps[lane.next]))
+        let in_lane = self.lanes.iter().find_map(|lane| lane.steps.get(lane.next).copied());
+        let index = in_lane.or_else(|| self.at_records.last().map(|(_, index)| *index))?;
+        Some((index, &self.steps[index]))
     }
 }
 

@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 
 use crate::rng::{Rng, Seed};
 use crate::script::error::nearest;
-use crate::script::{Action, HostPattern, LinkRule, MessageRule, Script, ScriptError, Section, Trigger};
+use crate::script::{Action, HostPattern, LinkRule, MessageRule, PacketRule, Script, ScriptError, Section, Trigger};
 
 use super::calm::{Calm, Calms};
 use super::host::{Factory, Host, HostResult};
@@ -198,7 +198,19 @@ impl<'a> Setup<'a> {
                 self.known_state(state, step.line)?;
             }
         }
+        for (index, PacketRule { from, to, .. }) in script.packets.iter().enumerate() {
+            for (key, host) in [("from", from), ("to", to)] {
+                if let Some(message) = self.unknown_host(std::slice::from_ref(host)) {
+                    return Err(script.error_in_packet(index, key, &message));
+                }
+            }
+        }
         script.chaos.iter().try_for_each(|chaos| self.known(&chaos.hosts, chaos.line))
+    }
+
+    /// The hosts of the run, in order.
+    pub(crate) fn host_names(&self) -> Vec<String> {
+        self.parts.hosts.iter().map(|host| host.name.clone()).collect()
     }
 
     fn known_in_action(&self, action: &Action, line: usize) -> Result<(), ScriptError> {
@@ -232,8 +244,15 @@ impl<'a> Setup<'a> {
         let unknown = patterns.iter().find(|pattern| !self.parts.hosts.iter().any(|host| pattern.matches(&host.name)));
         let Some(HostPattern(name)) = unknown else { return Ok(()) };
         let names: Vec<&str> = self.parts.hosts.iter().map(|host| host.name.as_str()).collect();
-        let message = format!("no host of this run is called `{name}`: they are {}", names.join(", "));
+        let message = self.unknown_host(patterns).unwrap_or_default();
         Err(self.unknown(line, message, nearest(name, names.iter().copied())))
+    }
+
+    fn unknown_host(&self, patterns: &[HostPattern]) -> Option<String> {
+        let is_known = |pattern: &HostPattern| self.parts.hosts.iter().any(|host| pattern.matches(&host.name));
+        let HostPattern(name) = patterns.iter().find(|pattern| !is_known(pattern))?;
+        let names = self.host_names().join(", ");
+        Some(format!("no host of this run is called `{name}`: they are {names}"))
     }
 
     fn known_state(&self, state: &str, line: usize) -> Result<(), ScriptError> {

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tokio::task::Id as TaskId;
 
+use super::crash::Crashes;
 use super::recorder::{Breach, Recorder};
 use super::trace::{HostId, Value, What};
 use super::wire::Wire;
@@ -21,12 +22,19 @@ pub(crate) struct Shared {
     pub(crate) names: Vec<String>,
     pub(crate) recorder: RefCell<Recorder>,
     pub(crate) wire: RefCell<Wire>,
+    pub(crate) crashes: Crashes,
     /// For each task, the record that it took in last during this step.
     causes: RefCell<BTreeMap<TaskId, u64>>,
 }
 
 impl Shared {
-    pub(crate) fn new(names: Vec<String>, tick: Duration, recorder: Recorder, wire: Wire) -> Rc<Self> {
+    pub(crate) fn new(
+        names: Vec<String>,
+        tick: Duration,
+        recorder: Recorder,
+        wire: Wire,
+        crashes: Crashes,
+    ) -> Rc<Self> {
         Rc::new(Self {
             clock: Cell::new(Duration::ZERO),
             coarse: tick > Duration::from_millis(1),
@@ -34,6 +42,7 @@ impl Shared {
             names,
             recorder: RefCell::new(recorder),
             wire: RefCell::new(wire),
+            crashes,
             causes: RefCell::new(BTreeMap::new()),
         })
     }
@@ -88,6 +97,25 @@ impl Shared {
         }
     }
 
+    /// Whether a host is to be dead by now.
+    pub(crate) fn is_doomed(&self, host: HostId) -> bool {
+        let Some(power) = self.crashes.doom(host, self.recorder.borrow().next_number()) else { return false };
+        if power {
+            // What its sockets say when they are dropped goes nowhere.
+            self.wire.borrow_mut().machine(host).off = true;
+        }
+        true
+    }
+
+    /// To be called by what a process calls, behind each record: if the process dies there, this does not return.
+    pub(crate) fn crash_point(&self) {
+        if let Some(host) = self.current.get()
+            && self.is_doomed(host)
+        {
+            self.crashes.die_here();
+        }
+    }
+
     pub(crate) fn breach(&self, host: Option<HostId>, breach: Breach) {
         let at = self.now();
         let cause = self.cause();
@@ -105,7 +133,9 @@ pub struct Events {
 impl Events {
     /// Writes an event into the trace and returns its record's number.
     pub fn event(&self, name: &'static str, fields: Vec<(&'static str, Value)>) -> u64 {
-        self.shared.record(self.host, What::Event { name, fields })
+        let record = self.shared.record(self.host, What::Event { name, fields });
+        self.shared.crash_point();
+        record
     }
 
     /// Adds to a counter, which the outcome shows and a script's `[expect]` may bound.

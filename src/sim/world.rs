@@ -139,6 +139,7 @@ impl World {
             self.fire_due(now);
             self.look_for_calm(now);
             self.carry(now);
+            self.fire_at_records(now);
             self.shared.wire.borrow_mut().acknowledge(now);
             if let Some(watch) = &self.watch {
                 watch.stepped(now);
@@ -152,18 +153,23 @@ impl World {
         }
         let worked = !self.workloads.is_empty() && self.unfinished().next().is_none();
         let done = self.done.as_ref().is_some_and(|done| done());
-        (worked || done) && self.schedule.is_over()
+        (worked || done) && self.nothing_to_come(self.sim.elapsed())
     }
 
     /// Says so if the testbed has stopped interfering.
     fn look_for_calm(&mut self, now: Duration) {
-        if self.calms.since(Calm::Healed).is_some() || !self.schedule.is_over() {
+        if self.calms.since(Calm::Healed).is_some() || !self.nothing_to_come(now) {
             return;
         }
         self.calms.reached(Calm::Scheduled, now);
         if self.nothing_in_force() {
             self.calms.reached(Calm::Healed, now);
         }
+    }
+
+    /// Whether every step has fired, and has ended if it ends by itself, and every packet has met its fate.
+    fn nothing_to_come(&self, now: Duration) -> bool {
+        self.schedule.is_over() && self.shared.wire.borrow().fates.are_over(now)
     }
 
     /// Whether the hosts run and their links and disks do what the script says of the whole run. Nobody misses a host

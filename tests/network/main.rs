@@ -6,6 +6,7 @@ mod actions;
 mod calm;
 mod datagrams;
 mod direct;
+mod fates;
 mod hosts;
 mod page;
 mod setup;

@@ -4,6 +4,7 @@
 
 mod hosts;
 mod network;
+mod packets;
 mod steps;
 mod variants;
 
@@ -23,6 +24,7 @@ use toml::de::DeValue;
 
 use self::hosts::{Hosts, Table};
 use self::network::{RawLink, RawNetwork};
+use self::packets::RawPacket;
 use self::steps::RawStep;
 use self::variants::RawVariant;
 use super::document::Part::{self, Key};
@@ -39,7 +41,8 @@ pub(super) const EXPECT_KEYS: &[&str] = &["violation", "counters"];
 
 /// The keys at the top, which no system can have as its name.
 pub(super) const TOP_KEYS: &[&str] = &[
-    "about", "system", "duration", "tick", "waiting", "network", "link", "disk", "step", "chaos", "expect", "variant",
+    "about", "system", "duration", "tick", "waiting", "network", "link", "disk", "step", "packet", "chaos", "expect",
+    "variant",
 ];
 
 /// A script: what one run is made of.
@@ -68,6 +71,8 @@ pub(super) struct RawScript {
     disk: Option<Table<RawDisk>>,
     /// The faults, one step after the other.
     step: Option<Vec<Table<RawStep>>>,
+    /// What becomes of single packets.
+    packet: Option<Vec<Table<RawPacket>>>,
     /// Lets the seed choose the faults, instead of the steps or on top of them.
     chaos: Option<Table<RawChaos>>,
     /// What the run must end with. Without it: no violation. Further keys belong to the system.
@@ -258,6 +263,7 @@ fn build(source: &Arc<Source>, document: &Document<'_>, raw: RawScript) -> Resul
         disk: raw.disk.map(|Table(RawDisk { sync })| DiskSettings { sync }).unwrap_or_default(),
         links,
         steps,
+        packets: packets::build(document, raw.packet.unwrap_or_default())?,
         chaos: raw.chaos.map(|Table(chaos)| chaos.into_chaos(document, duration)).transpose()?,
         expect: raw.expect.map(|Table(expect)| expect).unwrap_or_default().into_expect(document, source)?,
         section,

@@ -38,8 +38,11 @@ pub(crate) const ACTIONS: [&str; 13] = [
 /// The actions that can be undone after a while.
 pub(crate) const UNDOABLE: [&str; 9] = ["partition", "cut", "link", "disk", "kill", "power", "pause", "hold", "drop"];
 
+/// The actions that can happen in the middle of a tick.
+const AT_RECORDS: [&str; 2] = ["kill", "power"];
+
 /// The keys that are no actions.
-pub(crate) const MODIFIERS: [&str; 4] = ["at", "after", "when", "for"];
+pub(crate) const MODIFIERS: [&str; 5] = ["at", "after", "when", "record", "for"];
 
 /// Whether a key means the same in the steps of every script, so that no system can have it as its name.
 pub(super) fn is_own_key(key: &str) -> bool {
@@ -57,8 +60,8 @@ pub(super) fn remove_system_actions(root: &mut DeTable<'_>, system: &str) {
     }
 }
 
-/// One step: exactly one action, and at most one of `at`, `after` and `when`. Without those, it follows the step before
-/// at once.
+/// One step: exactly one action, and at most one of `at`, `after`, `when` and `record`. Without those, it follows the step
+/// before at once.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "Step")]
@@ -70,6 +73,9 @@ pub(super) struct RawStep {
     /// When: after the step before it, once the system is in the state of this name.
     #[schemars(length(min = 1))]
     when: Option<String>,
+    /// When, of hosts that die or lose power: right after the record of this number, as `show` counts them, be it in the
+    /// middle of a tick. Such a step waits for no other, and no other waits for it.
+    record: Option<u64>,
     /// Undoes the action after this time: heals, resumes, restarts, releases.
     #[serde(rename = "for")]
     lasts: Option<TimeSpan>,
@@ -170,6 +176,10 @@ impl RawStep {
             let error = here.error_at("for", &format!("`{name}` is not undone after a time"));
             return Err(error.with_expected(format!("it with {}", one_of(UNDOABLE))));
         }
+        if matches!(trigger, Trigger::Record(_)) && !AT_RECORDS.contains(&name) {
+            let error = here.error_at("record", &format!("`{name}` has to wait for the end of a tick"));
+            return Err(error.with_expected(format!("`record` with {}", one_of(AT_RECORDS))));
+        }
         if lasts.is_some_and(|TimeSpan(lasts)| lasts.is_zero()) {
             return Err(here.error_at("for", "it would end when it begins").with_expected("a time above 0"));
         }
@@ -179,7 +189,15 @@ impl RawStep {
 
     /// The trigger, and how much later the step may fire.
     fn take_trigger(&mut self, here: &Here<'_>, duration: Duration) -> Result<(Trigger, Duration), ScriptError> {
+        let record = self.record.take();
         match (self.at.take(), self.after.take(), self.when.take()) {
+            (None, None, None) if record.is_some() => Ok((Trigger::Record(record.unwrap_or_default()), Duration::ZERO)),
+            (at, after, when) if record.is_some() => {
+                let given = [(at.is_some(), "`at`"), (after.is_some(), "`after`"), (when.is_some(), "`when`")];
+                let given = given.iter().find(|(given, _)| *given).map_or("", |(_, name)| *name);
+                let error = here.error(&format!("it has {given} and `record`"));
+                Err(error.with_expected("at most one of `at`, `after`, `when`, `record`"))
+            }
             (None, None, None) => Ok((Trigger::After(Duration::ZERO), Duration::ZERO)),
             (Some(at), None, None) if at.max < duration => Ok((Trigger::At(at.min), at.spread())),
             (Some(at), None, None) => {
@@ -195,7 +213,7 @@ impl RawStep {
                 let given = [(at.is_some(), "`at`"), (after.is_some(), "`after`"), (when.is_some(), "`when`")];
                 let given: Vec<&str> = given.iter().filter(|(given, _)| *given).map(|(_, name)| *name).collect();
                 let error = here.error(&format!("it has {}", given.join(" and ")));
-                Err(error.with_expected("at most one of `at`, `after`, `when`"))
+                Err(error.with_expected("at most one of `at`, `after`, `when`, `record`"))
             }
         }
     }

@@ -37,7 +37,8 @@ impl Wire {
         if self.machine(from).off || self.gone_quietly(src, dst, kind) {
             let packet = Packet { id: u64::MAX, from, to, src, dst, kind, payload, label: None };
             let state = State::Dead;
-            return Flight { packet, number: 0, record: 0, attempt: 0, left, boot: 0, state, connect: None };
+            let (fates, connect) = (Vec::new(), None);
+            return Flight { packet, number: 0, record: 0, attempt: 0, left, boot: 0, state, connect, fates };
         }
         if kind == PacketKind::Syn {
             self.streams.remove(&(src, dst));

@@ -19,6 +19,7 @@ use std::time::Duration;
 
 use crate::script::TcpSettings;
 
+use super::fates::Fates;
 use super::flight::{Connect, Flight, Side, State};
 use super::links::Links;
 use super::rto::RoundTrip;
@@ -91,6 +92,7 @@ struct Credit {
 /// The network's state.
 pub(crate) struct Wire {
     pub(crate) links: Links,
+    pub(crate) fates: Fates,
     pub(crate) machines: Vec<Machine>,
     tcp: TcpSettings,
     udp_buffer_bytes: u64,
@@ -109,9 +111,10 @@ pub(crate) struct Wire {
 }
 
 impl Wire {
-    pub(crate) fn new(links: Links, tcp: TcpSettings, udp_buffer_bytes: u64, labeller: Labeller) -> Self {
+    pub(crate) fn new(links: Links, fates: Fates, tcp: TcpSettings, udp_buffer_bytes: u64, labeller: Labeller) -> Self {
         Self {
             links,
+            fates,
             machines: Vec::new(),
             tcp,
             udp_buffer_bytes,

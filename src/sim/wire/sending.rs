@@ -40,7 +40,8 @@ impl Wire {
         }
         let mut corrupted = None;
         let bits = payload.len() as u64 * 8;
-        if let Some(bit) = self.links.corrupts(from, to, flight.number, bits) {
+        let scripted = self.fates.corrupts(&flight.fates, bits);
+        if let Some(bit) = scripted.or_else(|| self.links.corrupts(from, to, flight.number, bits)) {
             shared.record_caused(None, Some(flight.record), What::Corrupted { packet: flight.packet.id, bit });
             flight.packet.payload = flipped(&flight.packet.payload, bit);
             corrupted = Some(flight.packet.payload.clone());
@@ -56,7 +57,8 @@ impl Wire {
     /// The copy that the network makes of a datagram, if it makes one.
     fn copy(&mut self, shared: &Shared, original: &Flight) -> Option<Flight> {
         let (from, to) = (original.packet.from, original.packet.to);
-        if !self.links.duplicates(from, to, original.number) {
+        let scripted = self.fates.duplicates(&original.fates, original.left);
+        if scripted.is_none() && !self.links.duplicates(from, to, original.number) {
             return None;
         }
         let mut packet = original.packet.clone();
@@ -66,11 +68,14 @@ impl Wire {
         let what = What::Duplicated { packet: original.packet.id, copy: packet.id };
         let record = shared.record_caused(None, Some(original.record), what);
         // What holds the one holds the other: a copy is no way around a script.
-        let state = match original.state {
-            State::Held { step } => State::Held { step },
-            _ => State::Travelling { due: original.left + self.links.latency(from, to, number, 0) },
+        let state = if let State::Held { step } = original.state {
+            State::Held { step }
+        } else {
+            let latency = scripted.and_then(|twin| twin.latency);
+            let latency = latency.unwrap_or_else(|| self.links.latency(from, to, number, 0));
+            State::Travelling { due: original.left + latency }
         };
-        Some(Flight { packet, number, record, state, connect: None, ..*original })
+        Some(Flight { packet, number, record, state, connect: None, fates: Vec::new(), ..*original })
     }
 
     /// Decides on a segment that is about to be put on its link.
@@ -99,20 +104,28 @@ impl Wire {
         self.next_packet += 1;
         let number = self.links.next_packet(from, to);
         let mut packet = Packet { id, from, to, src, dst, kind, payload, label: None };
-        if self.links.needs_names() || shared.recorder.borrow().keeps() {
+        if self.needs_names() || shared.recorder.borrow().keeps() {
             packet.label = (self.labeller)(&packet);
         }
+        let fates = self.fates.count(&packet);
         let (record, packet) = shared.recorder.borrow_mut().sent(at, shared.cause(), packet);
-        let boot = self.machine(from).boots;
-        Flight { packet, number, record, attempt: 0, left: Duration::ZERO, boot, state: State::Dead, connect: None }
+        let (left, boot, state) = (Duration::ZERO, self.machine(from).boots, State::Dead);
+        Flight { packet, number, record, attempt: 0, left, boot, state, connect: None, fates }
+    }
+
+    fn needs_names(&self) -> bool {
+        self.links.needs_names() || self.fates.needs_names()
     }
 
     /// Sends a packet, or sends it again, and decides what becomes of this transmission.
     pub(super) fn transmit(&mut self, shared: &Shared, flight: &mut Flight, now: Duration) {
         let (from, to) = (flight.packet.from, flight.packet.to);
         flight.left = now;
-        if self.links.needs_names() && flight.packet.label.is_none() {
+        if self.needs_names() && flight.packet.label.is_none() {
             flight.packet.label = (self.labeller)(&flight.packet);
+        }
+        if self.fates.loses(&flight.fates, flight.attempt) {
+            return self.lose(shared, flight, now, LossReason::Dropped);
         }
         let name = flight.packet.label.as_ref().map(|label| label.name.as_str());
         match self.links.rule(from, to, name) {
@@ -133,8 +146,10 @@ impl Wire {
     /// Puts a transmission that was not lost on its way.
     pub(super) fn depart(&mut self, flight: &mut Flight, now: Duration) {
         let Packet { from, to, src, dst, kind, .. } = flight.packet;
-        let mut due = now + self.links.latency(from, to, flight.number, flight.attempt);
+        let scripted = self.fates.latency(&flight.fates, flight.attempt, now);
+        let mut due = now + scripted.unwrap_or_else(|| self.links.latency(from, to, flight.number, flight.attempt));
         match kind {
+            PacketKind::Udp if scripted.is_some() => {}
             PacketKind::Udp => due += self.links.held_back(from, to, flight.number).unwrap_or_default(),
             PacketKind::Rst => due = due.max(self.stream(src, dst).last_due),
             _ if flight.attempt == 0 => {
