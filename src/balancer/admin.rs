@@ -62,7 +62,7 @@ impl Counts {
             Event::Retried => numbers.retries += 1,
             Event::RetryRefused => numbers.retries_refused += 1,
             Event::Reloaded => numbers.reloads += 1,
-            Event::Listening { .. } | Event::Policy { .. } | Event::Draining { .. } | Event::DrainCut { .. } => {}
+            _ => {}
         }
     }
 }

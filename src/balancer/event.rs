@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::SocketAddr;
 
 use super::config::Origin;
-use super::policy;
+use super::policy::{self, BackendId, Outcome};
 
 /// Something that happened in a balancer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,6 +16,26 @@ pub enum Event {
     },
     /// A client has connected.
     Accepted,
+    /// A client's connection is over.
+    Closed,
+    /// A request is taken on: it counts as in flight, and towards the retry budget.
+    Began,
+    /// A backend is chosen for a request.
+    Picked {
+        /// The backend.
+        id: BackendId,
+        /// It was ejected, and this request is to show how it is.
+        is_probe: bool,
+        /// No other backend was tried for this request before.
+        is_first: bool,
+    },
+    /// A backend is done with a request that it was chosen for.
+    Finished {
+        /// The backend.
+        id: BackendId,
+        /// What came of it.
+        outcome: Outcome,
+    },
     /// A request has its answer's head.
     Answered {
         /// The status.
@@ -58,6 +78,11 @@ impl fmt::Display for Event {
         match self {
             Self::Listening { addr } => write!(f, "listens on {addr}"),
             Self::Accepted => f.write_str("a client has connected"),
+            Self::Closed => f.write_str("a client's connection is over"),
+            Self::Began => f.write_str("takes a request on"),
+            Self::Picked { id, is_probe: false, .. } => write!(f, "asks {id}"),
+            Self::Picked { id, is_probe: true, .. } => write!(f, "probes {id} with a request"),
+            Self::Finished { id, outcome } => write!(f, "{id} is done with a request: {outcome:?}"),
             Self::Answered { status } => write!(f, "answered with {status}"),
             Self::Rejected { status, reason } => write!(f, "refused with {status}: {reason}"),
             Self::Reloaded => f.write_str("other settings hold"),

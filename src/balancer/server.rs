@@ -166,6 +166,7 @@ async fn converse<N: Net>(
         }
     };
     finish(&shared, &talk, ended).await;
+    shared.events().emit(|| Event::Closed);
 }
 
 enum Step {

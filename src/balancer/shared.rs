@@ -129,6 +129,7 @@ impl<N: Net> Shared<N> {
         }
         self.in_flight.set(self.in_flight.get() + 1);
         self.budget.borrow_mut().request(self.now());
+        self.events.emit(|| Event::Began);
         Some(InFlight(self.clone()))
     }
 
@@ -143,12 +144,16 @@ impl<N: Net> Shared<N> {
         let picked = self.backends.borrow_mut().pick(now, tried);
         self.tell();
         let pick = picked?;
+        let (id, is_probe, is_first) = (pick.id, pick.is_probe, tried.is_empty());
+        self.events.emit(|| Event::Picked { id, is_probe, is_first });
         let upstream = self.upstreams.borrow()[&pick.id].upstream.clone();
         Ok(Ticket { shared: self.clone(), pick: Cell::new(Some(pick)), upstream, began: now, outcome: Cell::new(None) })
     }
 
     fn finished(&self, pick: Pick, outcome: Outcome) {
+        let id = pick.id;
         self.backends.borrow_mut().finished(pick, self.now(), outcome);
+        self.events.emit(|| Event::Finished { id, outcome });
         self.tell();
     }
 
@@ -198,7 +203,8 @@ impl<N: Net> Shared<N> {
         }
     }
 
-    fn origin(&self, id: BackendId) -> Option<Origin> {
+    /// Where a backend is, or was.
+    pub fn origin(&self, id: BackendId) -> Option<Origin> {
         self.ids.borrow().iter().find(|(_, known)| **known == id).map(|(origin, _)| origin.clone())
     }
 }

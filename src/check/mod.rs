@@ -3,5 +3,6 @@
 //! **Invariant:** a check knows events and packets, never which faults a script asked for: it would otherwise excuse
 //! what it should find.
 
+pub mod balancer;
 pub mod echo;
 pub mod raft;

@@ -37,6 +37,7 @@ use crate::systems::System;
 
 pub use calm::Calm;
 pub use host::{Host, HostResult};
+pub(crate) use latency::sample;
 pub use outcome::{Fact, Finding, Outcome, PacketCounts, Quantiles, Verdict};
 pub use recorder::Breach;
 pub use setup::{Report, Setup};

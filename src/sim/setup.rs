@@ -209,7 +209,7 @@ impl<'a> Setup<'a> {
     }
 
     /// The hosts of the run, in order.
-    pub(crate) fn host_names(&self) -> Vec<String> {
+    pub fn host_names(&self) -> Vec<String> {
         self.parts.hosts.iter().map(|host| host.name.clone()).collect()
     }
 

@@ -1,5 +1,6 @@
 //! Where a system meets the testbed: its hosts, workload, script section, packet labels and checks, behind one trait.
 
+pub mod balancer;
 pub mod echo;
 pub mod raft;
 
@@ -94,5 +95,5 @@ pub struct WeakerCheck {
 
 /// The systems that come with the crate.
 pub fn all() -> &'static [&'static dyn System] {
-    &[&echo::Echo, &raft::Raft]
+    &[&echo::Echo, &raft::Raft, &balancer::Balancer]
 }

@@ -243,11 +243,21 @@ impl File {
         Ok((file, config))
     }
 
+    /// Where requests go.
+    pub fn backends(&self) -> Vec<config::Backend> {
+        let backends = self.backend.iter();
+        backends.map(|backend| config::Backend { origin: backend.url.clone(), weight: backend.weight }).collect()
+    }
+
+    /// Sends requests there.
+    pub fn set_backends(&mut self, backends: Vec<config::Backend>) {
+        self.backend = backends.into_iter().map(|b| Backend { url: b.origin, weight: b.weight }).collect();
+    }
+
     /// The settings that it comes to.
     pub fn config(&self) -> Result<Config, ConfigError> {
-        let backends = self.backend.iter();
         let config = Config {
-            backends: backends.map(|b| config::Backend { origin: b.url.clone(), weight: b.weight }).collect(),
+            backends: self.backends(),
             policy: self.policy()?,
             checks: self.checks.enabled.then(|| self.checks.config()),
             timeouts: self.timeouts.config(),

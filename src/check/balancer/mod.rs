@@ -1,0 +1,284 @@
+//! What a load balancer promises.
+//!
+//! Every request has an id that backends execute it under and that comes back with the answer, and every body says whose
+//! it is. Then, at every event:
+//!
+//! | invariant | holds |
+//! |---|---|
+//! | a POST runs at most once | no request that is not idempotent is executed twice, wherever |
+//! | an answer belongs to its request | its id, its backend and its body are those of one execution, whole |
+//! | a request arrives as it was sent | a backend executes what a client sent, with the body it sent |
+//! | every request is answered | by the deadline, with an answer or a clean error, as long as the balancer runs and the client's own link is well |
+//! | nothing is lost that could be served | a GET gets no error of the balancer's own while a backend serves all that it is given, unless the retry budget is spent |
+//! | round robin is exact | between changes of who is asked, the counts of backends of one weight differ by at most one |
+//! | retries stay within the budget | over every window that ends with a retry |
+//! | nothing leaks | when nobody asks any more, nothing is in flight and no connection is open |
+//! | service comes back | once nothing is disturbed, the share of successes and the 99th percentile are what they were |
+//!
+//! The check takes its facts from what clients, backends and the balancer tell, and from packets: [`requests`],
+//! [`rotation`], [`retries`], [`recovery`].
+
+mod recovery;
+mod requests;
+mod retries;
+mod rotation;
+
+use std::fmt;
+use std::time::Duration;
+
+use xxhash_rust::xxh3::xxh3_64;
+
+use crate::balancer::config::Config;
+use crate::balancer::event::Event;
+use crate::balancer::policy::{self, BackendId, Outcome};
+use crate::sim::Breach;
+use crate::sim::trace::Record;
+
+pub use recovery::Phase;
+use recovery::Recovery;
+use requests::Requests;
+use retries::Retries;
+use rotation::Rotation;
+pub use rotation::Standing;
+
+/// When and in which record something was seen.
+pub type Seen = (Duration, u64);
+
+/// A request, as its client knows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Request {
+    /// The host of the client.
+    pub client: String,
+    /// Its id, of its own in the run.
+    pub id: String,
+    /// Whether it must not be executed twice.
+    pub is_post: bool,
+}
+
+/// How a request ended for its client.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum End {
+    /// With a whole answer.
+    Answered {
+        /// Its status.
+        status: u16,
+        /// The backend that it is from; none: the balancer's own.
+        backend: Option<String>,
+        /// Whether id and body are those of this request.
+        is_mine: bool,
+    },
+    /// With an answer whose body ended early, as the client could see.
+    Cut {
+        /// Its status.
+        status: u16,
+    },
+    /// The connection ended without an answer.
+    Broken,
+    /// No connection to the balancer came about.
+    Unreachable,
+    /// There was none by the deadline.
+    TimedOut,
+}
+
+impl End {
+    /// Whether the client has what it asked for.
+    pub fn is_success(&self) -> bool {
+        matches!(self, Self::Answered { status: 200..=299, .. })
+    }
+
+    /// The backend that answered.
+    pub fn backend(&self) -> Option<&str> {
+        match self {
+            Self::Answered { backend, .. } => backend.as_deref(),
+            _ => None,
+        }
+    }
+
+    /// The counter for requests that are lost like this.
+    pub fn counter(&self) -> &'static str {
+        match self {
+            Self::Answered { status: 500, .. } => "lost with 500",
+            Self::Answered { status: 502, .. } => "lost with 502",
+            Self::Answered { status: 503, .. } => "lost with 503",
+            Self::Answered { status: 504, .. } => "lost with 504",
+            Self::Answered { .. } => "lost with another status",
+            Self::Cut { .. } => "lost, cut short",
+            Self::Broken => "lost, connection ended",
+            Self::Unreachable => "lost, balancer unreachable",
+            Self::TimedOut => "lost, timed out",
+        }
+    }
+}
+
+impl fmt::Display for End {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Answered { status, .. } => write!(f, "{status}"),
+            Self::Cut { status } => write!(f, "{status}, cut short"),
+            Self::Broken => f.write_str("connection ended"),
+            Self::Unreachable => f.write_str("unreachable"),
+            Self::TimedOut => f.write_str("timed out"),
+        }
+    }
+}
+
+/// A body that says whose it is: at least `size` bytes, each part of which depends on all of it.
+pub fn content(id: &str, author: &str, size: usize) -> Vec<u8> {
+    let head = format!("{id} {author} ");
+    let filling = format!("{:016x}", xxh3_64(head.as_bytes()));
+    let room = size.saturating_sub(head.len()).max(filling.len());
+    head.bytes().chain(filling.bytes().cycle().take(room)).collect()
+}
+
+/// What stands for a body in a comparison.
+pub fn digest(body: &[u8]) -> u64 {
+    xxh3_64(body)
+}
+
+/// Watches one run.
+pub struct BalancerCheck {
+    requests: Requests,
+    rotation: Rotation,
+    retries: Retries,
+    recovery: Recovery,
+    /// Clients' connections that the balancer's process has open.
+    connections: u64,
+    /// Requests that it has handed to backends, and not got back.
+    at_backends: u64,
+}
+
+impl BalancerCheck {
+    /// A check of a balancer with these settings, whose clients wait for so long.
+    pub fn new(config: &Config, deadline: Duration) -> Self {
+        Self {
+            requests: Requests::new(config, deadline),
+            rotation: Rotation::new(config),
+            retries: Retries::new(config),
+            recovery: Recovery::default(),
+            connections: 0,
+            at_backends: 0,
+        }
+    }
+
+    /// The balancer's process starts, and knows nothing of what was before.
+    pub fn balancer_started(&mut self, config: &Config, seen: Seen) {
+        self.reloaded(config);
+        self.rotation = Rotation::new(config);
+        self.requests.balancer_up(seen.0);
+        (self.connections, self.at_backends) = (0, 0);
+    }
+
+    /// The balancer is told other settings.
+    pub fn reloaded(&mut self, config: &Config) {
+        self.requests.configure(config);
+        self.rotation.configure(config);
+        self.retries = Retries::new(config);
+    }
+
+    /// The balancer's event; `name` is that of a backend's host.
+    pub fn balancer(&mut self, seen: Seen, event: &Event, name: &dyn Fn(BackendId) -> String) -> Option<Breach> {
+        match event {
+            Event::Accepted => self.connections += 1,
+            Event::Closed => self.connections = self.connections.saturating_sub(1),
+            Event::Began => self.retries.request(seen.0),
+            Event::Retried => return self.retries.retried(seen),
+            Event::RetryRefused => self.requests.retry_refused(seen.0),
+            Event::Draining { .. } | Event::DrainCut { .. } => self.requests.balancer_down(seen.0),
+            Event::Policy { event, .. } => {
+                let backend = event.id().map(name);
+                if let (Some(backend), true) = (&backend, changes_availability(event)) {
+                    self.requests.standing_changed(backend, seen.0);
+                }
+                self.rotation.standing(event, backend.as_deref(), seen);
+            }
+            Event::Picked { id, is_probe, is_first } => {
+                self.at_backends += 1;
+                return self.rotation.picked(&name(*id), *is_probe || !*is_first, seen);
+            }
+            Event::Finished { id, outcome } => {
+                self.at_backends = self.at_backends.saturating_sub(1);
+                match outcome {
+                    Outcome::Success { .. } => self.requests.backend_served(&name(*id), seen.0),
+                    Outcome::Failure(_) => self.requests.backend_failed(&name(*id), seen.0),
+                    Outcome::Cancelled => {}
+                }
+            }
+            _ => {}
+        }
+        None
+    }
+
+    /// A client sends a request.
+    pub fn sent(&mut self, seen: Seen, request: &Request) {
+        self.requests.sent(seen, request);
+    }
+
+    /// A backend begins to execute a request with a body of this digest.
+    pub fn executed(&mut self, seen: Seen, backend: &str, is_post: bool, id: &str, body: u64) -> Option<Breach> {
+        self.requests.executed(seen, backend, is_post, id, body)
+    }
+
+    /// A client's request has come to its end.
+    pub fn ended(&mut self, seen: Seen, request: &Request, end: &End) -> Option<Breach> {
+        let began = self.requests.began(&request.id)?;
+        self.recovery.ended(began, seen.0, end.is_success());
+        self.requests.ended(seen, request, end, &self.rotation)
+    }
+
+    /// Any record.
+    pub fn record(&mut self, record: &Record, names: &[String]) {
+        self.requests.record(record, names);
+        self.recovery.record(record);
+    }
+
+    /// From now on nothing is disturbed any more.
+    pub fn calm(&mut self, at: Duration) {
+        self.recovery.calm(at);
+    }
+
+    /// Where in the run a request stands that began at this time.
+    pub fn phase(&self, began: Duration) -> Phase {
+        self.recovery.phase(began)
+    }
+
+    /// How many requests were answered with 2xx so far.
+    pub fn successes(&self) -> u64 {
+        self.recovery.successes()
+    }
+
+    /// How the backends stand with the balancer.
+    pub fn standings(&self) -> impl Iterator<Item = Standing> {
+        self.rotation.standings()
+    }
+
+    /// What must hold when nobody has asked for `settle`. `in_flight` is what the balancer itself counts, if it runs.
+    pub fn at_end(&self, at: Duration, settle: Duration, in_flight: Option<u64>) -> Option<Breach> {
+        let has_settled = self.recovery.calm_since().is_some_and(|calm| calm + settle <= at);
+        let in_flight = in_flight.filter(|_| has_settled && self.requests.is_balancer_up())?;
+        let left = [
+            (in_flight, "requests count as in flight"),
+            (self.at_backends, "requests count as in flight at backends"),
+            (self.connections, "connections of clients are open"),
+        ];
+        let (count, what) = left.into_iter().find(|(count, _)| *count > 0)?;
+        Some(Breach::new("nothing leaks", format!("nobody has asked for {settle:?}, and {count} {what}")))
+    }
+
+    /// Whether requests are served as before, from so long after nothing was disturbed any more.
+    pub fn has_recovered(&self, within: Duration) -> Result<(), Breach> {
+        self.recovery.has_recovered(within)
+    }
+
+    /// Whether requests are not served any more, although nothing is disturbed.
+    pub fn has_not_recovered(&self) -> Result<(), Breach> {
+        self.recovery.has_not_recovered()
+    }
+}
+
+/// Whether it is about who may be asked.
+fn changes_availability(event: &policy::Event) -> bool {
+    !matches!(event, policy::Event::SlowStartEnded { .. })
+}
+
+#[cfg(test)]
+mod tests;

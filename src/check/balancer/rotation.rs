@@ -1,0 +1,135 @@
+//! Who may be asked, and whether round robin asks them in turn.
+
+use std::collections::BTreeMap;
+
+use super::Seen;
+use crate::balancer::config::Config;
+use crate::balancer::policy::{self, Policy};
+use crate::sim::Breach;
+
+/// How a backend stands with the balancer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// It may be asked.
+    Available,
+    /// It is not to be asked, or only to see how it is.
+    Avoided,
+}
+
+struct Member {
+    is_healthy: bool,
+    is_ejected: bool,
+    /// Its share still grows.
+    is_starting: bool,
+    picks: u64,
+}
+
+impl Member {
+    fn new(is_starting: bool) -> Self {
+        Self { is_healthy: true, is_ejected: false, is_starting, picks: 0 }
+    }
+
+    fn is_available(&self) -> bool {
+        self.is_healthy && !self.is_ejected
+    }
+}
+
+/// The backends by the names of their hosts.
+pub(super) struct Rotation {
+    /// Whether each is to be asked as often as the others.
+    is_even: bool,
+    has_slow_start: bool,
+    is_panic: bool,
+    members: BTreeMap<String, Member>,
+    /// Since when who may be asked is who may be asked.
+    since: Seen,
+}
+
+impl Rotation {
+    pub(super) fn new(config: &Config) -> Self {
+        let name = |address: &str| address.split(':').next().unwrap_or_default().to_owned();
+        let members = config.backends.iter().map(|backend| (name(&backend.origin.address), Member::new(false)));
+        let mut rotation = Self {
+            is_even: false,
+            has_slow_start: false,
+            is_panic: false,
+            members: members.collect(),
+            since: Seen::default(),
+        };
+        rotation.configure(config);
+        rotation
+    }
+
+    /// Other settings hold. Who comes and goes with them is told by events.
+    pub(super) fn configure(&mut self, config: &Config) {
+        let weights = config.backends.iter().map(|backend| backend.weight);
+        let is_limited = config.policy.in_flight_max.is_some();
+        let is_in_turn = config.policy.policy == Policy::RoundRobin && !is_limited;
+        self.is_even = is_in_turn && weights.clone().min() == weights.max();
+        self.has_slow_start = config.policy.slow_start.is_some();
+        self.begin_anew(self.since);
+    }
+
+    pub(super) fn standings(&self) -> impl Iterator<Item = Standing> {
+        self.members.values().map(|m| if m.is_available() { Standing::Available } else { Standing::Avoided })
+    }
+
+    /// Those who may be asked.
+    pub(super) fn available(&self) -> Vec<&str> {
+        self.members.iter().filter(|(_, member)| member.is_available()).map(|(name, _)| name.as_str()).collect()
+    }
+
+    pub(super) fn configured(&self) -> usize {
+        self.members.len()
+    }
+
+    /// A backend's standing has changed, or that of all.
+    pub(super) fn standing(&mut self, event: &policy::Event, backend: Option<&str>, seen: Seen) {
+        use policy::Event as E;
+        let has_slow_start = self.has_slow_start;
+        if let Some(name) = backend {
+            let member = self.members.entry(name.to_owned()).or_insert_with(|| Member::new(has_slow_start));
+            match event {
+                E::CheckFailed { .. } => member.is_healthy = false,
+                E::CheckRecovered { .. } => (member.is_healthy, member.is_starting) = (true, has_slow_start),
+                E::Ejected { .. } => member.is_ejected = true,
+                E::Readmitted { .. } => (member.is_ejected, member.is_starting) = (false, has_slow_start),
+                E::SlowStartEnded { .. } => member.is_starting = false,
+                E::Added { .. } | E::DrainEnded { .. } => member.is_starting = has_slow_start,
+                E::DrainBegan { .. } | E::Drained { .. } => drop(self.members.remove(name)),
+                E::HalfOpened { .. } | E::PanicBegan { .. } | E::PanicEnded { .. } => {}
+            }
+        }
+        match event {
+            E::PanicBegan { .. } => self.is_panic = true,
+            E::PanicEnded { .. } => self.is_panic = false,
+            _ => {}
+        }
+        self.begin_anew(seen);
+    }
+
+    fn begin_anew(&mut self, seen: Seen) {
+        self.since = seen;
+        self.members.values_mut().for_each(|member| member.picks = 0);
+    }
+
+    /// A backend is asked; `is_special` if not everybody could have been.
+    pub(super) fn picked(&mut self, backend: &str, is_special: bool, seen: Seen) -> Option<Breach> {
+        if is_special || self.members.values().any(|member| member.is_starting) {
+            self.begin_anew(seen);
+            return None;
+        }
+        self.members.get_mut(backend)?.picks += 1;
+        let everybody = self.is_panic;
+        let asked = self.members.iter().filter(|(_, member)| everybody || member.is_available());
+        let counts = asked.clone().map(|(_, member)| member.picks);
+        let (least, most) = (counts.clone().min()?, counts.max()?);
+        if !self.is_even || most - least <= 1 {
+            return None;
+        }
+        let counts: Vec<String> = asked.map(|(name, member)| format!("{name} {}", member.picks)).collect();
+        let text = format!("backends of one weight are asked unevenly: {}", counts.join(", "));
+        let breach = Breach::new("round robin is exact", text);
+        Some(breach.fact(self.since.0, self.since.1, "from here on they are to be asked in turn"))
+    }
+}

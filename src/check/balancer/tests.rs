@@ -1,0 +1,161 @@
+//! Each invariant, broken on purpose.
+
+use std::time::Duration;
+
+use super::*;
+use crate::balancer::config::{Backend, Origin};
+use crate::balancer::policy::Failure;
+
+fn config() -> Config {
+    let backend = |name: &str| Backend { origin: Origin::parse(&format!("http://{name}:8081")).unwrap(), weight: 1 };
+    Config::new(["b1", "b2", "b3"].map(backend).to_vec())
+}
+
+fn ms(ms: u64) -> Seen {
+    (Duration::from_millis(ms), ms)
+}
+
+fn name(id: BackendId) -> String {
+    format!("b{}", id.0 + 1)
+}
+
+/// A balancer that has been running for a while.
+fn check() -> BalancerCheck {
+    let mut check = BalancerCheck::new(&config(), Duration::from_mins(5));
+    check.balancer_started(&config(), ms(0));
+    check
+}
+
+fn request(id: &str, is_post: bool) -> Request {
+    Request { client: "c1".to_owned(), id: id.to_owned(), is_post }
+}
+
+fn answered(status: u16, backend: Option<&str>, is_mine: bool) -> End {
+    End::Answered { status, backend: backend.map(ToOwned::to_owned), is_mine }
+}
+
+fn invariant(breach: Option<Breach>) -> Option<String> {
+    breach.map(|breach| breach.invariant)
+}
+
+#[test]
+fn a_post_runs_once_and_a_get_may_run_again() {
+    let mut check = check();
+    let (get, post) = (digest(b""), digest(&content("c1.0/2", "client", 64)));
+    check.sent(ms(10), &request("c1.0/1", false));
+    check.sent(ms(10), &request("c1.0/2", true));
+    for backend in ["b1", "b2"] {
+        assert_eq!(invariant(check.executed(ms(11), backend, false, "c1.0/1", get)), None);
+    }
+    assert_eq!(invariant(check.executed(ms(11), "b1", true, "c1.0/2", post)), None);
+    let breach = check.executed(ms(12), "b2", true, "c1.0/2", post).expect("twice");
+    assert_eq!((breach.invariant.as_str(), breach.facts.len()), ("a POST runs at most once", 2));
+}
+
+#[test]
+fn what_arrives_and_comes_back_is_what_was_sent() {
+    let mut check = check();
+    let asked = request("c1.0/1", false);
+    let arrives = Some("a request arrives as it was sent".to_owned());
+    assert_eq!(invariant(check.executed(ms(9), "b1", false, "c1.0/1", digest(b""))), arrives, "nobody has sent it");
+    check.sent(ms(10), &asked);
+    assert_eq!(invariant(check.executed(ms(11), "b1", false, "c1.0/1", digest(b"x"))), arrives, "another body");
+    assert_eq!(invariant(check.executed(ms(11), "b1", true, "c1.0/1", digest(b""))), arrives, "another method");
+    let belongs = Some("an answer belongs to its request".to_owned());
+    assert_eq!(invariant(check.ended(ms(20), &asked, &answered(200, Some("b1"), true))), belongs, "not executed");
+    assert_eq!(invariant(check.executed(ms(21), "b1", false, "c1.0/1", digest(b""))), None);
+    assert_eq!(invariant(check.ended(ms(22), &asked, &answered(200, Some("b1"), false))), belongs, "another's body");
+    assert_eq!(invariant(check.ended(ms(22), &asked, &answered(200, Some("b1"), true))), None);
+}
+
+#[test]
+fn no_answer_is_excused_only_by_what_was_seen() {
+    let mut check = check();
+    let asked = request("c1.0/1", false);
+    check.sent(ms(10), &asked);
+    let unanswered = Some("every request is answered".to_owned());
+    assert_eq!(invariant(check.ended(ms(20), &asked, &End::Broken)), unanswered);
+    assert_eq!(invariant(check.ended(ms(20), &asked, &answered(503, None, true))), None, "a clean error");
+    check.balancer(ms(15), &Event::Draining { connections: 1 }, &name);
+    assert_eq!(invariant(check.ended(ms(20), &asked, &End::Broken)), None);
+}
+
+#[test]
+fn a_get_is_not_lost_while_somebody_serves() {
+    let mut check = check();
+    let asked = request("c1.0/1", false);
+    let served = |id| Event::Finished { id: BackendId(id), outcome: Outcome::Success { latency: Duration::ZERO } };
+    let failed = |id| Event::Finished { id: BackendId(id), outcome: Outcome::Failure(Failure::Reset) };
+    check.sent(ms(10), &asked);
+    check.balancer(ms(11), &failed(0), &name);
+    let end = answered(502, None, true);
+    assert_eq!(invariant(check.ended(ms(20), &asked, &end)), None, "nobody is known to serve");
+    check.balancer(ms(12), &served(1), &name);
+    let lost = Some("nothing is lost that could be served".to_owned());
+    assert_eq!(invariant(check.ended(ms(20), &asked, &end)), lost);
+    check.balancer(ms(13), &failed(1), &name);
+    assert_eq!(invariant(check.ended(ms(20), &asked, &end)), None, "it fails as well");
+    check.balancer(ms(14), &served(2), &name);
+    check.balancer(ms(14), &Event::RetryRefused, &name);
+    assert_eq!(invariant(check.ended(ms(20), &asked, &end)), None, "the budget is spent");
+}
+
+#[test]
+fn round_robin_asks_in_turn() {
+    let mut check = check();
+    let pick = |id, is_first| Event::Picked { id: BackendId(id), is_probe: false, is_first };
+    for id in [0, 1, 2, 1, 0, 2] {
+        assert_eq!(invariant(check.balancer(ms(10), &pick(id, true), &name)), None);
+    }
+    assert_eq!(invariant(check.balancer(ms(11), &pick(0, true), &name)), None);
+    assert_eq!(invariant(check.balancer(ms(11), &pick(0, true), &name)), Some("round robin is exact".to_owned()));
+    assert_eq!(invariant(check.balancer(ms(12), &pick(0, false), &name)), None, "a retry could not choose freely");
+    assert_eq!(invariant(check.balancer(ms(13), &pick(0, true), &name)), None);
+}
+
+#[test]
+fn retries_are_counted_over_the_window() {
+    let mut check = check();
+    for _ in 0..100 {
+        check.balancer(ms(10), &Event::Began, &name);
+    }
+    for _ in 0..30 {
+        assert_eq!(invariant(check.balancer(ms(20), &Event::Retried, &name)), None, "the floor is 30 in 10 s");
+    }
+    assert_eq!(
+        invariant(check.balancer(ms(20), &Event::Retried, &name)),
+        Some("retries stay within the budget".to_owned())
+    );
+    assert_eq!(invariant(check.balancer(ms(10_021), &Event::Retried, &name)), None, "they are long ago");
+}
+
+#[test]
+fn what_is_left_over_has_leaked() {
+    let mut check = check();
+    let at_end = |check: &BalancerCheck, in_flight| {
+        invariant(check.at_end(Duration::from_secs(10), Duration::from_secs(2), Some(in_flight)))
+    };
+    let leaks = Some("nothing leaks".to_owned());
+    assert_eq!(at_end(&check, 1), None, "something is still disturbed");
+    check.calm(Duration::from_secs(5));
+    assert_eq!((at_end(&check, 0), at_end(&check, 1)), (None, leaks.clone()));
+    let (id, outcome) = (BackendId(0), Outcome::Cancelled);
+    for (begins, ends) in [
+        (Event::Accepted, Event::Closed),
+        (Event::Picked { id, is_probe: false, is_first: true }, Event::Finished { id, outcome }),
+    ] {
+        check.balancer(ms(10), &begins, &name);
+        assert_eq!(at_end(&check, 0), leaks);
+        check.balancer(ms(11), &ends, &name);
+        assert_eq!(at_end(&check, 0), None);
+    }
+}
+
+#[test]
+fn contents_tell_requests_and_authors_apart() {
+    let of = |id, author| content(id, author, 100);
+    assert_eq!(of("a", "b1").len(), 100);
+    assert_ne!(of("a", "b1")[20..], of("a", "b2")[20..]);
+    assert_ne!(of("a", "b1")[20..], of("b", "b1")[20..]);
+    assert!(content("a", "b1", 0).len() > 16);
+}

@@ -1,0 +1,219 @@
+//! A backend: an HTTP server with a few workers and a queue before them, which can be unwell.
+
+use std::cell::{Cell, RefCell};
+use std::future::pending;
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http_body_util::BodyExt as _;
+use hyper::body::{Body, Frame, Incoming, SizeHint};
+use hyper::header::{CONTENT_LENGTH, HeaderValue};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::TokioIo;
+use rand::Rng as _;
+use tokio::sync::{Semaphore, watch};
+use tokio::task::{JoinSet, spawn_local};
+use tokio::time::sleep;
+
+use crate::check::balancer::{content, digest};
+use crate::net::Listener;
+use crate::net::Net as _;
+use crate::net::sim::SimNet;
+use crate::rng::{Rng, unit};
+use crate::script::Chance;
+use crate::sim::{Host, HostResult, sample};
+
+use super::fleet::Fleet;
+use super::{BACKEND_PORT, HEALTH_PATH, ID_HEADER, NAME_HEADER};
+
+/// One incarnation of a backend.
+struct Backend {
+    name: String,
+    fleet: Rc<Fleet>,
+    host: Host,
+    rng: RefCell<Rng>,
+    workers: Rc<Semaphore>,
+    waiting: Cell<usize>,
+}
+
+/// What becomes of a request, drawn when it comes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fate {
+    Served,
+    Fails,
+    Hangs,
+    Closes,
+    Cut,
+}
+
+/// A backend's life, from a start to its end.
+pub(super) async fn serve(fleet: Rc<Fleet>, host: Host) -> HostResult {
+    let mut listener = host.net.listen(&format!("0.0.0.0:{BACKEND_PORT}")).await?;
+    let mut stopped = fleet.stopped(&host.name);
+    let for_connections = stopped.clone();
+    let backend = Rc::new(Backend {
+        name: host.name.clone(),
+        workers: Rc::new(Semaphore::new(fleet.options.workers)),
+        waiting: Cell::new(0),
+        rng: RefCell::new(host.rng.clone()),
+        fleet,
+        host,
+    });
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            biased;
+            Ok(_) = stopped.wait_for(|stopped| *stopped) => break,
+            Some(_) = connections.join_next() => {}
+            accepted = listener.accept() => {
+                let (stream, _) = accepted?;
+                connections.spawn_local(backend.clone().converse(stream, for_connections.clone()));
+            }
+        }
+    }
+    drop(listener);
+    while connections.join_next().await.is_some() {}
+    Ok(())
+}
+
+impl Backend {
+    async fn converse(self: Rc<Self>, stream: <SimNet as crate::net::Net>::Stream, mut stopped: watch::Receiver<bool>) {
+        let service = service_fn(move |request| self.clone().answer(request));
+        let mut connection =
+            pin!(http1::Builder::new().auto_date_header(false).serve_connection(TokioIo::new(stream), service));
+        let ended = tokio::select! {
+            biased;
+            Ok(_) = stopped.wait_for(|stopped| *stopped) => None,
+            ended = connection.as_mut() => Some(ended),
+        };
+        let ended = if let Some(ended) = ended {
+            ended
+        } else {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        };
+        // Whoever is at the other end goes away when it likes.
+        if let Err(error) = ended {
+            tracing::debug!(%error, "a connection has ended");
+        }
+    }
+
+    async fn answer(self: Rc<Self>, request: Request<Incoming>) -> Result<Response<Content>, Gone> {
+        if request.uri().path() == HEALTH_PATH {
+            return Ok(self.health());
+        }
+        let (parts, body) = request.into_parts();
+        let body = body.collect().await.map_err(|_| Gone)?.to_bytes();
+        let id = parts.headers.get(ID_HEADER).and_then(|id| id.to_str().ok()).unwrap_or_default().to_owned();
+        if self.waiting.get() >= self.fleet.options.queue {
+            return Ok(self.response(
+                StatusCode::SERVICE_UNAVAILABLE,
+                &id,
+                b"too many requests wait\n".to_vec(),
+                false,
+            ));
+        }
+        self.waiting.set(self.waiting.get() + 1);
+        // A worker does its work whether or not anybody still waits for it.
+        let work = spawn_local(self.clone().work(parts.method, id.clone(), body));
+        match work.await.map_err(|_| Gone)? {
+            Fate::Served => Ok(self.response(StatusCode::OK, &id, self.content(&id), false)),
+            Fate::Cut => Ok(self.response(StatusCode::OK, &id, self.content(&id), true)),
+            Fate::Fails => {
+                Ok(self.response(StatusCode::INTERNAL_SERVER_ERROR, &id, b"something is wrong here\n".to_vec(), false))
+            }
+            Fate::Closes => Err(Gone),
+            Fate::Hangs => pending().await,
+        }
+    }
+
+    /// What one worker does for a request, once one is free.
+    async fn work(self: Rc<Self>, method: Method, id: String, body: Bytes) -> Fate {
+        let workers = self.workers.clone();
+        let worker = workers.acquire().await;
+        self.waiting.set(self.waiting.get() - 1);
+        let condition = self.fleet.condition(&self.name);
+        let (fate, service) = {
+            let mut rng = self.rng.borrow_mut();
+            let mut hits = |chance: Option<Chance>| {
+                let drawn = unit(rng.random());
+                chance.is_some_and(|chance| drawn < chance.0)
+            };
+            // Each is drawn whether or not it counts, so that one does not move the others.
+            let drawn = [condition.fail, condition.hang, condition.close, condition.cut].map(&mut hits);
+            let fate = match drawn {
+                [true, ..] => Fate::Fails,
+                [_, true, ..] => Fate::Hangs,
+                [_, _, true, _] => Fate::Closes,
+                [.., true] => Fate::Cut,
+                _ => Fate::Served,
+            };
+            let slower = condition.slow.map_or_else(Default::default, |slow| sample(&slow, unit(rng.random())));
+            (fate, sample(&self.fleet.options.service, unit(rng.random())) + slower)
+        };
+        self.fleet.executes(&self.host.events, &self.name, &method, &id, digest(&body));
+        sleep(service).await;
+        drop(worker);
+        fate
+    }
+
+    fn health(&self) -> Response<Content> {
+        let is_well = !self.fleet.condition(&self.name).unhealthy;
+        let status = if is_well { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+        self.response(status, "", Vec::new(), false)
+    }
+
+    fn content(&self, id: &str) -> Vec<u8> {
+        content(id, &self.name, usize::try_from(self.fleet.options.size.0).expect("at most a few MiB"))
+    }
+
+    fn response(&self, status: StatusCode, id: &str, body: Vec<u8>, is_cut: bool) -> Response<Content> {
+        let length = body.len();
+        let mut response = Response::new(Content { left: Some(Bytes::from(body)), is_cut });
+        *response.status_mut() = status;
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
+        headers.insert(NAME_HEADER, HeaderValue::from_str(&self.name).expect("a host's name is plain"));
+        if let Ok(id) = HeaderValue::from_str(id) {
+            headers.insert(ID_HEADER, id);
+        }
+        response
+    }
+}
+
+/// The connection ends here, without an answer.
+#[derive(Debug, thiserror::Error)]
+#[error("the backend closes")]
+struct Gone;
+
+/// A body, whole or not.
+struct Content {
+    left: Option<Bytes>,
+    is_cut: bool,
+}
+
+impl Body for Content {
+    type Data = Bytes;
+    type Error = Gone;
+
+    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Gone>>> {
+        match self.left.take() {
+            Some(whole) if self.is_cut => Poll::Ready(Some(Ok(Frame::data(whole.slice(..whole.len() / 2))))),
+            Some(whole) => Poll::Ready(Some(Ok(Frame::data(whole)))),
+            None if self.is_cut => Poll::Ready(Some(Err(Gone))),
+            None => Poll::Ready(None),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.left.as_ref().is_none_or(Bytes::is_empty) && !self.is_cut
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.left.as_ref().map_or(0, Bytes::len) as u64)
+    }
+}

@@ -1,0 +1,287 @@
+//! The hosts of one run, and what they share: how they are started, what they tell, and what they are told.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::future::pending;
+use std::rc::{Rc, Weak};
+use std::time::Duration;
+
+use hyper::Method;
+use rand::RngCore as _;
+use tokio::sync::{mpsc, watch};
+
+use crate::balancer::config::Config;
+use crate::balancer::event::Event;
+use crate::balancer::policy::{self, BackendId};
+use crate::balancer::server;
+use crate::balancer::shared::{Rngs, Shared};
+use crate::check::balancer::{BalancerCheck, End, Request, Standing};
+use crate::events::{Sink, Value};
+use crate::net::Net as _;
+use crate::net::sim::SimNet;
+use crate::rng::Seed;
+use crate::sim::{Events, Host, HostResult, Report};
+
+use super::options::{Condition, Expect, Options, Order};
+use super::{ANSWERS_BY, LATENCY_BY_PHASE, PORT};
+
+/// All hosts of one run.
+pub(super) struct Fleet {
+    pub(super) options: Options,
+    expect: Expect,
+    /// What the balancer starts with: as the last reload has it.
+    config: RefCell<Config>,
+    pub(super) check: RefCell<BalancerCheck>,
+    conditions: RefCell<BTreeMap<String, Condition>>,
+    /// Requests a second, of all clients together.
+    pub(super) load: watch::Sender<f64>,
+    /// Those who can be asked to end.
+    stops: RefCell<BTreeMap<String, watch::Sender<bool>>>,
+    reloads: RefCell<Option<mpsc::UnboundedSender<Config>>>,
+    balancer: RefCell<Weak<Shared<SimNet>>>,
+}
+
+impl Fleet {
+    pub(super) fn new(options: Options, expect: Expect, config: Config) -> Rc<Self> {
+        let load = watch::Sender::new(options.rate);
+        let check = RefCell::new(BalancerCheck::new(&config, options.deadline.0));
+        Rc::new(Self {
+            options,
+            expect,
+            config: RefCell::new(config),
+            check,
+            conditions: RefCell::default(),
+            load,
+            stops: RefCell::default(),
+            reloads: RefCell::default(),
+            balancer: RefCell::default(),
+        })
+    }
+
+    /// The balancer's life, from a start to its end.
+    pub(super) async fn balance(self: Rc<Self>, mut host: Host) -> HostResult {
+        let listener = host.net.listen(&format!("0.0.0.0:{PORT}")).await?;
+        let mut stopped = self.stopped(&host.name);
+        let (sender, mut reloads) = mpsc::unbounded_channel();
+        *self.reloads.borrow_mut() = Some(sender);
+        let events = host.events.clone();
+        let (telling, told) = (self.clone(), events.clone());
+        let sink = Sink::new(move |event: Event| telling.heard(&told, &event));
+        let seed = Seed(host.rng.next_u64());
+        let rngs = Rngs { policy: seed.stream("policy"), backoff: seed.stream("backoff") };
+        let config = self.config.borrow().clone();
+        self.check.borrow_mut().balancer_started(&config, (events.now(), events.next_record()));
+        let shared = Shared::new(host.net.clone(), config, rngs, sink)?;
+        *self.balancer.borrow_mut() = Rc::downgrade(&shared);
+        let reloading = async {
+            while let Some(config) = reloads.recv().await {
+                self.check.borrow_mut().reloaded(&config);
+                *self.config.borrow_mut() = config.clone();
+                if let Err(error) = shared.configure(config) {
+                    events.violation("settings that hold together are taken", error.to_string());
+                }
+            }
+            pending::<()>().await;
+        };
+        let shutdown = async move { drop(stopped.wait_for(|stopped| *stopped).await) };
+        tokio::select! {
+            biased;
+            served = server::serve(shared.clone(), listener, shutdown) => served?,
+            () = reloading => {}
+        }
+        Ok(())
+    }
+
+    /// A host that can be asked to end has started: whether it is asked to.
+    pub(super) fn stopped(&self, host: &str) -> watch::Receiver<bool> {
+        let sender = watch::Sender::new(false);
+        let receiver = sender.subscribe();
+        self.stops.borrow_mut().insert(host.to_owned(), sender);
+        receiver
+    }
+
+    pub(super) fn condition(&self, backend: &str) -> Condition {
+        self.conditions.borrow().get(backend).cloned().unwrap_or_default()
+    }
+
+    /// Does what a step of the script says.
+    pub(super) fn carry_out(&self, order: &Order) {
+        match order {
+            Order::Backends { names, condition } => {
+                for name in names {
+                    self.conditions.borrow_mut().insert(name.clone(), condition.clone());
+                }
+            }
+            Order::Load(rate) => _ = self.load.send_replace(*rate),
+            Order::Reload(config) => {
+                let told = self.reloads.borrow().as_ref().is_some_and(|sender| sender.send((**config).clone()).is_ok());
+                if !told {
+                    // It reads them when it starts.
+                    *self.config.borrow_mut() = (**config).clone();
+                }
+            }
+            Order::Stop(names) => {
+                for name in names {
+                    self.stops.borrow().get(name).iter().for_each(|stop| _ = stop.send_replace(true));
+                }
+            }
+        }
+    }
+
+    /// Takes in what the balancer tells: into the trace, the counters and the check.
+    fn heard(&self, events: &Events, event: &Event) {
+        let name = |id: BackendId| self.name(id);
+        let record = match event {
+            Event::Policy { event, .. } => Some(tell_standing(events, event, &name)),
+            Event::Picked { id, is_probe, .. } => {
+                let fields = vec![("backend", name(*id).into()), ("probe", (*is_probe).into())];
+                Some(events.event("asks", fields))
+            }
+            Event::Retried => {
+                events.count("retries", 1);
+                Some(events.event("tries-again", Vec::new()))
+            }
+            Event::RetryRefused => {
+                events.count("retries refused", 1);
+                Some(events.event("retry-refused", Vec::new()))
+            }
+            Event::Rejected { status, reason } => {
+                events.count("rejected", 1);
+                let fields = vec![("status", u64::from(*status).into()), ("reason", (*reason).to_owned().into())];
+                Some(events.event("rejected", fields))
+            }
+            Event::Reloaded => Some(events.event("reloaded", Vec::new())),
+            Event::Draining { connections } => {
+                Some(events.event("draining", vec![("connections", (*connections as u64).into())]))
+            }
+            Event::DrainCut { connections } => {
+                Some(events.event("drain-cut", vec![("connections", (*connections as u64).into())]))
+            }
+            _ => None,
+        };
+        let seen = (events.now(), record.unwrap_or_else(|| events.next_record()));
+        let breach = self.check.borrow_mut().balancer(seen, event, &name);
+        breach.into_iter().for_each(|breach| events.breach(breach));
+    }
+
+    /// The host that a backend is.
+    fn name(&self, id: BackendId) -> String {
+        let origin = self.balancer.borrow().upgrade().and_then(|shared| shared.origin(id));
+        origin.map_or_else(
+            || format!("b{}", id.0 + 1),
+            |origin| origin.address.split(':').next().unwrap_or_default().to_owned(),
+        )
+    }
+
+    /// A backend begins to work on a request.
+    pub(super) fn executes(&self, events: &Events, backend: &str, method: &Method, id: &str, body: u64) {
+        let fields = vec![("request", id.to_owned().into()), ("method", method.to_string().into())];
+        let seen = (events.now(), events.event("executes", fields));
+        events.count("executions", 1);
+        let breach = self.check.borrow_mut().executed(seen, backend, *method == Method::POST, id, body);
+        breach.into_iter().for_each(|breach| events.breach(breach));
+    }
+
+    /// A client sends a request; returns when.
+    pub(super) fn sends(&self, events: &Events, request: &Request) -> Duration {
+        let method = if request.is_post { "POST" } else { "GET" };
+        let fields = vec![("request", request.id.clone().into()), ("method", method.to_owned().into())];
+        let seen = (events.now(), events.event("request", fields));
+        events.count("requests", 1);
+        self.check.borrow_mut().sent(seen, request);
+        seen.0
+    }
+
+    /// A client's request has come to its end.
+    pub(super) fn ends(&self, events: &Events, request: &Request, began: Duration, end: &End) {
+        let latency = events.now() - began;
+        let mut fields: Vec<(&'static str, Value)> =
+            vec![("request", request.id.clone().into()), ("end", end.to_string().into())];
+        if let End::Answered { backend: Some(backend), .. } = end {
+            fields.push(("backend", backend.clone().into()));
+        }
+        fields.push(("ms", u64::try_from(latency.as_millis()).expect("a short time").into()));
+        let record = events.event("answer", fields);
+        if end.is_success() {
+            events.count("answers", 1);
+            events.work(1);
+            let number = end.backend().and_then(|name| name.strip_prefix('b')?.parse::<usize>().ok());
+            if let Some(by) = number.and_then(|number| ANSWERS_BY.get(number.checked_sub(1)?)) {
+                events.count(by, 1);
+            }
+            events.time("latency", latency);
+            events.time(LATENCY_BY_PHASE[self.check.borrow().phase(began) as usize], latency);
+        } else {
+            events.count("lost", 1);
+            events.count(if request.is_post { "lost POSTs" } else { "lost GETs" }, 1);
+            events.count(end.counter(), 1);
+        }
+        let breach = self.check.borrow_mut().ended((events.now(), record), request, end);
+        breach.into_iter().for_each(|breach| events.breach(breach));
+    }
+
+    /// The last checks.
+    pub(super) fn judge(&self, report: &Report) {
+        let in_flight = self.balancer.borrow().upgrade().map(|shared| shared.in_flight() as u64);
+        let check = self.check.borrow();
+        let breach = check.at_end(report.simulated(), self.options.settle.0, in_flight).or_else(|| {
+            match (self.expect.recovers_within, self.expect.recovers) {
+                (Some(within), _) => check.has_recovered(within.0).err(),
+                (None, Some(false)) => check.has_not_recovered().err(),
+                _ => None,
+            }
+        });
+        breach.into_iter().for_each(|breach| report.breach(breach));
+    }
+
+    pub(super) fn answers(&self) -> u64 {
+        self.check.borrow().successes()
+    }
+
+    /// Whether there is a backend that is not asked for how it behaved, or was found to be.
+    pub(super) fn avoids_somebody(&self) -> bool {
+        self.check.borrow().standings().any(|standing| standing != Standing::Available)
+    }
+}
+
+/// Writes a change of a backend's standing into the trace.
+fn tell_standing(events: &Events, event: &policy::Event, name: &dyn Fn(BackendId) -> String) -> u64 {
+    use policy::Event as E;
+    let (word, more): (&'static str, Vec<(&'static str, Value)>) = match event {
+        E::Added { .. } => ("added", Vec::new()),
+        E::DrainBegan { in_flight, .. } => ("removed", vec![("in_flight", u64::from(*in_flight).into())]),
+        E::DrainEnded { .. } => ("removal-undone", Vec::new()),
+        E::Drained { .. } => ("drained", Vec::new()),
+        E::CheckFailed { failure, .. } => {
+            events.count("found unhealthy", 1);
+            ("unhealthy", vec![("why", failure.to_string().into())])
+        }
+        E::CheckRecovered { .. } => ("healthy", Vec::new()),
+        E::Ejected { why, until, .. } => {
+            events.count("ejections", 1);
+            let until = u64::try_from(until.as_millis()).expect("a simulated time");
+            ("ejected", vec![("why", why.to_string().into()), ("until_ms", until.into())])
+        }
+        E::HalfOpened { .. } => ("half-open", Vec::new()),
+        E::Readmitted { .. } => {
+            events.count("readmissions", 1);
+            ("readmitted", Vec::new())
+        }
+        E::SlowStartEnded { .. } => ("full-share", Vec::new()),
+        E::PanicBegan { available, configured } | E::PanicEnded { available, configured } => {
+            let word = if matches!(event, E::PanicBegan { .. }) { "panic" } else { "panic-over" };
+            (
+                "standing",
+                vec![
+                    ("is", word.to_owned().into()),
+                    ("available", (*available as u64).into()),
+                    ("configured", (*configured as u64).into()),
+                ],
+            )
+        }
+    };
+    let mut fields: Vec<(&'static str, Value)> = Vec::new();
+    fields.extend(event.id().map(|id| ("backend", name(id).into())));
+    fields.extend(more);
+    events.event(word, fields)
+}

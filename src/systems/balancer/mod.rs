@@ -1,0 +1,174 @@
+//! The HTTP load balancer in the testbed: clients whose requests come whatever becomes of them, the balancer, and
+//! backends that can be unwell, watched by [`crate::check::balancer`].
+
+mod backend;
+mod client;
+mod fleet;
+mod options;
+
+use hyper::header::HeaderName;
+use schemars::{Schema, schema_for};
+
+use crate::script::ScriptError;
+use crate::sim::trace::{Label, Packet};
+use crate::sim::{Calm, Setup};
+
+use super::System;
+use fleet::Fleet;
+use options::{Expect, Options, Step};
+
+/// The load balancer.
+pub struct Balancer;
+
+const PORT: u16 = 8080;
+const BACKEND_PORT: u16 = 8081;
+/// Its name and that of the host.
+const BALANCER: &str = "balancer";
+const HEALTH_PATH: &str = "/healthz";
+/// Names a request, in requests and answers.
+const ID_HEADER: HeaderName = HeaderName::from_static("x-request-id");
+/// Names the backend that answers.
+const NAME_HEADER: HeaderName = HeaderName::from_static("x-backend");
+const BACKENDS_MAX: usize = 9;
+
+const ANSWERS_BY: [&str; BACKENDS_MAX] = [
+    "answers by b1",
+    "answers by b2",
+    "answers by b3",
+    "answers by b4",
+    "answers by b5",
+    "answers by b6",
+    "answers by b7",
+    "answers by b8",
+    "answers by b9",
+];
+
+/// By [`crate::check::balancer::Phase`].
+const LATENCY_BY_PHASE: [&str; 3] = ["latency before", "latency during", "latency since"];
+
+macro_rules! sims {
+    ($($name:literal),* $(,)?) => {
+        &[$(($name, include_str!(concat!("../../../sims/balancer/", $name, ".toml")))),*]
+    };
+}
+
+impl System for Balancer {
+    fn name(&self) -> &'static str {
+        BALANCER
+    }
+
+    fn about(&self) -> &'static str {
+        "an HTTP load balancer before backends that fail"
+    }
+
+    fn sims(&self) -> &'static [(&'static str, &'static str)] {
+        sims![
+            "all-down-then-back",
+            "backend-crash",
+            "backend-hangs",
+            "chaos",
+            "drain",
+            "flapping-backend",
+            "gray-failure",
+            "half-open",
+            "metastable",
+            "one-way",
+            "packet-loss",
+            "reload-under-load",
+            "retry-storm",
+            "rolling-restart",
+            "slow-client",
+            "slow-start",
+            "steady",
+            "thundering-herd",
+        ]
+    }
+
+    fn section_schema(&self) -> Schema {
+        schema_for!(Options)
+    }
+
+    fn step_schema(&self) -> Option<Schema> {
+        Some(schema_for!(Step))
+    }
+
+    fn states(&self) -> &'static [&'static str] {
+        &["answering", "avoiding"]
+    }
+
+    fn label(&self, packet: &Packet) -> Option<Label> {
+        label(packet)
+    }
+
+    fn build(&self, setup: &mut Setup<'_>) -> Result<(), ScriptError> {
+        let options: Options = setup.section()?;
+        let expect: Expect = setup.expect()?;
+        expect.validate(&setup.script().expect.section)?;
+        let config = options.validate(setup)?;
+        let fleet = Fleet::new(options, expect, config);
+
+        let balancing = fleet.clone();
+        setup.host(BALANCER, move |host| balancing.clone().balance(host));
+        for name in fleet.options.backends() {
+            let fleet = fleet.clone();
+            setup.host(name, move |host| backend::serve(fleet.clone(), host));
+        }
+        for name in fleet.options.clients() {
+            let fleet = fleet.clone();
+            setup.workload(name, move |host| client::ask(fleet.clone(), host));
+        }
+        for name in fleet.options.slow_clients() {
+            let fleet = fleet.clone();
+            setup.workload(name, move |host| client::dawdle(fleet.clone(), host));
+        }
+
+        let names: Vec<String> = setup.host_names();
+        let watching = fleet.clone();
+        setup.watch(move |record| {
+            watching.check.borrow_mut().record(record, &names);
+            None
+        });
+
+        let (options, told) = (fleet.options.clone(), fleet.clone());
+        let validate = options.clone();
+        let sections = setup.script().expect.section.clone();
+        setup.actions::<Step>(
+            move |step, section| step.order(section, &validate).map(drop),
+            move |step, _| {
+                let order = step.order(&sections, &options).expect("it was validated before the run");
+                told.carry_out(&order);
+            },
+        )?;
+
+        let calmed = fleet.clone();
+        setup.calm(Calm::Healed, move |at| calmed.check.borrow_mut().calm(at));
+        let (answering, avoiding) = (fleet.clone(), fleet.clone());
+        setup.state("answering", move || answering.answers() > 0);
+        setup.state("avoiding", move || avoiding.avoids_somebody());
+        setup.at_end(move |report| fleet.judge(report));
+        Ok(())
+    }
+}
+
+/// What a segment begins with, in HTTP's words. One that begins in the middle of a message has no name.
+fn label(packet: &Packet) -> Option<Label> {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let (line, headers) = packet.payload.split_at_checked(packet.payload.windows(2).position(|w| w == b"\r\n")?)?;
+    let mut words = line.split(|byte| *byte == b' ');
+    let (first, second) = (words.next()?, words.next()?);
+    let id = headers.split(|byte| *byte == b'\n').find_map(|header| {
+        let (name, value) = header.split_at_checked(ID_HEADER.as_str().len())?;
+        name.eq_ignore_ascii_case(ID_HEADER.as_str().as_bytes())
+            .then(|| text(value.trim_ascii().strip_prefix(b":")?.trim_ascii()).into())?
+    });
+    let id: String = id.unwrap_or_default();
+    if first.starts_with(b"HTTP/1.") {
+        return Some(Label { name: "answer".to_owned(), detail: format!("{} {id}", text(second)).trim().to_owned() });
+    }
+    let name = match (first, second) {
+        (_, path) if path == HEALTH_PATH.as_bytes() => "health".to_owned(),
+        (b"GET" | b"POST", _) => text(first),
+        _ => return None,
+    };
+    Some(Label { name, detail: format!("{} {id}", text(second)).trim().to_owned() })
+}
