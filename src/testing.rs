@@ -39,6 +39,7 @@ fn check_seed(system: &'static dyn System, sim: &str, script: &Script, seed: u64
     if !report.as_expected {
         let test = thread::current().name().unwrap_or_default().to_owned();
         report.reproduce = format!("STORMGLASS_SEED={seed} cargo test {test}");
+        report.shrink = None;
         panic!("{}", anstream::adapter::strip_str(&text::verdict(&report)));
     }
 }

@@ -61,7 +61,7 @@ const RULES: &[Rule] = &[
     },
     Rule {
         of: "explore/",
-        may: &["figure", "report", "script", "sim", "rng", "events", "systems::System"],
+        may: &["figure", "report", "script", "sim", "rng", "events", "systems::System", "systems::Size"],
         says: "explore knows traces and verdicts, never hosts or cli",
     },
     Rule {

@@ -66,6 +66,8 @@ pub type Seen = (Duration, u64);
 struct Client {
     sent: BTreeMap<u64, Seen>,
     answered: BTreeMap<u64, Seen>,
+    /// Whether its process died: it waits for nothing any more.
+    gone: bool,
 }
 
 /// Watches one run.
@@ -215,9 +217,16 @@ impl EchoCheck {
         }
     }
 
-    /// How many requests were sent and how many answered, by client.
+    /// The clients of a host are no more. They are called after it, with a dot and a number.
+    pub fn died(&mut self, host: &str) {
+        let is_of_host = |name: &str| name.strip_prefix(host).is_some_and(|rest| rest.starts_with('.'));
+        self.clients.iter_mut().filter(|(name, _)| is_of_host(name)).for_each(|(_, client)| client.gone = true);
+    }
+
+    /// How many requests were sent and how many answered, by client that did not die.
     pub fn totals(&self) -> impl Iterator<Item = (&str, usize, usize)> {
-        self.clients.iter().map(|(name, client)| (name.as_str(), client.sent.len(), client.answered.len()))
+        let alive = self.clients.iter().filter(|(_, client)| !client.gone);
+        alive.map(|(name, client)| (name.as_str(), client.sent.len(), client.answered.len()))
     }
 
     /// Requests answered so far.

@@ -12,7 +12,7 @@ use crate::explore::sweep::SeedRange;
 use crate::script::{Setting, parse_duration};
 
 const EXIT_CODES: &str = "Exit codes: 0 as expected, 1 violation, 2 bad usage or script, 3 not deterministic, \
-                          4 inconclusive, 130 interrupted.";
+                          4 inconclusive, 125 not to be judged (replay --bisect), 130 interrupted.";
 
 /// A deterministic simulation testbed: the same seed gives the same run, byte for byte.
 #[derive(Debug, Parser)]
@@ -33,6 +33,12 @@ pub(super) enum Command {
     Run(RunArgs),
     /// Make one run in two fresh processes and compare all that happened.
     Verify(VerifyArgs),
+    /// Make a failure small: a script of a few lines that breaks the same.
+    Shrink(ShrinkArgs),
+    /// Make a run again with each single fault that could hit it.
+    Certify(CertifyArgs),
+    /// Keep a run as a case in `seeds/`.
+    Keep(KeepArgs),
     /// Make the saved cases in `seeds/` again: each must give its verdict and its hash.
     Replay(ReplayArgs),
     /// Run many seeds over all cores.
@@ -78,12 +84,115 @@ pub(super) struct VerifyArgs {
 }
 
 #[derive(Debug, Args)]
+pub(super) struct ShrinkArgs {
+    /// The sim of the run, as in `run`; or a case of `seeds/`, by name or path.
+    #[arg(value_name = "SIM|CASE")]
+    pub(super) sim: String,
+    #[command(flatten)]
+    pub(super) set: SetArgs,
+    #[command(flatten)]
+    pub(super) seed: SeedArg,
+    /// Save the script in this file, and no case in `seeds/`.
+    #[arg(long, short, value_name = "FILE.toml")]
+    pub(super) output: Option<PathBuf>,
+    /// The name of the case and its script.
+    #[arg(long, value_name = "NAME")]
+    pub(super) name: Option<String>,
+    /// Why the case is kept.
+    #[arg(long, value_name = "TEXT")]
+    pub(super) why: Option<String>,
+    /// The most runs that are made.
+    #[arg(long, value_name = "N", default_value = "5000")]
+    pub(super) runs: NonZero<u64>,
+    /// The most wall time that it takes. What comes out then depends on how fast the machine is.
+    #[arg(long = "for", value_name = "TIME", value_parser = positive)]
+    pub(super) time: Option<Duration>,
+    /// Print one JSON object and nothing else.
+    #[arg(long)]
+    pub(super) json: bool,
+    #[command(flatten)]
+    pub(super) jobs: Jobs,
+    #[command(flatten)]
+    pub(super) watching: Watching,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct CertifyArgs {
+    /// `system/name`, or the path of a script; `@` and a name after it choose a variant.
+    pub(super) sim: String,
+    #[command(flatten)]
+    pub(super) set: SetArgs,
+    #[command(flatten)]
+    pub(super) seed: SeedArg,
+    /// Make only so many of the faults, chosen over all of them.
+    #[arg(long, value_name = "N")]
+    pub(super) sample: Option<NonZero<usize>>,
+    /// How long a late packet takes; unless given, longer than every timeout of the system.
+    #[arg(long, value_name = "TIME", value_parser = positive)]
+    pub(super) late: Option<Duration>,
+    /// How long a dead host is down.
+    #[arg(long, value_name = "TIME", value_parser = positive, default_value = "500ms")]
+    pub(super) down: Duration,
+    /// How much longer a run with a fault goes on, to recover; unless given, the time down and five times that of a late
+    /// packet.
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    pub(super) grace: Option<Duration>,
+    /// How hosts die.
+    #[arg(long, value_enum, default_value_t = Death::Kill)]
+    pub(super) death: Death,
+    /// Judge what the script expects, too: else its invariants alone are, for what it expects it expects of one run.
+    #[arg(long)]
+    pub(super) expect: bool,
+    /// The folder for what is not survived, a script each, and for how far it is.
+    #[arg(long, short, value_name = "DIR")]
+    pub(super) output: Option<PathBuf>,
+    /// Print one JSON object and nothing else.
+    #[arg(long)]
+    pub(super) json: bool,
+    #[command(flatten)]
+    pub(super) jobs: Jobs,
+    #[command(flatten)]
+    pub(super) watching: Watching,
+}
+
+/// How a host dies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Death {
+    /// Its process dies.
+    Kill,
+    /// It loses power.
+    Power,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct KeepArgs {
+    /// The sim of the run, as in `run`.
+    pub(super) sim: String,
+    #[command(flatten)]
+    pub(super) set: SetArgs,
+    #[command(flatten)]
+    pub(super) seed: SeedArg,
+    /// Why the case is kept.
+    #[arg(long, value_name = "TEXT")]
+    pub(super) why: String,
+    /// The case's name; made of the sim and the seed if not given.
+    #[arg(long, value_name = "NAME")]
+    pub(super) name: Option<String>,
+    #[command(flatten)]
+    pub(super) watching: Watching,
+}
+
+#[derive(Debug, Args)]
 pub(super) struct ReplayArgs {
     /// Cases, by name or path; without one, all in `seeds/`.
     pub(super) case: Vec<String>,
     /// Where the verdict is as expected and the hash is not: write the new hash.
     #[arg(long)]
     pub(super) bless: bool,
+    /// Judge one case by its invariant alone, for `git bisect run`: 1 if it is still violated, 0 if it holds, 125 if that
+    /// cannot be told here.
+    #[arg(long, value_name = "CASE", conflicts_with_all = ["case", "bless"])]
+    pub(super) bisect: Option<String>,
     #[command(flatten)]
     pub(super) jobs: Jobs,
     #[command(flatten)]
@@ -122,6 +231,9 @@ pub(super) struct BugsArgs {
     /// How many seeds are tried with each of the weaker checks; 0 leaves them out.
     #[arg(long, value_name = "N", default_value_t = 100)]
     pub(super) weaker_seeds: u64,
+    /// How many runs are made to shrink each failure that is found; 0 leaves it out.
+    #[arg(long, value_name = "N", default_value_t = 2000)]
+    pub(super) shrink_runs: u64,
     /// Print one JSON object and nothing else.
     #[arg(long)]
     pub(super) json: bool,
@@ -213,7 +325,7 @@ pub(super) struct Watching {
     #[arg(long, value_name = "LEVEL", value_parser = filter)]
     pub(super) log: Option<String>,
     /// The wall time without any progress after which a run is stuck.
-    #[arg(long, value_name = "TIME", env = "STORMGLASS_STALL", hide_env = true, default_value = "10s", value_parser = stall)]
+    #[arg(long, value_name = "TIME", env = "STORMGLASS_STALL", hide_env = true, default_value = "10s", value_parser = positive)]
     pub(super) stall: Duration,
 }
 
@@ -227,6 +339,10 @@ pub(super) enum Shape {
     Bugs,
     /// The object of `run --json`.
     Result,
+    /// The object of `certify --json`.
+    Certify,
+    /// The object of `shrink --json`.
+    Shrink,
     /// The object of `sweep --json`.
     Sweep,
     /// The object of `figure --json`.
@@ -264,9 +380,9 @@ fn filter(text: &str) -> Result<String, String> {
     log::parse(text).map(|_| text.to_owned())
 }
 
-fn stall(text: &str) -> Result<Duration, String> {
-    let stall = parse_duration(text)?;
-    if stall.is_zero() { Err("it must be more than 0".to_owned()) } else { Ok(stall) }
+fn positive(text: &str) -> Result<Duration, String> {
+    let time = parse_duration(text)?;
+    if time.is_zero() { Err("it must be more than 0".to_owned()) } else { Ok(time) }
 }
 
 #[cfg(test)]

@@ -6,8 +6,12 @@ use std::num::NonZero;
 use super::args::BugsArgs;
 use super::out::{self, Out};
 use super::{Shell, is_planted};
-use crate::explore::ledger::{BugReport, Hunt, HuntReport, LedgerReport, Quarry, hunt};
+use crate::explore::Launch;
+use crate::explore::Sim;
+use crate::explore::crew::Crew;
+use crate::explore::ledger::{BugReport, Hunt, HuntReport, LedgerReport, Quarry, ShrunkReport, hunt};
 use crate::explore::pool::Finish;
+use crate::explore::shrink::{Attempt, Failing, Ground, SizeReport};
 use crate::explore::wall::{self, Stopwatch};
 use crate::report::json::milliseconds;
 use crate::report::judgement::Exit;
@@ -33,7 +37,20 @@ pub(super) fn bugs(shell: &Shell, args: &BugsArgs, out: &mut Out) -> anyhow::Res
     let (quarries, finish) = hunt(&launch, hunts, lanes, &mut || bar.inc(1))?;
     bar.finish_and_clear();
     let mut quarries = quarries.into_iter();
-    let bugs: Vec<_> = entries.iter().map(|entry| entry.report(&mut quarries)).collect();
+    let mut bugs: Vec<_> = entries.iter().map(|entry| entry.report(&mut quarries)).collect();
+    let mut finish = finish;
+    if args.shrink_runs > 0 && finish == Finish::All {
+        let bar = if args.json { indicatif::ProgressBar::hidden() } else { out::bar(bugs.len() as u64, SHRINKING) };
+        let crew = Crew::new(&launch, lanes, None)?;
+        for (entry, bug) in entries.iter().zip(&mut bugs) {
+            bug.shrunk = entry.shrink(&launch, &crew, bug, args.shrink_runs)?;
+            bar.inc(1);
+        }
+        bar.finish_and_clear();
+        if crew.is_interrupted() {
+            finish = Finish::Interrupted;
+        }
+    }
     let report = LedgerReport {
         exit_code: exit(&bugs, finish) as u8,
         interrupted: finish == Finish::Interrupted,
@@ -56,9 +73,12 @@ fn bar(hunts: usize) -> indicatif::ProgressBar {
     bar
 }
 
+const SHRINKING: &str = "  {bar:30} {pos}/{len} shrunk, {elapsed}";
+
 /// A bug, and the hunts for it: with all checks first.
 struct Entry {
     system: &'static dyn System,
+    sim: Sim,
     bug: &'static PlantedBug,
     hunts: Vec<(&'static str, Hunt)>,
 }
@@ -87,7 +107,7 @@ impl Entry {
                 hunts.push(hunt(Some(check), args.weaker_seeds)?);
             }
         }
-        Ok(Self { system, bug, hunts })
+        Ok(Self { system, sim, bug, hunts })
     }
 
     fn report(&self, quarries: &mut impl Iterator<Item = Quarry>) -> BugReport {
@@ -111,7 +131,35 @@ impl Entry {
             as_expected,
             found,
             weaker: hunts,
+            shrunk: None,
         }
+    }
+
+    /// Makes what was found small.
+    fn shrink(
+        &self,
+        launch: &Launch,
+        crew: &Crew,
+        found: &BugReport,
+        runs: u64,
+    ) -> anyhow::Result<Option<ShrunkReport>> {
+        if found.found.caught_by.is_none() {
+            return Ok(None);
+        }
+        let bug = Setting::new(&format!("{}.bug", self.system.name()), self.bug.name).map_err(anyhow::Error::msg)?;
+        let ground = Ground { system: self.system, seed: found.found.seeds - 1 };
+        let (path, text) = (self.sim.path(), self.sim.text.clone());
+        let failing = Failing { path, text, apart: vec![bug], ground };
+        let about = |finding: &crate::sim::Finding| format!("Breaks {}.", finding.invariant);
+        Ok(match failing.shrink(launch, crew, runs, &about, &mut |_| {})? {
+            Attempt::Shrunk(shrunk, runs) => Some(ShrunkReport {
+                from: SizeReport::new(&shrunk.from),
+                to: SizeReport::new(&shrunk.plan),
+                minimal: shrunk.is_minimal,
+                runs,
+            }),
+            Attempt::Unbroken(_) | Attempt::NotAgain(_) => None,
+        })
     }
 }
 
@@ -141,8 +189,15 @@ fn titles(entries: &[Entry]) -> Vec<&'static str> {
 /// A line for each bug, the columns as wide as they need to be.
 fn table(report: &LedgerReport, weaker: &[&str]) -> String {
     let head = ["bug", "caught by", "seeds", "simulated", "wall"].map(str::to_owned);
-    let head = head.into_iter().chain(weaker.iter().map(|&title| title.to_owned())).chain(["sim".to_owned()]).collect();
-    let rows: Vec<Vec<String>> = [head].into_iter().chain(report.bugs.iter().map(row)).collect();
+    let is_shrunk = report.bugs.iter().any(|bug| bug.shrunk.is_some());
+    let shrunk = is_shrunk.then(|| "shrunk".to_owned());
+    let head = head
+        .into_iter()
+        .chain(shrunk)
+        .chain(weaker.iter().map(|&title| title.to_owned()))
+        .chain(["sim".to_owned()])
+        .collect();
+    let rows: Vec<Vec<String>> = [head].into_iter().chain(report.bugs.iter().map(|bug| row(bug, is_shrunk))).collect();
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let width = |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max();
     let widths: Vec<usize> = (0..columns).map(|column| width(column).unwrap_or(0)).collect();
@@ -167,7 +222,7 @@ fn table(report: &LedgerReport, weaker: &[&str]) -> String {
     text
 }
 
-fn row(bug: &BugReport) -> Vec<String> {
+fn row(bug: &BugReport, is_shrunk: bool) -> Vec<String> {
     let HuntReport { caught_by, seeds, sim_ms, wall_ms, .. } = &bug.found;
     let caught_by = match caught_by {
         Some(invariant) if bug.as_expected => invariant.clone(),
@@ -179,7 +234,34 @@ fn row(bug: &BugReport) -> Vec<String> {
     let simulated = format!("{:.1} s", from_milliseconds(*sim_ms).as_secs_f64());
     let numbers = [count(*seeds), simulated, style::span(from_milliseconds(*wall_ms))];
     let weaker = bug.weaker.iter().map(|hunt| hunt.caught_by.as_ref().map_or("-".to_owned(), |_| count(hunt.seeds)));
-    [bug.bug.clone(), caught_by].into_iter().chain(numbers).chain(weaker).chain([bug.sim.clone()]).collect()
+    let shrunk = bug.shrunk.as_ref().map_or("-".to_owned(), |shrunk| {
+        format!("{} to {}", count(shrunk.from.faults() as u64), count(shrunk.to.faults() as u64))
+    });
+    let shrunk = is_shrunk.then_some(shrunk);
+    [bug.bug.clone(), caught_by]
+        .into_iter()
+        .chain(numbers)
+        .chain(shrunk)
+        .chain(weaker)
+        .chain([bug.sim.clone()])
+        .collect()
+}
+
+/// What shrinking comes to over all bugs.
+fn medians(report: &LedgerReport) -> String {
+    let of = |size: fn(&ShrunkReport) -> usize| {
+        let mut sizes: Vec<usize> = report.bugs.iter().filter_map(|bug| bug.shrunk.as_ref()).map(size).collect();
+        sizes.sort_unstable();
+        sizes.get(sizes.len() / 2).copied()
+    };
+    let (Some(from), Some(to)) = (of(|shrunk| shrunk.from.faults()), of(|shrunk| shrunk.to.faults())) else {
+        return String::new();
+    };
+    format!(
+        "shrunk: the steps and single packets of the failure, and what is left of them; medians {} and {}\n",
+        count(from as u64),
+        count(to as u64)
+    )
 }
 
 fn summary(program: &str, report: &LedgerReport, lanes: NonZero<usize>) -> String {
@@ -190,6 +272,7 @@ fn summary(program: &str, report: &LedgerReport, lanes: NonZero<usize>) -> Strin
         let _ =
             writeln!(text, "history, moment: the seeds until such a weaker check sees it; -: it does not in {seeds}");
     }
+    let _ = write!(text, "{}", medians(report));
     let (controls, bugs): (Vec<_>, Vec<_>) = report.bugs.iter().partition(|bug| bug.may_break.is_empty());
     let right = |of: &[&BugReport]| of.iter().filter(|bug| bug.as_expected).count();
     let (word, style) = match (report.exit_code, report.interrupted) {

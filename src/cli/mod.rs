@@ -12,14 +12,18 @@
 //! own `main` calls, before it does anything else with its arguments.
 
 mod args;
+mod bisect;
 mod bugs;
+mod certify;
 mod figure;
+mod keep;
 mod list;
 mod out;
 mod replay;
 mod run;
 mod schema;
 mod show;
+mod shrink;
 mod sweep;
 mod verify;
 
@@ -110,6 +114,9 @@ impl Shell {
             Command::List => list::list(self, &mut out),
             Command::Run(args) => run::run(self, &args, &mut out),
             Command::Verify(args) => verify::verify(self, &args, &mut out),
+            Command::Shrink(args) => shrink::shrink(self, &args, &mut out),
+            Command::Certify(args) => certify::certify(self, &args, &mut out),
+            Command::Keep(args) => keep::keep(self, &args, &mut out),
             Command::Replay(args) => replay::replay(self, &args, &mut out),
             Command::Sweep(args) => sweep::sweep(self, &args, &mut out),
             Command::Bugs(args) => bugs::bugs(self, &args, &mut out),
@@ -214,6 +221,14 @@ impl Chosen {
 
 fn here() -> anyhow::Result<PathBuf> {
     env::current_dir().context("cannot tell the current directory")
+}
+
+/// The seed of the environment, for calls that do not make one up.
+fn given_seed(why: &str) -> anyhow::Result<u64> {
+    match env::var_os("STORMGLASS_SEED").filter(|value| !value.is_empty()) {
+        Some(_) => seed(None),
+        None => anyhow::bail!("which seed? {why}, and `--seed N` says it"),
+    }
 }
 
 /// The seed: as given, or from the environment, or a fresh one.

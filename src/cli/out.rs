@@ -5,6 +5,7 @@ use std::io::{self, BufWriter, IsTerminal, StdoutLock, Write};
 use anstream::AutoStream;
 use indicatif::{ProgressBar, ProgressStyle};
 
+pub(super) use crate::report::json::quoted as word;
 use crate::report::style::wrap;
 
 /// The columns of a line where no terminal says how many there are.

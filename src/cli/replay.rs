@@ -16,6 +16,9 @@ use crate::report::style::{BAD, DIM, GOOD, UNSURE, counted, paint};
 use crate::report::text;
 
 pub(super) fn replay(shell: &Shell, args: &ReplayArgs, out: &mut Out) -> anyhow::Result<Exit> {
+    if let Some(case) = &args.bisect {
+        return super::bisect::bisect(shell, case, &args.watching, out);
+    }
     let library = shell.open_library()?;
     let (mut cases, mut skipped) = (Vec::new(), Vec::new());
     for file in corpus::files(&here()?, &args.case)? {

@@ -3,8 +3,10 @@
 use super::Shell;
 use super::args::{SchemaArgs, Shape};
 use super::out::Out;
+use crate::explore::certify::CertifyReport;
 use crate::explore::corpus::case_schema;
 use crate::explore::ledger::LedgerReport;
+use crate::explore::shrink::ShrinkReport;
 use crate::explore::sweep::SweepReport;
 use crate::report::figure::FigureReport;
 use crate::report::json::RunReport;
@@ -24,6 +26,8 @@ pub(super) fn schema(shell: &Shell, args: &SchemaArgs, out: &mut Out) -> anyhow:
         Shape::Case => case_schema().to_value(),
         Shape::Bugs => schemars::schema_for!(LedgerReport).to_value(),
         Shape::Result => schemars::schema_for!(RunReport).to_value(),
+        Shape::Certify => schemars::schema_for!(CertifyReport).to_value(),
+        Shape::Shrink => schemars::schema_for!(ShrinkReport).to_value(),
         Shape::Sweep => schemars::schema_for!(SweepReport).to_value(),
         Shape::Figure => schemars::schema_for!(FigureReport).to_value(),
         Shape::Records => schemars::schema_for!(ShowLine).to_value(),

@@ -161,8 +161,9 @@ impl Case {
     pub fn expects(&self, verdict: &Verdict) -> bool {
         match (verdict, &self.violation) {
             (Verdict::Pass, None) => true,
-            (Verdict::Violation(finding), Some(violation)) => finding.invariant == *violation,
-            _ => false,
+            (verdict, violation) => {
+                violation.is_some() && verdict.finding().map(|finding| &finding.invariant) == violation.as_ref()
+            }
         }
     }
 

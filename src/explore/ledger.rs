@@ -14,6 +14,7 @@ use serde::Serialize;
 
 use super::job::Job;
 use super::pool::{Finish, Results, run_all};
+use super::shrink::SizeReport;
 use super::watcher::{JobError, Launch, Ran};
 use crate::report::json::milliseconds;
 use crate::sim::Verdict;
@@ -160,6 +161,21 @@ pub struct BugReport {
     pub found: HuntReport,
     /// What weaker checks find, by the value of the key `check`.
     pub weaker: Vec<HuntReport>,
+    /// How small the failure that was found can be made; none: nothing was found, or it was not tried.
+    pub shrunk: Option<ShrunkReport>,
+}
+
+/// What came of shrinking a failure.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct ShrunkReport {
+    /// What its run came to, written out.
+    pub from: SizeReport,
+    /// What is left of it.
+    pub to: SizeReport,
+    /// Whether nothing more could be taken out.
+    pub minimal: bool,
+    /// How many runs were made for it.
+    pub runs: u64,
 }
 
 /// What one hunt came to.

@@ -41,6 +41,11 @@ pub(crate) fn thread(name: &str, body: impl FnOnce() + Send + 'static) -> io::Re
     Builder::new().name(name.to_owned()).spawn(body)
 }
 
+/// Threads that end before this returns.
+pub(crate) fn scope<'env, T>(body: impl for<'scope> FnOnce(&'scope std::thread::Scope<'scope, 'env>) -> T) -> T {
+    std::thread::scope(body)
+}
+
 /// The next message; an error after `patience` of wall time without one.
 pub(crate) fn wait<T>(receiver: &Receiver<T>, patience: Duration) -> Result<T, RecvTimeoutError> {
     receiver.recv_timeout(patience)

@@ -52,6 +52,8 @@ pub struct RunReport {
     pub reason: Option<String>,
     /// The command that makes the run again.
     pub reproduce: String,
+    /// The command that makes a failure small, if it is one.
+    pub shrink: Option<String>,
 }
 
 /// Packets, counted: `sent + retransmitted + duplicated = delivered + lost + in_flight`.
@@ -142,6 +144,7 @@ impl RunReport {
             }
             _ => None,
         };
+        let is_failure = judgement == Judgement::Found;
         let until = verdict.finding().map_or(Duration::ZERO, |finding| finding.at);
         let times = outcome.map(|outcome| outcome.times.iter().map(|(name, times)| (name.clone(), times.into())));
         Self {
@@ -164,6 +167,7 @@ impl RunReport {
             violation: verdict.finding().map(Violation::from),
             reason,
             reproduce: reproduce(of.program, of.sim, of.set, of.seed),
+            shrink: is_failure.then(|| call("shrink", of.program, of.sim, of.set, of.seed)),
         }
     }
 }
@@ -206,7 +210,11 @@ impl From<&Quantiles> for Times {
 
 /// The command that makes a run again.
 pub fn reproduce(program: &str, sim: &str, set: &[Setting], seed: u64) -> String {
-    format!("{} run {}{} --seed {seed}", quoted(program), quoted(sim), set_arguments(set))
+    call("run", program, sim, set, seed)
+}
+
+fn call(name: &str, program: &str, sim: &str, set: &[Setting], seed: u64) -> String {
+    format!("{} {name} {}{} --seed {seed}", quoted(program), quoted(sim), set_arguments(set))
 }
 
 /// Settings as a call takes them: ` --set KEY=VALUE` for each, with a space before it.
@@ -215,7 +223,7 @@ pub(crate) fn set_arguments(set: &[impl Display]) -> String {
 }
 
 /// A word as a shell takes it for one.
-fn quoted(word: &str) -> String {
+pub(crate) fn quoted(word: &str) -> String {
     let is_plain = |c: char| c.is_alphanumeric() || "-_./+=:@,%".contains(c);
     if !word.is_empty() && word.chars().all(is_plain) {
         word.to_owned()

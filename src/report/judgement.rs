@@ -16,6 +16,8 @@ pub enum Exit {
     NotDeterministic = 3,
     /// The run says nothing.
     Inconclusive = 4,
+    /// Cannot be judged here: `git bisect run` skips such a commit.
+    NotJudged = 125,
     /// Ended by Ctrl-C before anything was found.
     Interrupted = 130,
 }

@@ -134,6 +134,9 @@ fn failure(report: &RunReport, name: &str) -> String {
         facts(&mut out, violation);
     }
     let _ = writeln!(out, "reproduce: {}", report.reproduce);
+    if let Some(shrink) = &report.shrink {
+        let _ = writeln!(out, "shrink:    {shrink}");
+    }
     out
 }
 
@@ -212,7 +215,8 @@ mod tests {
         let expected = "FAIL raft/chaos seed=24371 at 1.482s: election safety: term 7 has two leaders\n  \
              1.201s n1 became leader of term 7 (record 2650)\n  \
              1.482s n3 became leader of term 7 (record 3071)\n\
-             reproduce: stormglass run raft/chaos --seed 24371\n";
+             reproduce: stormglass run raft/chaos --seed 24371\n\
+             shrink:    stormglass shrink raft/chaos --seed 24371\n";
         assert_eq!(text, expected);
     }
 

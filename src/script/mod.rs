@@ -21,6 +21,7 @@ mod show;
 mod tests;
 mod time_range;
 mod units;
+pub(crate) mod writer;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

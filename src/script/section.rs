@@ -37,6 +37,14 @@ impl Section {
         document.read(table, &|_| self.taken)
     }
 
+    /// The table as it is written, as a value; an empty one if the script has none.
+    pub(super) fn value(&self) -> toml::Value {
+        let root = toml::from_str::<toml::Table>(&self.source.text).unwrap_or_default();
+        let step = |step| root.get("step").and_then(|steps| steps.get(step)).and_then(toml::Value::as_table);
+        let around = self.step.map_or(Some(&root), step);
+        around.and_then(|around| around.get(&self.name)).cloned().unwrap_or_else(|| toml::Table::new().into())
+    }
+
     /// The line of one of its keys, for errors; a dotted key leads into tables. Of the table itself if there is no such
     /// key, and 1 if there is no table.
     pub fn line_of(&self, key: &str) -> usize {

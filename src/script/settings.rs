@@ -72,6 +72,13 @@ impl Setting {
         &self.path
     }
 
+    /// The value, as data.
+    pub(crate) fn to_value(&self) -> toml::Value {
+        let read = format!("x = {}", self.toml()).parse::<toml::Table>();
+        let value = read.ok().and_then(|mut table| table.remove("x"));
+        value.unwrap_or_else(|| toml::Value::String(self.value.clone()))
+    }
+
     fn toml(&self) -> Value {
         let mut value = self.value.trim().parse::<Value>().unwrap_or_else(|_| Value::from(self.value.as_str()));
         value.decor_mut().clear();

@@ -180,6 +180,28 @@ mod tests {
     }
 
     #[test]
+    fn what_is_drawn_can_be_written_and_read_again() {
+        let hosts: Vec<String> = ["n1", "n2", "n3", "c1"].map(str::to_owned).into();
+        for seed in 0..100 {
+            let steps = draw(&chaos(), &hosts, Seed(seed));
+            let written: String = steps.iter().map(crate::script::writer::step).collect();
+            let text = format!("about = 'x'\nsystem = 'x'\nduration = '90s'\n{written}");
+            let again = crate::script::Script::parse("x.toml", &text).unwrap_or_else(|error| panic!("{error}")).steps;
+            let plain = |steps: &[Step]| -> Vec<Step> {
+                let plain = |step: &Step| {
+                    let mut step = Step { line: 0, ..step.clone() };
+                    if let Action::Link(rule) = &mut step.action {
+                        (rule.line, rule.both_ways) = (0, rule.from == rule.to);
+                    }
+                    step
+                };
+                steps.iter().map(plain).collect()
+            };
+            assert_eq!(plain(&again), plain(&steps), "{text}");
+        }
+    }
+
+    #[test]
     fn over_many_seeds_each_family_is_drawn_and_left_out() {
         let hosts: Vec<String> = ["n1", "n2"].map(str::to_owned).into();
         let killed = (0..200).filter(|seed| {

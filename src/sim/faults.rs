@@ -38,7 +38,7 @@ impl World {
     }
 
     /// Does what is due after a record.
-    pub(crate) fn fire_at_records(&mut self, now: Duration) {
+    fn fire_at_records(&mut self, now: Duration) {
         loop {
             let records = self.shared.recorder.borrow().next_number();
             let Some(index) = self.schedule.pop_at_record(now, records) else { return };

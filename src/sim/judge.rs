@@ -90,7 +90,7 @@ fn verdict(world: &World) -> Verdict {
         return Verdict::Inconclusive { reason };
     }
     if recorder.work == 0 {
-        return Verdict::Inconclusive { reason: "no work was completed".to_owned() };
+        return Verdict::Inconclusive { reason: Verdict::NO_WORK.to_owned() };
     }
     Verdict::Pass
 }

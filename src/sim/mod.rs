@@ -96,8 +96,7 @@ pub fn run(
     let Setup { parts, watchers, end_checks, .. } = setup;
 
     let names: Vec<String> = parts.hosts.iter().map(|host| host.name.clone()).collect();
-    let settled = schedule::settle(&script.steps, seed, script.tick);
-    let schedule = schedule::Schedule::new(settled, drawn_steps(script, &names, seed));
+    let schedule = schedule::Schedule::new(settled_steps(script, seed), drawn_steps(script, &names, seed));
     let links = links::Links::new(seed, names.clone(), script.network.clone(), script.links.clone());
     let labeller = Box::new(|packet: &trace::Packet| system.label(packet));
     let fates = fates::Fates::new(&script.packets, &names);
@@ -112,6 +111,11 @@ pub fn run(
     let mut world = world::World::new(script, seed, shared, schedule, parts, options);
     world.run();
     Ok(judge::judge(&world, script, end_checks))
+}
+
+/// The script's own steps, with the times that this seed draws for those which may fire later than they say.
+pub fn settled_steps(script: &Script, seed: Seed) -> Vec<Step> {
+    schedule::settle(&script.steps, seed, script.tick)
 }
 
 /// The steps that a script's chaos comes to with this seed: none if it has no chaos.

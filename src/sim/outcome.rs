@@ -88,6 +88,11 @@ pub enum Verdict {
     },
 }
 
+impl Verdict {
+    /// Why a run is inconclusive in which hosts did nothing.
+    pub const NO_WORK: &str = "no work was completed";
+}
+
 /// What was found, and what led to it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Finding {

@@ -139,7 +139,6 @@ impl World {
             self.fire_due(now);
             self.look_for_calm(now);
             self.carry(now);
-            self.fire_at_records(now);
             self.shared.wire.borrow_mut().acknowledge(now);
             if let Some(watch) = &self.watch {
                 watch.stepped(now);

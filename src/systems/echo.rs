@@ -16,10 +16,10 @@ use crate::events::Sink;
 use crate::net::sim::SimNet;
 use crate::net::{DATAGRAM_BYTES_MAX, Net};
 use crate::script::{ByteSize, ScriptError, TimeSpan};
-use crate::sim::trace::{Label, Packet};
+use crate::sim::trace::{HostId, Label, Packet, What};
 use crate::sim::{Breach, Events, Host, HostResult, Report, Setup};
 
-use super::System;
+use super::{Size, System};
 
 /// The echo services.
 pub struct Echo;
@@ -79,6 +79,17 @@ impl System for Echo {
         Some(Label { name: name.to_owned(), detail })
     }
 
+    fn sizes(&self, setup: &Setup<'_>) -> Result<Vec<Size>, ScriptError> {
+        let Options { clients, requests, pipeline, .. } = setup.section()?;
+        let size = |key, value| Size { key, value, least: 1 };
+        Ok(vec![size("clients", clients), size("requests", requests), size("pipeline", pipeline as u64)])
+    }
+
+    fn patience(&self, setup: &Setup<'_>) -> Result<Duration, ScriptError> {
+        let Options { timeout, .. } = setup.section()?;
+        Ok(timeout.0 * 2)
+    }
+
     fn build(&self, setup: &mut Setup<'_>) -> Result<(), ScriptError> {
         let options: Options = setup.section()?;
         let expect: Expect = setup.expect()?;
@@ -95,7 +106,12 @@ impl System for Echo {
 
         let watched = check.clone();
         setup.watch(move |record| {
-            watched.borrow_mut().record(record);
+            let mut check = watched.borrow_mut();
+            check.record(record);
+            // The server is host 0, then come the clients.
+            if let (Some(HostId(number @ 1..)), What::Killed | What::PowerLost) = (record.host, &record.what) {
+                check.died(&format!("c{number}"));
+            }
             None
         });
         let (answering, half) = (check.clone(), check.clone());

@@ -4,10 +4,12 @@ pub mod balancer;
 pub mod echo;
 pub mod raft;
 
+use std::time::Duration;
+
 use schemars::Schema;
 
 use crate::figure::Figure;
-use crate::script::ScriptError;
+use crate::script::{ScriptError, Setting};
 use crate::sim::Setup;
 use crate::sim::trace::{Label, Packet};
 
@@ -62,8 +64,37 @@ pub trait System: Sync {
         &[]
     }
 
+    /// What the seed draws in its own table, as settings that say it: with them, the same seed gives the same run.
+    fn drawn(&self, setup: &Setup<'_>) -> Result<Vec<Setting>, ScriptError> {
+        let _ = setup;
+        Ok(Vec::new())
+    }
+
+    /// The numbers in its table that a failure may be shrunk by: of hosts, or of what they have to do.
+    fn sizes(&self, setup: &Setup<'_>) -> Result<Vec<Size>, ScriptError> {
+        let _ = setup;
+        Ok(Vec::new())
+    }
+
+    /// The time after which each of its timeouts has run out: a packet that takes so long is late for all of them.
+    fn patience(&self, setup: &Setup<'_>) -> Result<Duration, ScriptError> {
+        let _ = setup;
+        Ok(Duration::from_secs(1))
+    }
+
     /// Reads the script's section and sets up hosts, workload and checks.
     fn build(&self, setup: &mut Setup<'_>) -> Result<(), ScriptError>;
+}
+
+/// A number of things in a system's table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Size {
+    /// Its key.
+    pub key: &'static str,
+    /// How many there are.
+    pub value: u64,
+    /// The fewest that make sense.
+    pub least: u64,
 }
 
 /// A wrong version of a system, and by what it is to be caught.

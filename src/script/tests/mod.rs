@@ -208,6 +208,29 @@ fn the_full_script_shows_in_short() {
 }
 
 #[test]
+fn what_is_written_is_read_again() {
+    let script = Script::parse("full.toml", FULL).unwrap();
+    let read = |text: &str| Script::parse("x.toml", &format!("{HEAD}{text}")).unwrap_or_else(|error| panic!("{error}"));
+    for step in &script.steps {
+        let text = writer::step(step);
+        let again = read(&text).steps.remove(0);
+        assert_eq!(again.to_string(), step.to_string(), "{text}");
+        let rest = |step: &Step| (step.trigger.clone(), step.spread, step.lasts);
+        assert_eq!(rest(&again), rest(step), "{text}");
+        assert_eq!(writer::step(&again), text);
+    }
+    for rule in &script.packets {
+        assert_eq!(read(&writer::packet(rule)).packets, std::slice::from_ref(rule));
+    }
+    let network = writer::table("[network]", &writer::link_settings(&script.network));
+    assert_eq!(read(&network).network, script.network, "{network}");
+    let pinned = "[[step]]\necho = { pin = \"n1\", timeout = \"155ms\" }\n";
+    assert_eq!(writer::step(&script.steps[13]), pinned);
+    let partition = "[[step]]\nat        = \"1.2s\"\npartition = [[\"n3\"], [\"n1\", \"n2\"]]\nfor       = \"3s\"\n";
+    assert_eq!(writer::step(&script.steps[0]), partition);
+}
+
+#[test]
 fn the_least_script_gets_the_defaults() {
     let script = Script::parse("x.toml", HEAD).unwrap();
     assert_eq!(script.tick, ms(1));

@@ -7,18 +7,19 @@ mod figures;
 mod options;
 
 use std::rc::Rc;
+use std::time::Duration;
 
 use schemars::{Schema, schema_for};
 
 use crate::figure::Figure;
 use crate::raft::{ClusterId, Codec, Message};
-use crate::script::ScriptError;
+use crate::script::{ScriptError, Setting};
 use crate::sim::trace::{Label, Packet, What};
 use crate::sim::{Calm, Setup};
 
-use super::System;
 #[cfg(feature = "planted-bugs")]
 use super::{PlantedBug, WeakerCheck};
+use super::{Size, System};
 use cluster::Cluster;
 use options::{Expect, Options, Step};
 
@@ -98,6 +99,19 @@ impl System for Raft {
     fn label(&self, packet: &Packet) -> Option<Label> {
         let envelope = codec().decode(&packet.payload).ok()?;
         Some(Label { name: envelope.message.name().to_owned(), detail: detail(&envelope.message) })
+    }
+
+    fn drawn(&self, setup: &Setup<'_>) -> Result<Vec<Setting>, ScriptError> {
+        setup.section::<Options>()?.drawn(setup)
+    }
+
+    fn sizes(&self, setup: &Setup<'_>) -> Result<Vec<Size>, ScriptError> {
+        let nodes = setup.section::<Options>()?.cluster(setup)?.members().count() as u64;
+        Ok(vec![Size { key: "nodes", value: nodes, least: 1 }])
+    }
+
+    fn patience(&self, setup: &Setup<'_>) -> Result<Duration, ScriptError> {
+        Ok(setup.section::<Options>()?.cluster(setup)?.config.election_timeout_max * 2)
     }
 
     fn build(&self, setup: &mut Setup<'_>) -> Result<(), ScriptError> {

@@ -11,7 +11,7 @@ use crate::check::raft::Scope;
 use crate::raft::config::MEMBERS_MAX;
 use crate::raft::{ClockRate, Config, LogPosition, NodeId};
 use crate::rng::between;
-use crate::script::{Latency, ScriptError, Section, TimeSpan};
+use crate::script::{Latency, ScriptError, Section, Setting, TimeSpan};
 use crate::sim::Setup;
 
 /// The most that clocks may differ from the right time, as a fraction of it.
@@ -163,6 +163,28 @@ impl Options {
         let clocks = self.clocks(table, &config, &mut rng)?;
         let (logs, scope, until_led) = (self.logs(table, &config)?, self.check.into(), self.until_led);
         Ok(Cluster { config, logs, clocks, scope, until_led })
+    }
+
+    /// What the seed draws, said.
+    pub(super) fn drawn(&self, setup: &Setup<'_>) -> Result<Vec<Setting>, ScriptError> {
+        let config = self.cluster(setup)?.config;
+        let mut said = Vec::new();
+        if matches!(self.nodes, Nodes::OneOf(_)) {
+            said.push(("nodes", config.members.len().to_string()));
+        }
+        let switches = [
+            ("pre_vote", self.pre_vote, config.pre_vote),
+            ("check_quorum", self.check_quorum, config.check_quorum),
+            ("leader_stickiness", self.leader_stickiness, config.leader_stickiness),
+            ("resend", self.resend, config.resend),
+        ];
+        let drawn = switches.into_iter().filter(|(_, switch, _)| matches!(switch, Switch::Drawn(_)));
+        said.extend(drawn.map(|(key, _, on)| (key, on.to_string())));
+        let setting = |(key, value): (&str, String)| {
+            let setting = Setting::new(&format!("raft.{key}"), &value);
+            setting.map_err(|message| setup.table().error(key, message))
+        };
+        said.into_iter().map(setting).collect()
     }
 
     fn count(&self, table: &Section, rng: &mut crate::rng::Rng) -> Result<u64, ScriptError> {
