@@ -16,6 +16,7 @@ pub(crate) mod host;
 mod judge;
 mod latency;
 mod links;
+pub mod meaning;
 pub mod outcome;
 mod panics;
 pub(crate) mod platter;

@@ -6,16 +6,18 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use indexmap::IndexMap;
 use schemars::{JsonSchema, Schema, schema_for};
 use serde::Deserialize;
 
 use crate::check::echo::{EchoCheck, Transport, key, request};
 use crate::echo::client::Messages;
 use crate::echo::{Disconnected, Event, tcp, tcp_client, udp, udp_client};
-use crate::events::Sink;
+use crate::events::{Sink, Value};
 use crate::net::sim::SimNet;
 use crate::net::{DATAGRAM_BYTES_MAX, Net};
 use crate::script::{ByteSize, ScriptError, TimeSpan};
+use crate::sim::meaning::Meaning;
 use crate::sim::trace::{HostId, Label, Packet, What};
 use crate::sim::{Breach, Events, Host, HostResult, Report, Setup};
 
@@ -88,6 +90,16 @@ impl System for Echo {
     fn patience(&self, setup: &Setup<'_>) -> Result<Duration, ScriptError> {
         let Options { timeout, .. } = setup.section()?;
         Ok(timeout.0 * 2)
+    }
+
+    fn meaning(&self, event: &str, fields: &IndexMap<String, Value>) -> Option<Meaning> {
+        let request = format!("request {}", fields.get("id")?);
+        match event {
+            "sent" => Some(Meaning::Begins { request }),
+            "answered" => Some(Meaning::Ends { request, failure: None }),
+            "gave-up" => Some(Meaning::Ends { request, failure: Some("was given up".to_owned()) }),
+            _ => None,
+        }
     }
 
     fn build(&self, setup: &mut Setup<'_>) -> Result<(), ScriptError> {

@@ -6,11 +6,14 @@ pub mod raft;
 
 use std::time::Duration;
 
+use indexmap::IndexMap;
 use schemars::Schema;
 
+use crate::events::Value;
 use crate::figure::Figure;
 use crate::script::{ScriptError, Setting};
 use crate::sim::Setup;
+use crate::sim::meaning::Meaning;
 use crate::sim::trace::{Label, Packet};
 
 /// A system that the testbed can run.
@@ -49,6 +52,12 @@ pub trait System: Sync {
     /// Names a packet in the system's own words.
     fn label(&self, packet: &Packet) -> Option<Label> {
         let _ = packet;
+        None
+    }
+
+    /// What an event of its hosts, by its name and fields, says of the host or of the workload.
+    fn meaning(&self, event: &str, fields: &IndexMap<String, Value>) -> Option<Meaning> {
+        let _ = (event, fields);
         None
     }
 

@@ -9,11 +9,14 @@ mod options;
 use std::rc::Rc;
 use std::time::Duration;
 
+use indexmap::IndexMap;
 use schemars::{Schema, schema_for};
 
+use crate::events::Value;
 use crate::figure::Figure;
 use crate::raft::{ClusterId, Codec, Message};
 use crate::script::{ScriptError, Setting};
+use crate::sim::meaning::Meaning;
 use crate::sim::trace::{Label, Packet, What};
 use crate::sim::{Calm, Setup};
 
@@ -112,6 +115,12 @@ impl System for Raft {
 
     fn patience(&self, setup: &Setup<'_>) -> Result<Duration, ScriptError> {
         Ok(setup.section::<Options>()?.cluster(setup)?.config.election_timeout_max * 2)
+    }
+
+    fn meaning(&self, event: &str, fields: &IndexMap<String, Value>) -> Option<Meaning> {
+        let state = if event == "booted" { "follower" } else { event.strip_prefix("became-")? };
+        let term = fields.get("term")?;
+        Some(Meaning::State { state: state.to_owned(), detail: format!("term {term}") })
     }
 
     fn build(&self, setup: &mut Setup<'_>) -> Result<(), ScriptError> {
