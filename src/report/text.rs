@@ -24,50 +24,62 @@ pub struct Before<'a> {
 
 /// What a run is made of: sim, seed, script and the effective options.
 pub fn before(of: &Before<'_>) -> String {
-    let Before { sim, set, seed, path, script } = *of;
-    let mut out = format!("{}  seed {}\n", paint(STRONG, sim), paint(STRONG, seed));
-    if !script.about.is_empty() {
-        let _ = writeln!(out, "  {}", script.about);
+    let mut out = format!("{}  seed {}\n", paint(STRONG, of.sim), paint(STRONG, of.seed));
+    if !of.script.about.is_empty() {
+        let _ = writeln!(out, "  {}", of.script.about);
     }
-    row(&mut out, "script", path);
-    for (number, setting) in (1..).zip(set) {
-        row(&mut out, if number == 1 { "set" } else { "" }, &setting.to_string());
+    let mut last = "";
+    let settings = settings(of);
+    for (name, text) in &settings {
+        row(&mut out, if name == last { "" } else { name }, text);
+        last = name;
+    }
+    out
+}
+
+/// The effective options, each with its name: several in a row may have one name.
+pub fn settings(of: &Before<'_>) -> Vec<(String, String)> {
+    let Before { set, path, script, .. } = *of;
+    let mut rows: Vec<(String, String)> = Vec::new();
+    let mut row = |name: &str, text: String| rows.push((name.to_owned(), text));
+    row("script", path.to_owned());
+    for setting in set {
+        row("set", setting.to_string());
     }
     if !script.variants.is_empty() {
         let names: Vec<_> = script.variants.iter().map(|variant| format!("@{}", variant.name)).collect();
-        row(&mut out, "variants", &names.join(" "));
+        row("variants", names.join(" "));
     }
-    let time = format!("{}, tick {}", show_duration(script.duration), show_duration(script.tick));
-    row(&mut out, "duration", &time);
+    row("duration", format!("{}, tick {}", show_duration(script.duration), show_duration(script.tick)));
     if !script.waiting.is_empty() {
         let hosts: Vec<_> = script.waiting.iter().map(ToString::to_string).collect();
-        row(&mut out, "waiting", &hosts.join(" "));
+        row("waiting", hosts.join(" "));
     }
-    row(&mut out, "network", &script.network.to_string());
+    row("network", script.network.to_string());
     for rule in &script.links {
-        row(&mut out, "link", &rule.to_string());
+        row("link", rule.to_string());
     }
-    row(&mut out, "tcp", &script.tcp.to_string());
-    row(&mut out, "udp", &format!("buffer {}", ByteSize(script.udp_buffer_bytes)));
+    row("tcp", script.tcp.to_string());
+    row("udp", format!("buffer {}", ByteSize(script.udp_buffer_bytes)));
     if script.disk != DiskSettings::default() {
-        row(&mut out, "disk", &script.disk.to_string());
+        row("disk", script.disk.to_string());
     }
     for table in [script.system.as_str(), "expect"] {
         let written = as_written(&script.source.text, table);
         if !written.is_empty() {
-            row(&mut out, table, &written);
+            row(table, written);
         }
     }
     if let Some(chaos) = &script.chaos {
-        row(&mut out, "chaos", &chaos.to_string());
+        row("chaos", chaos.to_string());
     }
     for (number, step) in (1..).zip(&script.steps) {
-        row(&mut out, if number == 1 { "steps" } else { "" }, &format!("{number}. {step}"));
+        row("steps", format!("{number}. {step}"));
     }
     for (number, packet) in (1..).zip(&script.packets) {
-        row(&mut out, if number == 1 { "fates" } else { "" }, &format!("{number}. {packet}"));
+        row("fates", format!("{number}. {packet}"));
     }
-    out
+    rows
 }
 
 /// What a run came to: the numbers, then the verdict.
