@@ -47,6 +47,8 @@ pub(super) enum Command {
     Bugs(BugsArgs),
     /// Show every record of a run.
     Show(ShowArgs),
+    /// Make a run, or two, into a page to look at.
+    Report(ReportArgs),
     /// Make a published figure again: measured against published, with the error.
     Figure(FigureArgs),
     /// Print a JSON Schema.
@@ -254,6 +256,28 @@ pub(super) struct ShowArgs {
     /// Print JSON Lines: a header, the records, the end. `schema records` describes them.
     #[arg(long)]
     pub(super) json: bool,
+    #[command(flatten)]
+    pub(super) watching: Watching,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ReportArgs {
+    /// A sim, or `sim:SEED`; a case of `seeds/`, by name or path; or a file of `show --json` whose name ends in `.jsonl`.
+    #[arg(required = true, num_args = 1..=2, value_name = "RUN")]
+    pub(super) run: Vec<String>,
+    /// Put two runs beside each other, and say where they part.
+    #[arg(long)]
+    pub(super) compare: bool,
+    #[command(flatten)]
+    pub(super) set: SetArgs,
+    /// With `--compare`: give a key of the second run's script another value.
+    #[arg(long, value_name = "KEY=VALUE", requires = "compare")]
+    pub(super) set_b: Vec<Setting>,
+    #[command(flatten)]
+    pub(super) seed: SeedArg,
+    /// The file that is written: `.html` is a page for a browser, which needs no network.
+    #[arg(long, short, value_name = "FILE.html")]
+    pub(super) output: PathBuf,
     #[command(flatten)]
     pub(super) watching: Watching,
 }

@@ -20,6 +20,7 @@ mod keep;
 mod list;
 mod out;
 mod replay;
+mod report;
 mod run;
 mod schema;
 mod show;
@@ -121,6 +122,7 @@ impl Shell {
             Command::Sweep(args) => sweep::sweep(self, &args, &mut out),
             Command::Bugs(args) => bugs::bugs(self, &args, &mut out),
             Command::Show(args) => show::show(self, &args, &mut out),
+            Command::Report(args) => report::report(self, &args, &mut out),
             Command::Figure(args) => figure::figure(self, &args, &mut out),
             Command::Schema(args) => schema::schema(self, &args, &mut out),
             Command::Worker(_) => anyhow::bail!("`worker` is not for people"),

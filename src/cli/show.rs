@@ -58,8 +58,9 @@ impl Show<'_> {
         let sim = &self.chosen.sim;
         if self.is_json {
             let set = sim.set.iter().map(ToString::to_string).collect();
-            let (schema, sim, seed, hosts) = (SCHEMA_VERSION, sim.name.clone(), self.seed, hosts.to_vec());
-            return self.out.json(&ShowLine::Header(Header { kind: "run", schema, sim, set, seed, hosts, hash }));
+            let (kind, schema, seed) = ("run".to_owned(), SCHEMA_VERSION, self.seed);
+            let (sim, system, hosts) = (sim.name.clone(), self.chosen.script.system.clone(), hosts.to_vec());
+            return self.out.json(&ShowLine::Header(Header { kind, schema, sim, system, set, seed, hosts, hash }));
         }
         self.out.line(&format!("{}  seed {}", paint(STRONG, sim.title()), paint(STRONG, self.seed)))?;
         for host in hosts {

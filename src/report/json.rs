@@ -209,11 +209,11 @@ impl From<&Quantiles> for Times {
 }
 
 /// The command that makes a run again.
-pub fn reproduce(program: &str, sim: &str, set: &[Setting], seed: u64) -> String {
+pub fn reproduce(program: &str, sim: &str, set: &[impl Display], seed: u64) -> String {
     call("run", program, sim, set, seed)
 }
 
-fn call(name: &str, program: &str, sim: &str, set: &[Setting], seed: u64) -> String {
+fn call(name: &str, program: &str, sim: &str, set: &[impl Display], seed: u64) -> String {
     format!("{} {name} {}{} --seed {seed}", quoted(program), quoted(sim), set_arguments(set))
 }
 
@@ -243,10 +243,13 @@ mod tests {
 
     #[test]
     fn the_line_that_reproduces_a_run_is_for_a_shell() {
-        assert_eq!(reproduce("stormglass", "echo/chaos@x", &[], 7), "stormglass run echo/chaos@x --seed 7");
-        let line = reproduce("stormglass", "my sims/it's.toml", &[], 7);
+        assert_eq!(
+            reproduce("stormglass", "echo/chaos@x", &[] as &[Setting], 7),
+            "stormglass run echo/chaos@x --seed 7"
+        );
+        let line = reproduce("stormglass", "my sims/it's.toml", &[] as &[Setting], 7);
         assert_eq!(line, r"stormglass run 'my sims/it'\''s.toml' --seed 7");
-        let set = ["network.loss=0.1", "expect.counters.answers=> 0"].map(|set| set.parse().unwrap());
+        let set = ["network.loss=0.1", "expect.counters.answers=> 0"].map(|set| set.parse::<Setting>().unwrap());
         let line = reproduce("stormglass", "a/b", &set, 7);
         assert_eq!(line, "stormglass run a/b --set network.loss=0.1 --set 'expect.counters.answers=> 0' --seed 7");
     }

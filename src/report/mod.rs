@@ -6,6 +6,8 @@
 pub mod figure;
 pub mod json;
 pub mod judgement;
+pub mod page;
+pub mod recording;
 pub mod records;
 pub mod show;
 pub mod style;

@@ -27,14 +27,16 @@ pub enum ShowLine {
 }
 
 /// The first line: which run this is.
-#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Header {
     /// Always `run`.
-    pub kind: &'static str,
+    pub kind: String,
     /// The version of the schema.
     pub schema: u32,
     /// The sim, as it was named.
     pub sim: String,
+    /// The system that ran in it.
+    pub system: String,
     /// What was set on top of its script, each as `KEY=VALUE`.
     pub set: Vec<String>,
     /// The seed.
@@ -55,10 +57,10 @@ pub struct HostLine {
 }
 
 /// The last line: what the run came to.
-#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct End {
     /// Always `end`.
-    pub kind: &'static str,
+    pub kind: String,
     /// `pass`, `violation`, `panic`, `stuck` or `inconclusive`.
     pub verdict: String,
     /// The exit code.
@@ -77,7 +79,7 @@ impl End {
     /// The last line of a run.
     pub fn new(report: &RunReport) -> Self {
         Self {
-            kind: "end",
+            kind: "end".to_owned(),
             verdict: report.verdict.clone(),
             exit_code: report.exit_code,
             records: report.records,

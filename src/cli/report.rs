@@ -1,0 +1,166 @@
+//! `report`: a run as a file to look at. The file's ending chooses the form.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+
+use super::args::{ReportArgs, SetArgs, Watching};
+use super::out::Out;
+use super::{Chosen, Shell, here, run};
+use crate::explore::corpus::{self, Case};
+use crate::explore::{Seen, Watcher};
+use crate::report::judgement::Exit;
+use crate::report::page::{self, PageRun};
+use crate::report::recording::{Meanings, Recording};
+use crate::report::records::{Header, SCHEMA_VERSION};
+use crate::report::style::counted;
+use crate::report::text;
+
+pub(super) fn report(shell: &Shell, args: &ReportArgs, out: &mut Out) -> anyhow::Result<Exit> {
+    check_output(&args.output)?;
+    if args.compare {
+        return compare(shell, args, out);
+    }
+    let [name] = args.run.as_slice() else {
+        anyhow::bail!("two runs are named: say `--compare` to see them beside each other");
+    };
+    let made = shell.record(name, args.seed.seed, &args.set, &args.watching)?;
+    let meaning = shell.meaning(&made);
+    write(&args.output, &page::page(PageRun { run: &made.recording, meaning: &*meaning }), out)?;
+    out.rows(&made.verdict)?;
+    out.flush()?;
+    Ok(made.exit)
+}
+
+fn compare(shell: &Shell, args: &ReportArgs, out: &mut Out) -> anyhow::Result<Exit> {
+    let [a, b] = args.run.as_slice() else {
+        anyhow::bail!("`--compare` takes two runs, and one is named");
+    };
+    let mut set_b = SetArgs { set: args.set.set.clone(), bug: args.set.bug.clone() };
+    set_b.set.extend(args.set_b.iter().cloned());
+    let a = shell.record(a, args.seed.seed, &args.set, &args.watching)?;
+    let seed = args.seed.seed.unwrap_or(a.recording.header.seed);
+    let b = shell.record(b, Some(seed), &set_b, &args.watching)?;
+    let (of_a, of_b) = (shell.meaning(&a), shell.meaning(&b));
+    let one = PageRun { run: &a.recording, meaning: &*of_a };
+    let other = PageRun { run: &b.recording, meaning: &*of_b };
+    write(&args.output, &page::comparison(one, other), out)?;
+    for made in [&a, &b] {
+        out.rows(&made.verdict)?;
+    }
+    out.flush()?;
+    Ok(Exit::Expected)
+}
+
+/// A run with its records, made now or read from a file.
+struct Made {
+    recording: Recording,
+    /// The verdict in words.
+    verdict: String,
+    exit: Exit,
+}
+
+impl Shell {
+    /// Makes the run that is named, or reads it.
+    fn record(&self, name: &str, seed: Option<u64>, set: &SetArgs, watching: &Watching) -> anyhow::Result<Made> {
+        if has_ending(Path::new(name), "jsonl") {
+            return self.read(Path::new(name));
+        }
+        let (chosen, seed) = self.choose_run(name, seed, set)?;
+        let mut job = chosen.job(seed);
+        job.keep_records = true;
+        let (mut records, mut hosts, mut hash) = (Vec::new(), Vec::new(), None);
+        let ran = Watcher::new(Self::launch(watching)?).run(&job, &mut |seen| match seen {
+            Seen::Finished { outcome, hosts: known } => (hosts, hash) = (known, Some(outcome.hash.to_string())),
+            Seen::Record(record) => records.push(*record),
+            Seen::Time(_) => {}
+        })?;
+        let report = run::report(&self.program, &chosen, seed, &ran);
+        let verdict = text::verdict(&report);
+        anyhow::ensure!(hash.is_some(), "the run has no records, for its process did not live to its end\n{verdict}");
+        let (kind, schema, sim) = ("run".to_owned(), SCHEMA_VERSION, report.sim.clone());
+        let (system, set) = (chosen.script.system.clone(), report.set.clone());
+        let header = Header { kind, schema, sim, system, set, seed, hosts, hash };
+        let (sim, set, path) = (&chosen.sim.name, &chosen.sim.set, &chosen.sim.place());
+        let settings = text::settings(&text::Before { sim, set, seed, path, script: &chosen.script });
+        let about = chosen.script.about.clone();
+        let recording = Recording { about, settings, ..Recording::new(header, &report, records) };
+        Ok(Made { recording, verdict, exit: run::exit(&report) })
+    }
+
+    /// A run that `show --json` saved.
+    fn read(&self, path: &Path) -> anyhow::Result<Made> {
+        let shown = path.display();
+        let text = fs::read_to_string(path).with_context(|| format!("cannot read {shown}"))?;
+        let recording = Recording::read(&text, &self.program)
+            .with_context(|| format!("{shown} is not a run as `show --json` prints it"))?;
+        let (records, end) = (counted(recording.end.records, "record", "records"), &recording.end);
+        let exit = match end.exit_code {
+            0 => Exit::Expected,
+            4 => Exit::Inconclusive,
+            _ => Exit::Found,
+        };
+        let verdict = format!("{shown}: {}, {records}\n", end.verdict);
+        Ok(Made { recording, verdict, exit })
+    }
+
+    /// The run of a sim, with `:SEED` after it or without, or of a saved case.
+    fn choose_run(&self, name: &str, seed: Option<u64>, set: &SetArgs) -> anyhow::Result<(Chosen, u64)> {
+        if let Some(case) = self.case(name)? {
+            let sim = case.sim.with(&set.set)?;
+            return Ok((self.understand(sim)?, case.seed));
+        }
+        let own = name.rsplit_once(':').and_then(|(sim, seed)| Some((sim, seed.parse().ok()?)));
+        let (name, seed) = own.map_or((name, seed), |(sim, own)| (sim, Some(own)));
+        Ok((self.choose(name, set)?, super::seed(seed)?))
+    }
+
+    /// The case of this name in `seeds/`, or at this path; `None` if it names a sim.
+    fn case(&self, name: &str) -> anyhow::Result<Option<Case>> {
+        let Ok(files) = corpus::files(&here()?, &[name.to_owned()]) else { return Ok(None) };
+        let Some(path) = files.first().filter(|path| has_ending(path, "toml") && is_case(path)) else {
+            return Ok(None);
+        };
+        let case = Case::load(path, &self.open_library()?)?;
+        if case.bug.is_some() {
+            self.planted_bugs()?;
+        }
+        Ok(Some(case))
+    }
+
+    /// What the events of a run mean: its system says, if this program has it.
+    fn meaning(&self, made: &Made) -> Box<Meanings<'static>> {
+        let system = self.systems.iter().copied().find(|system| system.name() == made.recording.header.system);
+        Box::new(move |event, fields| system?.meaning(event, fields))
+    }
+}
+
+/// Whether a TOML file is a case: what a script calls `system`, a case calls `sim`.
+fn is_case(path: &Path) -> bool {
+    let text = fs::read_to_string(path).unwrap_or_default();
+    text.parse::<toml::Table>().is_ok_and(|table| table.contains_key("sim") && !table.contains_key("system"))
+}
+
+fn has_ending(path: &Path, ending: &str) -> bool {
+    path.extension().is_some_and(|extension| extension == ending)
+}
+
+/// Says what is wrong with the file's path before the run is made, and not after.
+fn check_output(path: &Path) -> anyhow::Result<()> {
+    let shown = path.display();
+    anyhow::ensure!(
+        has_ending(path, "html"),
+        "cannot write {shown}: a report is a page, and the name of its file ends in `.html`"
+    );
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).map_or(PathBuf::from("."), Into::into);
+    anyhow::ensure!(folder.is_dir(), "cannot write {shown}: there is no directory {}", folder.display());
+    anyhow::ensure!(!path.is_dir(), "cannot write {shown}: it is a directory");
+    Ok(())
+}
+
+fn write(path: &Path, page: &str, out: &mut Out) -> anyhow::Result<()> {
+    let shown = path.display();
+    fs::write(path, page).with_context(|| format!("cannot write {shown}"))?;
+    out.line(&format!("{shown}: {} KiB, open it in a browser", page.len().div_ceil(1024)))
+}

@@ -1,0 +1,149 @@
+// What stands beside the diagram: what happened, every host at the moment, and the chosen record with its causes.
+
+/** A button that goes to a record. */
+function link(runIndex, n, text, className = "link") {
+  const button = make("button", { type: "button", className, textContent: text });
+  button.addEventListener("click", () => go(runIndex, n, { zoom: true }));
+  return button;
+}
+
+function storyPanel(run) {
+  const list = make("ol", { className: "story" });
+  for (const item of storyOf(run)) list.append(item.more ? moreItem(run, item.more) : storyItem(run, item));
+  if (!list.children.length) list.append(make("li", { className: "empty", textContent: "Nothing but the workload: no fault, no change of role." }));
+  return list;
+}
+
+function storyItem(run, item) {
+  const entry = make("li", { className: `tone-${item.tone}` });
+  const head = make("button", { type: "button", className: "story-head" });
+  head.append(make("span", { className: "icon", textContent: item.icon, "aria-hidden": "true" }),
+    make("span", { className: "when", textContent: moment(item.t) }), make("span", { className: "what", textContent: item.text }));
+  head.addEventListener("click", () => go(run.index, item.n, { zoom: true }));
+  entry.dataset.n = item.n;
+  entry.append(head);
+  if (item.why?.length) {
+    const why = make("ul", { className: "why" });
+    for (const step of item.why) why.append(make("li", {}, make("span", { textContent: "←" }), link(run.index, step.n, step.text)));
+    entry.append(why);
+  }
+  return entry;
+}
+
+/** What came again: how often, from when to when, and at whom; it unfolds. */
+function moreItem(run, items) {
+  const entry = make("li", { className: "more" });
+  const changes = items.filter((item) => item.tone === "lead");
+  const takers = new Map();
+  for (const item of changes) takers.set(item.host, (takers.get(item.host) || 0) + 1);
+  const who = [...takers].map(([host, count]) => `${run.hosts[host].name} ${plural(count, "time")}`).join(", ");
+  const what = changes.length ? `the same again until ${moment(items[items.length - 1].t)}: ${who} in the lead` : `${plural(items.length, "more event")} of these kinds, until ${moment(items[items.length - 1].t)}`;
+  const button = make("button", { type: "button", className: "unfold", textContent: `… ${what}. Show all` });
+  button.addEventListener("click", () => entry.replaceWith(...items.map((item) => storyItem(run, item))));
+  entry.append(button);
+  return entry;
+}
+
+/** Every host at the moment of the cursor. */
+function drawHosts(root, state, run) {
+  const rows = run.hosts.map((host, i) => {
+    const now = hostAt(run, i, state.moment);
+    const last = run.lastOf(i, state.moment);
+    const tone = now.life !== "alive" ? (now.life === "paused" || now.life === "finished" || now.life === "not started" ? "calm" : "down") : now.state ? toneOf(now.state.state) : "calm";
+    const row = make("div", { className: "host-row", role: "listitem" });
+    row.append(
+      make("span", { className: "host-name", textContent: host.name, title: host.addr }),
+      make("span", { className: `badge badge-${tone}`, textContent: [now.life === "alive" && now.state ? "" : now.life, now.state ? now.state.state : ""].filter(Boolean).join(", ") }),
+      make("span", { className: "host-detail", textContent: now.state?.detail ?? "" }),
+    );
+    if (last >= 0) {
+      const doing = link(run.index, last, recordWords(run, last), "link doing");
+      doing.title = `record ${last}, at ${moment(run.t[last])}`;
+      row.append(doing);
+    }
+    return row;
+  });
+  root.replaceChildren(...rows);
+}
+
+/** The chosen record: its fields, and the way that led to it. */
+function drawRecord(root, state) {
+  if (!state.selected) {
+    root.replaceChildren(make("p", { className: "empty", textContent: "Click on anything in the diagram, or step along the records with the arrow keys." }));
+    return;
+  }
+  const run = state.runs[state.selected.run], { n } = state.selected;
+  const title = make("div", { className: "record-title" },
+    make("span", { className: "record-number", textContent: `record ${number(n)}` }),
+    make("span", { className: "record-time", textContent: `${moment(run.t[n], 0.1)}${run.hostName(n) ? ` · ${run.hostName(n)}` : ""}` }));
+  const words = make("p", { className: `record-words ${toneOfRecord(run, n)}`, textContent: recordWords(run, n) });
+  root.replaceChildren(title, words, causesOf(run, n), effectsOf(run, n), fieldsOf(run, n));
+}
+
+function causesOf(run, n) {
+  const causes = run.causesOf(n);
+  const box = make("section", { className: "chain chain-cause" }, make("h3", { textContent: "Why" }));
+  if (!causes.length) {
+    const isRoot = run.host[n] >= 0 ? "No record is known to have caused this: the host did it of itself, or its cause is not traced." : "The testbed did this.";
+    box.append(make("p", { className: "empty", textContent: isRoot }));
+    return box;
+  }
+  const list = make("ol");
+  causes.slice(0, 12).forEach((cause) => list.append(chainStep(run, cause)));
+  if (causes.length > 12) list.append(make("li", { className: "empty", textContent: `and ${causes.length - 12} more before it` }), chainStep(run, causes[causes.length - 1]));
+  box.append(list);
+  return box;
+}
+
+function effectsOf(run, n) {
+  const effects = run.effectsOf(n);
+  const box = make("section", { className: "chain chain-effect" }, make("h3", { textContent: "Led to" }));
+  if (!effects.length) { box.append(make("p", { className: "empty", textContent: "Nothing that is traced." })); return box; }
+  const list = make("ol");
+  for (const effect of effects.subarray(0, 10)) list.append(chainStep(run, effect));
+  if (effects.length > 10) list.append(make("li", { className: "empty", textContent: `and ${effects.length - 10} more` }));
+  box.append(list);
+  return box;
+}
+
+function chainStep(run, n) {
+  const step = make("li", {}, make("span", { className: "when", textContent: moment(run.t[n]) }));
+  const host = run.hostName(n);
+  step.append(link(run.index, n, `${host ? `${host} ` : ""}${recordWords(run, n)}`));
+  return step;
+}
+
+const PLAIN_FIELDS = ["label", "detail", "packet", "transport", "segment", "src", "dst", "len", "attempt", "attempts", "reason", "copy", "bit", "step", "action", "incarnation", "message", "invariant", "verdict"];
+
+function fieldsOf(run, n) {
+  const list = make("dl", { className: "fields" });
+  const add = (key, value) => { if (value !== undefined && value !== null && value !== "") list.append(make("dt", { textContent: key }), make("dd", { textContent: String(value) })); };
+  for (const [key, value] of run.eventFields(n)) add(key, value);
+  for (const key of PLAIN_FIELDS) add(key, run.field(n, key));
+  const tx = run.tx[run.txOf[n]];
+  if (tx && run.kind(n) !== "sent") {
+    add("packet sent in", `record ${tx.packet.sent}`);
+  }
+  if (tx) {
+    add("fate", FATES[tx.fate] + (tx.fate === LOST ? `: ${LOSSES[run.field(tx.end, "reason")]}` : ""));
+    if (tx.end >= 0 && tx.fate !== LOST) add("took", length(run.t[tx.end] - run.t[tx.begin]));
+    if (tx.packet.tries > 1) add("transmissions", tx.packet.tries);
+    const payload = run.field(tx.packet.sent, "payload_hex");
+    if (payload) list.append(make("dt", { textContent: "payload" }), make("dd", {}, make("pre", { textContent: dump(payload, run.field(tx.packet.sent, "len")) })));
+  }
+  return list;
+}
+
+/** Bytes in hexadecimal and as text, sixteen a line. */
+function dump(hex, total) {
+  const bytes = hex.match(/../g).map((pair) => parseInt(pair, 16));
+  const lines = [];
+  for (let at = 0; at < bytes.length; at += 8) {
+    const part = bytes.slice(at, at + 8);
+    const digits = part.map((byte) => byte.toString(16).padStart(2, "0")).join(" ");
+    const text = part.map((byte) => (byte >= 32 && byte < 127 ? String.fromCharCode(byte) : "·")).join("");
+    lines.push(`${digits.padEnd(23)}  ${text}`);
+  }
+  if (bytes.length < total) lines.push(`the first ${bytes.length} of ${plural(total, "byte")}`);
+  return lines.join("\n");
+}

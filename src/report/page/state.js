@@ -1,0 +1,100 @@
+// What the reader has chosen: the window of time, the moment, the record, the filters. Everything that shows something
+// listens here and draws again.
+
+class State {
+  constructor(runs) {
+    this.runs = runs;
+    this.end = Math.max(...runs.map((run) => run.end));
+    this.window = [0, this.end];
+    this.moment = 0;
+    this.selected = null;
+    this.lit = null;
+    this.hidden = { hosts: new Set(), names: new Set(), fates: new Set() };
+    this.search = "";
+    this.listeners = [];
+    this.filterVersion = 0;
+  }
+
+  listen(listener) { this.listeners.push(listener); }
+  tell(what) { for (const listener of this.listeners) listener(what); }
+
+  /** Shows this span of time, at most the whole run and at least a microsecond. */
+  setWindow(t0, t1) {
+    const span = Math.min(Math.max(t1 - t0, 1e-3), this.end);
+    const start = Math.min(Math.max(t0, 0), this.end - span);
+    this.window = [start, start + span];
+    this.tell("window");
+  }
+
+  zoomBy(factor, around = this.moment) {
+    const [t0, t1] = this.window;
+    const centre = around >= t0 && around <= t1 ? around : (t0 + t1) / 2;
+    this.setWindow(centre - (centre - t0) / factor, centre + (t1 - centre) / factor);
+  }
+
+  setMoment(t, { follow = false } = {}) {
+    this.moment = Math.min(Math.max(t, 0), this.end);
+    const [t0, t1] = this.window;
+    if (follow && (this.moment < t0 || this.moment > t1)) {
+      this.setWindow(this.moment - (t1 - t0) / 2, this.moment + (t1 - t0) / 2);
+    }
+    this.tell("moment");
+  }
+
+  /** Chooses a record, lights its causes and effects, and brings it into view. */
+  select(runIndex, n, { zoom = false } = {}) {
+    const run = this.runs[runIndex];
+    if (!run || n < 0 || n >= run.count) return;
+    this.selected = { run: runIndex, n };
+    this.lit = { run: runIndex, causes: new Set(run.causesOf(n)), effects: new Set(run.consequencesOf(n, 400)) };
+    this.moment = run.t[n];
+    const [t0, t1] = this.window;
+    const span = zoom ? Math.min(t1 - t0, Math.max(run.usualLatency * 40, 1)) : t1 - t0;
+    const margin = (t1 - t0) * 0.02;
+    if (span < t1 - t0 || this.moment < t0 + margin || this.moment > t1 - margin) {
+      this.setWindow(this.moment - span / 2, this.moment + span / 2);
+    }
+    this.tell("selection");
+  }
+
+  clear() {
+    this.selected = null;
+    this.lit = null;
+    this.tell("selection");
+  }
+
+  toggle(kind, key) {
+    const set = this.hidden[kind];
+    if (!set.delete(key)) set.add(key);
+    this.filtersChanged();
+  }
+
+  filtersChanged() {
+    this.filterVersion++;
+    this.tell("filters");
+  }
+
+  get isFiltered() {
+    return this.search !== "" || Object.values(this.hidden).some((set) => set.size > 0);
+  }
+
+  showsHost(run, host) { return host < 0 || !this.hidden.hosts.has(run.hosts[host].name); }
+
+  showsTransmission(run, i) {
+    return !this.hidden.fates.has(run.txFate[i]) && !this.hidden.names.has(run.names[run.txName[i]])
+      && this.showsHost(run, run.txFrom[i]) && this.showsHost(run, run.txTo[i]);
+  }
+
+  /** Whether the filters and the search let a record through. */
+  showsRecord(run, n) {
+    if (!this.showsHost(run, run.host[n])) return false;
+    const tx = run.txOf[n];
+    if (tx >= 0 && !this.showsTransmission(run, tx)) return false;
+    return this.search === "" || this.matches(run, n);
+  }
+
+  matches(run, n) {
+    const words = `${n} ${run.hostName(n) ?? ""} ${recordWords(run, n)}`.toLowerCase();
+    return this.search.toLowerCase().split(/\s+/).every((word) => words.includes(word));
+  }
+}
