@@ -94,13 +94,14 @@ fn smallest(config: Config, change: impl Fn(&str) -> String) -> Option<(String, 
     }
 }
 
-/// Saves a script, and says how to run it.
+/// Saves a script, and says how to run it and how to make it smaller than a generator can.
 fn save(folder: &Path, text: &str, seed: u64) -> (PathBuf, String) {
     fs::create_dir_all(folder).expect("a folder for scripts that fail");
     let path = folder.join(format!("elections-{seed}.toml"));
     fs::write(&path, text).expect("a script can be written");
-    let call = format!("stormglass run {} --seed {seed}", path.display());
-    (path, call)
+    let call = |name: &str| format!("stormglass {name} {} --seed {seed}", path.display());
+    let calls = format!("{}\nshrink:    {}", call("run"), call("shrink"));
+    (path, calls)
 }
 
 #[test]

@@ -91,7 +91,10 @@ fn a_failure_shrinks_to_the_one_packet_that_it_takes() {
 fn a_shrunk_failure_is_a_case_that_replays() {
     let folder = folder();
     let here = folder.path();
-    call(here, "keep lossy.toml --seed 3 --why It.loses --name lossy").expect(0).says("kept in seeds/lossy.toml");
+    call(here, "keep lossy.toml --seed 3 --why It.loses --name lossy")
+        .expect(0)
+        .says("kept in seeds/lossy.toml")
+        .says("replay --bisect ../seeds-kept/lossy.toml'");
     call(here, "shrink lossy")
         .expect(0)
         .says("case      seeds/shrunk-lossy.toml")

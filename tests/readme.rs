@@ -90,3 +90,23 @@ fn every_call_is_listed_and_none_else() {
         assert!(README.contains(&format!("| `stormglass {call}")), "the README does not list `{call}`");
     }
 }
+
+/// The scripts that failures were shrunk to are kept, and their runs are cases of their own.
+#[test]
+fn the_shrunk_failures_are_as_shown() {
+    let kept = |bug: &str| {
+        let path = format!("{}/seeds/shrunk/{bug}.toml", env!("CARGO_MANIFEST_DIR"));
+        std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"))
+    };
+    let script: Vec<String> = kept("stale-vote-counted").lines().map(|line| format!("  {line}")).collect();
+    let script: Vec<&str> = script.iter().map(|line| line.trim_end()).collect();
+    assert!(README.contains(&script.join("\n")), "the README shows another seeds/shrunk/stale-vote-counted.toml");
+    let mut counted = 0;
+    for row in README.lines().filter(|line| line.contains(" to ") && line.contains("  raft/")) {
+        let bug = row.split_whitespace().next().expect("a name");
+        let faults = kept(bug).lines().filter(|line| ["[[step]]", "[[packet]]"].contains(line)).count();
+        assert!(row.contains(&format!(" to {faults} ")), "{bug} has {faults} steps and packets left:\n{row}");
+        counted += 1;
+    }
+    assert!(counted >= 15, "{counted} bugs are shown");
+}

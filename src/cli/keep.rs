@@ -46,9 +46,23 @@ pub(super) fn keep(shell: &Shell, args: &KeepArgs, out: &mut Out) -> anyhow::Res
     write_new(&path, &case.text())?;
     out.rows(&text::verdict(&report))?;
     out.line(&format!("{} {}", paint(GOOD, "kept in"), shown(&path)))?;
-    out.line(&format!("replay:    {} replay {}", shell.program, out::word(&shown(&path))))?;
+    out.text(&next(&shell.program, &path))?;
     out.flush()?;
     Ok(Exit::Expected)
+}
+
+/// What may be done with a case, as lines to paste.
+pub(super) fn next(program: &str, case: &Path) -> String {
+    let file = case.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let own = std::env::current_exe().unwrap_or_default();
+    let own = shown(&own);
+    let judge = format!("cargo build || exit 125; {} replay --bisect ../seeds-kept/{file}", out::word(&own));
+    format!(
+        "replay:    {program} replay {}\n\
+         bisect:    cp -r seeds ../seeds-kept && git bisect start HEAD GOOD && git bisect run sh -c {}\n",
+        out::word(&shown(case)),
+        out::word(&judge)
+    )
 }
 
 /// What plants a bug, and all other settings on top of a sim.

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 
 use super::args::ShrinkArgs;
-use super::keep::{apart, new_case};
+use super::keep::{apart, new_case, next};
 use super::out::{self, Out};
 use super::{Chosen, Shell, here, run};
 use crate::explore::casebook::{NewCase, usual_name, write_new};
@@ -47,6 +47,9 @@ pub(super) fn shrink(shell: &Shell, args: &ShrinkArgs, out: &mut Out) -> anyhow:
                 out.json(&report)?;
             } else {
                 out.text(&summary(&title, &shrunk, &report))?;
+                if let Some(case) = &report.case {
+                    out.text(&next(&shell.program, Path::new(case)))?;
+                }
             }
             out.flush()?;
             return Ok(if crew.is_interrupted() { Exit::Interrupted } else { Exit::Expected });

@@ -6,6 +6,8 @@ mod client;
 mod fleet;
 mod options;
 
+use std::time::Duration;
+
 use hyper::header::HeaderName;
 use schemars::{Schema, schema_for};
 
@@ -13,7 +15,7 @@ use crate::script::ScriptError;
 use crate::sim::trace::{Label, Packet};
 use crate::sim::{Calm, Setup};
 
-use super::System;
+use super::{Size, System};
 use fleet::Fleet;
 use options::{Expect, Options, Step};
 
@@ -98,6 +100,14 @@ impl System for Balancer {
 
     fn label(&self, packet: &Packet) -> Option<Label> {
         label(packet)
+    }
+
+    fn sizes(&self, setup: &Setup<'_>) -> Result<Vec<Size>, ScriptError> {
+        Ok(setup.section::<Options>()?.sizes())
+    }
+
+    fn patience(&self, setup: &Setup<'_>) -> Result<Duration, ScriptError> {
+        Ok(setup.section::<Options>()?.deadline.0 * 2)
     }
 
     fn build(&self, setup: &mut Setup<'_>) -> Result<(), ScriptError> {

@@ -10,6 +10,7 @@ use crate::balancer::file::File;
 use crate::script::{ByteSize, Chance, Latency, ScriptError, Section, TimeSpan};
 use crate::sim::Setup;
 
+use super::super::Size;
 use super::{BACKEND_PORT, BACKENDS_MAX};
 
 /// The longest body of a request or an answer.
@@ -91,6 +92,19 @@ impl Default for Options {
 }
 
 impl Options {
+    /// What a failure may be shrunk by.
+    pub(super) fn sizes(&self) -> Vec<Size> {
+        let size = |key, value, least| Size { key, value, least };
+        vec![
+            size("backends", self.backends, 1),
+            size("clients", self.clients, 1),
+            size("slow_clients", self.slow_clients, 0),
+            size("workers", self.workers as u64, 1),
+            size("queue", self.queue as u64, 0),
+            size("client_retries", u64::from(self.client_retries), 0),
+        ]
+    }
+
     /// Says what makes no sense, and gives the balancer's settings.
     pub(super) fn validate(&self, setup: &Setup<'_>) -> Result<Config, ScriptError> {
         let table = setup.table();
