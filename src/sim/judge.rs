@@ -5,7 +5,7 @@ use std::rc::Rc;
 use crate::script::Script;
 
 use super::calm::Calm;
-use super::outcome::{Outcome, PacketCounts, Verdict};
+use super::outcome::{Finding, Outcome, PacketCounts, Verdict};
 use super::recorder::Breach;
 use super::setup::{EndCheck, Report};
 use super::shared::{Events, Shared};
@@ -52,7 +52,7 @@ fn check_counters(shared: &Rc<Shared>, script: &Script) {
         let value = counter(shared, name);
         if !bound.holds(value) {
             let message = format!("{name} is {value}, expected {bound}");
-            shared.breach(None, Breach::new("expectation", message));
+            shared.breach(None, Breach::new(Finding::EXPECTATION, message));
             return;
         }
     }

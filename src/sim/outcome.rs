@@ -108,6 +108,17 @@ pub struct Finding {
     pub facts: Vec<Fact>,
 }
 
+impl Finding {
+    /// The invariant that a script's own bounds are.
+    pub const EXPECTATION: &str = "expectation";
+
+    /// Whether another run breaks the same: the same invariant, and of a script's own bounds that of the same counter.
+    pub fn is_same(&self, other: &Self) -> bool {
+        let counter = |finding: &Self| finding.message.split(" is ").next().unwrap_or_default().to_owned();
+        self.invariant == other.invariant && (self.invariant != Self::EXPECTATION || counter(self) == counter(other))
+    }
+}
+
 /// One fact of a finding.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fact {

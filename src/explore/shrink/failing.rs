@@ -57,8 +57,7 @@ impl Failing {
         let about = about(&finding);
         let starts = starts.into_iter().map(|plan| Plan { about: about.clone(), ..plan });
         let starts: Vec<Plan> = starts.collect();
-        let invariant = finding.invariant.clone();
-        let mut trials = InWorkers { failing: self, crew, invariant, runs: 1, runs_max };
+        let mut trials = InWorkers { failing: self, crew, sought: finding.clone(), runs: 1, runs_max };
         Ok(match shrink(&starts, self.ground, &mut trials, told)? {
             Some(shrunk) => Attempt::Shrunk(Box::new(shrunk), trials.runs),
             None => Attempt::NotAgain(finding),
@@ -96,7 +95,7 @@ impl Failing {
 struct InWorkers<'a> {
     failing: &'a Failing,
     crew: &'a Crew,
-    invariant: String,
+    sought: Finding,
     runs: u64,
     runs_max: u64,
 }
@@ -106,13 +105,13 @@ impl Trials for InWorkers<'_> {
         let left = usize::try_from(self.runs_max.saturating_sub(self.runs)).unwrap_or(usize::MAX);
         let jobs: Vec<Job> = scripts.iter().take(left).map(|text| self.failing.job(text)).collect();
         let (mut found, mut error) = (None, None);
-        let invariant = &self.invariant;
+        let sought = &self.sought;
         let runs = &mut self.runs;
         self.crew.round(&jobs, &mut |index, result| {
             *runs += 1;
             match result {
                 Ok(ran) => match ran.verdict().finding() {
-                    Some(finding) if finding.invariant == *invariant => found = Some((index, finding.clone())),
+                    Some(finding) if sought.is_same(finding) => found = Some((index, finding.clone())),
                     _ => return ControlFlow::Continue(()),
                 },
                 // A part of a script need not be one.
