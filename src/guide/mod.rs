@@ -9,5 +9,8 @@ pub mod failures {}
 #[doc = include_str!("own_service.md")]
 pub mod own_service {}
 
+#[doc = include_str!("report.md")]
+pub mod report {}
+
 #[doc = include_str!("network_model.md")]
 pub mod network_model {}

@@ -100,8 +100,9 @@ impl Recording {
     pub fn states(&self, meaning: &Meanings<'_>) -> Vec<StateChange> {
         let mut changes = Vec::new();
         for (record, host, told) in self.told(meaning) {
-            if let Meaning::State { state, detail } = told {
-                changes.push(StateChange { record, host: host.to_owned(), state, detail });
+            if let Meaning::State { of, state, detail } = told {
+                let host = of.unwrap_or_else(|| host.to_owned());
+                changes.push(StateChange { record, host, state, detail });
             }
         }
         changes

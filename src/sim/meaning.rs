@@ -3,8 +3,10 @@
 /// What an event says of its host, or of the workload.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Meaning {
-    /// The host is something else from now on.
+    /// A host is something else from now on.
     State {
+        /// Which host; `None`: the one that tells it.
+        of: Option<String>,
         /// What it is, in a word or two: `leader`.
         state: String,
         /// What else there is to say: `term 3`. May be empty.

@@ -97,7 +97,7 @@ impl System for Echo {
         match event {
             "sent" => Some(Meaning::Begins { request }),
             "answered" => Some(Meaning::Ends { request, failure: None }),
-            "gave-up" => Some(Meaning::Ends { request, failure: Some("was given up".to_owned()) }),
+            "gave-up" => Some(Meaning::Ends { request, failure: Some("given up".to_owned()) }),
             _ => None,
         }
     }

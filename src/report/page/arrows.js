@@ -37,11 +37,11 @@ function drawArrows(lanes, pen, from, to, shown) {
     drawArrow(pen, end, run.txFate[i], isLit ? 2.4 : 1.25);
     if (tx.attempt > 0) drawRetry(lanes, pen, tx, end);
     if (isLit) lit.push([i, end]);
-    else if (labels && matches && selectedTx < 0 && !hasLit) drawLabel(pen, tx, end, taken);
+    else if (labels && matches && selectedTx < 0 && !hasLit) drawLabel(lanes, pen, tx, end, taken);
   }
   pen.globalAlpha = 1;
   pen.setLineDash([]);
-  if (lit.length < 60) for (const [i, end] of lit) drawLabel(pen, run.tx[i], end, taken);
+  if (lit.length < 60) for (const [i, end] of lit) drawLabel(lanes, pen, run.tx[i], end, taken);
 }
 
 function isIn(lit, n) { return lit.causes.has(n) || lit.effects.has(n); }
@@ -87,13 +87,13 @@ function drawRetry(lanes, pen, tx, end) {
   pen.setLineDash([]);
 }
 
-/** The message's name beside its arrow, where it does not cover another. */
-function drawLabel(pen, tx, { x0, y0, x1, y1 }, taken) {
+/** The message's name beside its arrow, where it covers no other and no band. */
+function drawLabel(lanes, pen, tx, { x0, y0, x1, y1 }, taken) {
   const words = tx.attempt ? `${tx.packet.name} · try ${tx.attempt + 1}` : tx.packet.name;
   pen.font = FONT;
   const width = pen.measureText(words).width;
   const free = [0.3, 0.5, 0.7, 0.15].map((along) => [x0 + (x1 - x0) * along + 6, y0 + (y1 - y0) * along])
-    .find(([x, y]) => !taken.some((box) => x < box[0] + box[2] && box[0] < x + width && Math.abs(y - box[1]) < 14));
+    .find(([x, y]) => !onBand(lanes, y) && !taken.some((box) => x < box[0] + box[2] && box[0] < x + width && Math.abs(y - box[1]) < 14));
   if (!free) return;
   const [x, y] = free;
   taken.push([x, y, width]);
@@ -104,6 +104,11 @@ function drawLabel(pen, tx, { x0, y0, x1, y1 }, taken) {
   pen.strokeText(words, x, y);
   pen.fillStyle = PALETTE.ink;
   pen.fillText(words, x, y);
+}
+
+function onBand(lanes, y) {
+  for (const lane of lanes.y.values()) if (Math.abs(lane - y) < lanes.band / 2 + 7) return true;
+  return false;
 }
 
 const BUCKET = 3;

@@ -57,7 +57,8 @@ function partingWords(comparison, a, b) {
   }
   const before = n === 0 ? "They differ from the very first record" : `The first ${plural(n, "record")} ${n === 1 ? "is" : "are"} the same, until ${moment(a.t[n])}`;
   const role = firstStateApart(a, b);
-  return `${before}. ${role ? role : "What the hosts become is the same in both."}`;
+  const become = a.states.length + b.states.length ? "What the hosts become is the same in both." : "";
+  return `${before}. ${role || become}`.trim();
 }
 
 /** The first change of role that only one of them has, however early other records differ: of who leads, if that differs. */

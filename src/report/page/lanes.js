@@ -121,7 +121,6 @@ class Lanes {
   }
 
   drawBands(pen) {
-    const { run } = this;
     for (const host of this.hosts) {
       const y = this.y.get(host);
       pen.strokeStyle = PALETTE.line;
@@ -130,15 +129,16 @@ class Lanes {
       pen.moveTo(this.gutter, y);
       pen.lineTo(Math.min(this.x(this.run.end), this.width), y);
       pen.stroke();
+      this.drawSpans(pen, this.run.lives[host], y, ({ life }) => (life === "alive" || life === "paused" ? { tone: "calm", text: "" } : null), Math.min(7, this.band));
       this.drawSpans(pen, this.run.stateOf[host], y, (entry) => ({ tone: toneOf(entry.state), text: stateWords(entry) }));
-      this.drawSpans(pen, this.run.lives[host], y, ({ life }) => (life === "alive" && run.states.length ? null : { tone: life === "alive" || life === "paused" || life === "finished" || life === "not started" ? "calm" : "down", text: life === "alive" ? "" : life, isLife: life !== "alive" }));
+      this.drawSpans(pen, this.run.lives[host], y, ({ life }) => (life === "alive" ? null : { tone: life === "paused" || life === "finished" || life === "not started" ? "calm" : "down", text: life, isLife: true }));
     }
   }
 
-  drawSpans(pen, list, y, look) {
+  drawSpans(pen, list, y, look, height = this.band) {
     const [w0, w1] = this.state.window;
-    const half = this.band / 2;
-    const hasWords = this.band >= 14;
+    const half = height / 2;
+    const hasWords = height >= 14;
     pen.font = FONT;
     let last = -1;
     for (let i = firstBefore(list, w0); i < list.length; i++) {
@@ -151,15 +151,15 @@ class Lanes {
       last = right;
       const width = Math.max(right - left, 1);
       pen.fillStyle = PALETTE[style.tone];
-      if (style.isLife) { pen.fillStyle = PALETTE.paper; pen.fillRect(left, y - half - 1, width, this.band + 2); pen.fillStyle = PALETTE[style.tone]; }
-      pen.fillRect(left, y - half, width, this.band);
+      if (style.isLife) { pen.fillStyle = PALETTE.paper; pen.fillRect(left, y - half - 1, width, height + 2); pen.fillStyle = PALETTE[style.tone]; }
+      pen.fillRect(left, y - half, width, height);
       if (style.tone === "seek" || style.tone === "down" || style.isLife) {
         pen.fillStyle = hatch(pen, PALETTE[`${style.tone}-ink`], style.tone === "seek" ? 1 : -1);
         pen.globalAlpha = 0.35;
-        pen.fillRect(left, y - half, width, this.band);
+        pen.fillRect(left, y - half, width, height);
         pen.globalAlpha = 1;
       }
-      if (width > 3) { pen.fillStyle = PALETTE.paper; pen.fillRect(right - 1, y - half, 1, this.band); }
+      if (width > 3) { pen.fillStyle = PALETTE.paper; pen.fillRect(right - 1, y - half, 1, height); }
       if (width > 26 && hasWords) clippedText(pen, style.text, left + 6, y, width - 9, PALETTE[`${style.tone}-ink`], style.tone === "lead" ? FONT_STRONG : FONT);
     }
   }

@@ -63,7 +63,7 @@ function drawLatencyAxis(lanes, pen) {
   pen.beginPath();
   pen.rect(0, top - 8, lanes.width, lanes.plot);
   pen.clip();
-  clippedText(pen, "requests", 12, (top + lanes.height - 10) / 2, lanes.gutter - 52, PALETTE.ink, FONT_HOST);
+  clippedText(pen, "latency", 12, top + 4, lanes.gutter - 60, PALETTE.ink, FONT_STRONG);
   pen.restore();
   pen.font = FONT;
   pen.textAlign = "right";

@@ -131,7 +131,12 @@ function refreshPanels(state, what) {
     else page.table.draw();
   }
   if (what === "filters") page.table.draw();
-  if (panelsDue === null) panelsDue = requestAnimationFrame(() => { panelsDue = null; drawHosts(document.getElementById("hosts"), state, run); });
+  if (panelsDue !== null) return;
+  panelsDue = requestAnimationFrame(() => {
+    panelsDue = null;
+    drawHosts(document.getElementById("hosts"), state, run);
+    if (what === "moment" && state.moment > 0) page.table.reveal(Math.max(run.recordsUntil(state.moment) - 1, 0));
+  });
 }
 
 function wireControls(state) {

@@ -72,13 +72,13 @@ function reasons(run, n) {
     if (lines.length === 3) return lines;
   }
   const root = chain[chain.length - 1];
-  const silence = silenceBefore(run, root);
+  const silence = silenceBefore(run, root, root === n);
   if (silence) lines.push(silence);
   return lines;
 }
 
 /** Why a host may have acted of itself: what was meant for it meanwhile and did not arrive. */
-function silenceBefore(run, root) {
+function silenceBefore(run, root, isSource) {
   const host = run.host[root];
   if (host < 0 || run.kind(root) === "delivered") return null;
   const was = run.stateOf[host].findLast((entry) => entry.n < root);
@@ -96,7 +96,7 @@ function silenceBefore(run, root) {
   }
   const most = [...missed].sort((a, b) => b[1].count - a[1].count)[0];
   const name = run.hosts[host].name;
-  if (!most || isLeading) return { n: root, sign: "timer", text: `${name} acts of itself at ${moment(since)}` };
+  if (!most || isLeading) return isSource ? null : { n: root, sign: "timer", text: `${name} acts of itself at ${moment(since)}` };
   const [from, { count, name: message, reason, n }] = most;
   return { n, sign: `timer:${reason}`, text: `${name} acts of itself at ${moment(since)}: the last ${count === 1 ? message : `${count} ${message}`} from ${run.hosts[from].name} did not arrive (${LOSSES[reason] || reason})` };
 }
@@ -120,7 +120,7 @@ function slowItems(run, items) {
   for (const span of run.spans) {
     if (span.end >= 0 && span.failure === null) continue;
     const n = span.end < 0 ? span.begin : span.end;
-    items.push({ n, t: run.t[n], icon: "✕", tone: "lost", text: `${run.hosts[span.host].name}: ${span.name} ${span.end < 0 ? "is still open at the end" : span.failure}`, why: lossesDuring(run, span), sign: `request ${span.end < 0 ? "open" : span.failure}` });
+    items.push({ n, t: run.t[n], icon: "✕", tone: "lost", text: `${run.hosts[span.host].name}: ${span.name} ${span.end < 0 ? "is still open at the end" : `fails: ${span.failure}`}`, why: lossesDuring(run, span), sign: `request ${span.end < 0 ? "open" : span.failure}` });
   }
 }
 
@@ -174,7 +174,8 @@ function headlineOf(run) {
   if (run.spans.length) {
     const done = run.spans.filter((span) => span.end >= 0 && span.failure === null);
     const times = done.map((span) => span.t1 - span.t0).sort((a, b) => a - b);
-    parts.push(`${number(done.length)} of ${plural(run.spans.length, "request")} answered` + (times.length ? `, half within ${length(times[times.length >> 1])}, the slowest in ${length(times[times.length - 1])}` : ""));
+    const failed = run.spans.filter((span) => span.failure !== null).length;
+    parts.push(`${number(done.length)} of ${plural(run.spans.length, "request")} answered${failed ? `, ${number(failed)} failed` : ""}` + (times.length ? `, half within ${length(times[times.length >> 1])}, the slowest in ${length(times[times.length - 1])}` : ""));
   }
   if (run.tx.length) {
     const lost = run.txFate.reduce((sum, fate) => sum + (fate === LOST), 0), again = run.tx.reduce((sum, tx) => sum + (tx.attempt > 0), 0);

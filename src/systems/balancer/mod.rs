@@ -9,9 +9,12 @@ mod options;
 use std::time::Duration;
 
 use hyper::header::HeaderName;
+use indexmap::IndexMap;
 use schemars::{Schema, schema_for};
 
+use crate::events::Value;
 use crate::script::ScriptError;
+use crate::sim::meaning::Meaning;
 use crate::sim::trace::{Label, Packet};
 use crate::sim::{Calm, Setup};
 
@@ -110,6 +113,10 @@ impl System for Balancer {
         Ok(setup.section::<Options>()?.deadline.0 * 2)
     }
 
+    fn meaning(&self, event: &str, fields: &IndexMap<String, Value>) -> Option<Meaning> {
+        meaning(event, fields)
+    }
+
     fn build(&self, setup: &mut Setup<'_>) -> Result<(), ScriptError> {
         let options: Options = setup.section()?;
         let expect: Expect = setup.expect()?;
@@ -181,4 +188,27 @@ fn label(packet: &Packet) -> Option<Label> {
         _ => return None,
     };
     Some(Label { name, detail: format!("{} {id}", text(second)).trim().to_owned() })
+}
+
+/// What the balancer holds of its backends, and the clients' requests.
+fn meaning(event: &str, fields: &IndexMap<String, Value>) -> Option<Meaning> {
+    let text = |key: &str| fields.get(key).map(ToString::to_string);
+    let request = || Some(format!("request {}", text("request")?));
+    match event {
+        "request" => return Some(Meaning::Begins { request: request()? }),
+        "answer" => {
+            let end = text("end")?;
+            let is_success = end.starts_with('2') && end.len() == 3;
+            return Some(Meaning::Ends { request: request()?, failure: (!is_success).then_some(end) });
+        }
+        _ => {}
+    }
+    let state = match event {
+        "added" | "healthy" | "readmitted" | "full-share" | "removal-undone" => "in rotation",
+        "unhealthy" | "ejected" | "half-open" | "drained" => event,
+        "removed" => "draining",
+        _ => return None,
+    };
+    let detail = text("why").unwrap_or_default();
+    Some(Meaning::State { of: Some(text("backend")?), state: state.to_owned(), detail })
 }

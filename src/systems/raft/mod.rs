@@ -120,7 +120,7 @@ impl System for Raft {
     fn meaning(&self, event: &str, fields: &IndexMap<String, Value>) -> Option<Meaning> {
         let state = if event == "booted" { "follower" } else { event.strip_prefix("became-")? };
         let term = fields.get("term")?;
-        Some(Meaning::State { state: state.to_owned(), detail: format!("term {term}") })
+        Some(Meaning::State { of: None, state: state.to_owned(), detail: format!("term {term}") })
     }
 
     fn build(&self, setup: &mut Setup<'_>) -> Result<(), ScriptError> {
