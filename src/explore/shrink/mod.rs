@@ -27,6 +27,9 @@ pub use resolve::resolve;
 use super::watcher::JobError;
 use crate::sim::Finding;
 
+/// How many parts are tried to be left out in one round.
+const BATCH: usize = 16;
+
 /// Where tries are made.
 pub trait Trials {
     /// Runs these scripts and finds the first, in their order, that breaks the invariant, and what it finds.
@@ -125,6 +128,9 @@ impl Shrinker<'_> {
         stage: &'static str,
         pass: impl FnOnce(&mut Self) -> Result<(), JobError>,
     ) -> Result<(), JobError> {
+        if self.trials.is_over() {
+            return Ok(());
+        }
         (self.told)(&Progress { stage, best: &self.best });
         pass(self)
     }
@@ -171,7 +177,8 @@ impl Shrinker<'_> {
             let mut from = 0;
             while from < length(&self.best) {
                 let end = length(&self.best);
-                let starts: Vec<usize> = (from..end).step_by(size).collect();
+                // A few at a time: a long script takes longer to write than to run.
+                let starts: Vec<usize> = (from..end).step_by(size).take(BATCH).collect();
                 let without = |start: &usize| {
                     let mut plan = self.best.clone();
                     take_out(&mut plan, *start..(start + size).min(end));
@@ -180,7 +187,8 @@ impl Shrinker<'_> {
                 let candidates: Vec<Plan> = starts.iter().map(without).collect();
                 match self.take_first(&candidates)? {
                     Some(place) => from = starts[place],
-                    None => break,
+                    None if self.trials.is_over() => return Ok(()),
+                    None => from += size * starts.len(),
                 }
             }
             size /= 2;

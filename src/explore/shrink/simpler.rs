@@ -6,9 +6,15 @@ use crate::script::{Action, Fate, HostPattern, Latency, LinkRule, LinkSettings, 
 
 use super::{JobError, Plan, Shrinker};
 
+/// As many faults as a person reads through.
+const FEW: usize = 40;
+
 impl Shrinker<'_> {
-    /// Makes single faults simpler.
+    /// Makes single faults simpler, once there are few.
     pub(super) fn rounder(&mut self) -> Result<(), JobError> {
+        if self.best.faults() > FEW {
+            return Ok(());
+        }
         self.take_all(|shrinker| {
             let best = &shrinker.best;
             let of_step = |(place, step): (usize, &Step)| {
