@@ -26,7 +26,7 @@ class Lanes {
     const { run } = this;
     this.gutter = this.width < 620 ? 84 : GUTTER;
     this.hosts = run.hosts.map((_, host) => host).filter((host) => this.state.showsHost(run, host));
-    this.bars = Math.min(run.faultRows, 4);
+    this.bars = Math.min(run.faultRows, 4, Math.max(Math.floor((this.height * 0.16) / BAR), 1));
     this.plot = run.spans.length ? PLOT : 0;
     this.top = AXIS + this.bars * BAR + (this.bars ? 8 : 2);
     this.bottom = this.height - this.plot - 6;
@@ -285,7 +285,7 @@ class Lanes {
       return end && [end.x1, end.y1];
     }
     const fault = run.faults.find((fault) => fault.begin === n || fault.end === n);
-    return fault ? [x, fault.isSpan ? AXIS + Math.min(fault.row, 3) * BAR + 7 : AXIS - 4] : null;
+    return fault ? [x, fault.isSpan ? AXIS + Math.min(fault.row, this.bars - 1) * BAR + 7 : AXIS - 4] : null;
   }
 
   ring(pen, n, colour, radius) {
@@ -307,8 +307,9 @@ class Lanes {
     for (const host of this.hosts) {
       const y = this.y.get(host);
       const now = hostAt(this.run, host, this.state.moment);
-      clippedText(pen, this.run.hosts[host].name, 12, y - (now.words ? 8 : 0), this.gutter - 20, PALETTE.ink, FONT_HOST);
-      if (now.words) clippedText(pen, now.words, 12, y + 9, this.gutter - 16, PALETTE.soft, FONT);
+      const hasRoom = now.words && this.lane >= 34;
+      clippedText(pen, this.run.hosts[host].name, 12, y - (hasRoom ? 8 : 0), this.gutter - 20, PALETTE.ink, FONT_HOST);
+      if (hasRoom) clippedText(pen, now.words, 12, y + 9, this.gutter - 16, PALETTE.soft, FONT);
     }
   }
 }
