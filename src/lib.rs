@@ -58,6 +58,8 @@ pub mod figure;
 pub mod guide;
 pub mod net;
 pub mod pages;
+#[cfg(feature = "planted-bugs")]
+pub mod planted;
 pub mod raft;
 pub mod report;
 pub mod rng;

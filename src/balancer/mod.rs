@@ -24,6 +24,20 @@
 //! **Invariant:** a request that is not idempotent reaches at most one backend: it is sent again only when its connection
 //! could not be opened, or hyper has handed it back unwritten.
 
+/// `true` where the balancer runs with the bug; in a build without planted bugs, `false` and nothing else.
+#[cfg(feature = "planted-bugs")]
+macro_rules! planted {
+    ($policy:expr, $bug:ident) => {
+        ($policy.bug == Some($crate::balancer::planted::Bug::$bug))
+    };
+}
+#[cfg(not(feature = "planted-bugs"))]
+macro_rules! planted {
+    ($policy:expr, $bug:ident) => {
+        false
+    };
+}
+
 pub mod admin;
 pub mod body;
 pub mod checks;
@@ -35,6 +49,8 @@ pub mod forwarding;
 pub mod framing;
 pub mod guard;
 pub mod own;
+#[cfg(feature = "planted-bugs")]
+pub mod planted;
 pub mod policy;
 pub mod proxy;
 pub mod server;

@@ -78,7 +78,8 @@ pub async fn forward<N: Net>(shared: Rc<Shared<N>>, request: Request<Incoming>, 
         match attempt(&shared, &config, &ticket, &mut outgoing).await {
             Tried::Answered(response, link) => {
                 let wanted = config.retries.on_503 && response.status() == StatusCode::SERVICE_UNAVAILABLE;
-                if wanted && outgoing.may_repeat() && may_retry(&shared, &config, &mut retries, &outgoing).await {
+                if wanted && outgoing.may_repeat(&config) && may_retry(&shared, &config, &mut retries, &outgoing).await
+                {
                     ticket.failed(Failure::Status(response.status().as_u16()));
                     continue;
                 }
@@ -95,7 +96,7 @@ pub async fn forward<N: Net>(shared: Rc<Shared<N>>, request: Request<Incoming>, 
             Tried::Lost(failure) => {
                 ticket.failed(failure);
                 last = Some(failure);
-                if !outgoing.may_repeat() || !may_retry(&shared, &config, &mut retries, &outgoing).await {
+                if !outgoing.may_repeat(&config) || !may_retry(&shared, &config, &mut retries, &outgoing).await {
                     return own::failed(failure).into();
                 }
             }
@@ -139,8 +140,10 @@ impl Outgoing {
     }
 
     /// Whether it may be sent again although a backend may have acted on it.
-    fn may_repeat(&self) -> bool {
-        self.method.is_idempotent() && self.body.is_empty() && !self.headers.contains_key(hyper::header::UPGRADE)
+    #[cfg_attr(not(feature = "planted-bugs"), allow(unused_variables, reason = "the bug's place"))]
+    fn may_repeat(&self, config: &Config) -> bool {
+        let is_safe = self.method.is_idempotent() || planted!(config.policy, PostRetried);
+        is_safe && self.body.is_empty() && !self.headers.contains_key(hyper::header::UPGRADE)
     }
 
     /// The request as its backend gets it; the body goes along, once.
@@ -162,9 +165,11 @@ async fn attempt<N: Net>(
     outgoing: &mut Outgoing,
 ) -> Tried<N> {
     let upstream = ticket.upstream().clone();
-    let mut reused = outgoing.may_repeat().then(|| upstream.reuse(config.timeouts.pool)).flatten();
+    let is_careless = planted!(config.policy, StaleConnection);
+    let may_reuse = outgoing.may_repeat(config) || is_careless;
+    let mut reused = may_reuse.then(|| upstream.reuse(config.timeouts.pool)).flatten();
     loop {
-        let is_reused = reused.is_some();
+        let is_reused = reused.is_some() && !is_careless;
         let link = match reused.take() {
             Some(link) => link,
             None => match upstream.open(config.timeouts.connect).await {
@@ -249,9 +254,15 @@ fn answered<N: Net>(config: &Config, response: Response<Incoming>, link: Link<N>
         let response = Response::from_parts(parts, AnswerBody::Own(None));
         return Answered { response, tunnel: Some(Tunnel { link, ticket }) };
     }
-    forwarding::answer_headers(&mut parts.headers, version, &config.forwarding);
+    if !planted!(config.policy, HopByHopLeak) {
+        forwarding::answer_headers(&mut parts.headers, version, &config.forwarding);
+    }
     ticket.answered(parts.status);
-    let ending = Box::new(Exchange { link, ticket, kept_max: config.limits.pool_max });
+    let ending = Box::new(Exchange {
+        link,
+        ticket,
+        kept_max: if planted!(config.policy, PoolUnused) { 0 } else { config.limits.pool_max },
+    });
     let body = AnswerBody::backend(body, config.timeouts.idle, ending);
     Answered { response: Response::from_parts(parts, body), tunnel: None }
 }

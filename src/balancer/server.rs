@@ -160,7 +160,9 @@ async fn converse<N: Net>(
                 Step::Watched(end) => break end,
                 Step::Drain => {
                     is_draining = true;
-                    connection.as_mut().graceful_shutdown();
+                    if !planted!(config.policy, DrainForgetsIdle) {
+                        connection.as_mut().graceful_shutdown();
+                    }
                 }
             }
         }

@@ -138,6 +138,11 @@ impl<N: Net> Shared<N> {
         self.in_flight.get()
     }
 
+    /// How many requests are counted as in flight at backends.
+    pub fn at_backends(&self) -> u64 {
+        self.backends.borrow().in_flight()
+    }
+
     /// A backend for a request.
     pub fn pick(self: &Rc<Self>, tried: &[BackendId]) -> Result<Ticket<N>, NoBackend> {
         let now = self.now();
@@ -171,7 +176,8 @@ impl<N: Net> Shared<N> {
 
     /// Whether the budget has a retry left; if so, it is spent.
     pub fn may_spend_retry(&self) -> bool {
-        let may = self.budget.borrow_mut().try_spend(self.now());
+        let may =
+            self.budget.borrow_mut().try_spend(self.now()) || planted!(self.config.borrow().policy, UnboundedRetries);
         self.events.emit(|| if may { Event::Retried } else { Event::RetryRefused });
         may
     }
@@ -283,6 +289,7 @@ impl<N: Net> Ticket<N> {
 
 impl<N: Net> Drop for Ticket<N> {
     fn drop(&mut self) {
-        self.hand_in(Outcome::Cancelled);
+        let is_blamed = planted!(self.shared.config.borrow().policy, CancelledCounts);
+        self.hand_in(if is_blamed { Outcome::Failure(Failure::Reset) } else { Outcome::Cancelled });
     }
 }

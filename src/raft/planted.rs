@@ -2,40 +2,8 @@
 //!
 //! A bug is one marked line or a few in the core, all of them absent from a build without the feature `planted-bugs`.
 
-use std::fmt;
-use std::str::FromStr;
-
-macro_rules! bugs {
-    ($($(#[doc = $about:literal])+ $bug:ident = $name:literal from $source:literal,)+) => {
-        /// A bug that a node can be made to run with.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-        pub enum Bug {
-            $($(#[doc = $about])+ $bug,)+
-        }
-
-        impl Bug {
-            /// All of them.
-            pub const ALL: &[Self] = &[$(Self::$bug),+];
-
-            /// Its name on the command line.
-            pub const fn name(self) -> &'static str {
-                match self { $(Self::$bug => $name,)+ }
-            }
-
-            /// What is wrong, in a line.
-            pub const fn about(self) -> &'static str {
-                match self { $(Self::$bug => concat!($($about),+).trim_ascii(),)+ }
-            }
-
-            /// Where it was found.
-            pub const fn source(self) -> &'static str {
-                match self { $(Self::$bug => $source,)+ }
-            }
-        }
-    };
-}
-
-bugs! {
+crate::planted_bugs! {
+    "node":
     /// A step-down within a term clears the vote of that term.
     StepDownClearsVote = "step-down-clears-vote" from "akka-raft #56, hazelcast #16643, redpanda #14, CCF #5891",
     /// Term and vote are kept in memory only.
@@ -68,47 +36,4 @@ bugs! {
     SeedDocument = "seed-document" from "the post that this crate began with",
     /// The control: term and vote in two writes, the term first. Harmless, and not to be caught.
     TwoWrites = "two-writes" from "hashicorp/raft #661",
-}
-
-impl fmt::Display for Bug {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-impl FromStr for Bug {
-    type Err = UnknownBug;
-
-    fn from_str(name: &str) -> Result<Self, UnknownBug> {
-        Self::ALL.iter().copied().find(|bug| bug.name() == name).ok_or_else(|| UnknownBug(name.to_owned()))
-    }
-}
-
-/// No bug has this name.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct UnknownBug(pub String);
-
-impl fmt::Display for UnknownBug {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let names: Vec<_> = Bug::ALL.iter().map(|bug| bug.name()).collect();
-        write!(f, "no planted bug is called '{}': there are {}", self.0, names.join(", "))
-    }
-}
-
-impl std::error::Error for UnknownBug {}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_bug_is_found_by_its_name_and_described() {
-        for bug in Bug::ALL {
-            assert_eq!(bug.name().parse(), Ok(*bug));
-            assert!(bug.about().ends_with('.') && !bug.about().starts_with(' '), "{bug}: {}", bug.about());
-            assert!(!bug.source().is_empty());
-        }
-        let unknown = "off-by-one".parse::<Bug>().expect_err("there is no such bug").to_string();
-        assert!(unknown.contains("two-writes"), "{unknown}");
-    }
 }

@@ -302,6 +302,8 @@ impl File {
                 .filter(|slow| !slow.window.0.is_zero())
                 .map(|slow| policy::SlowStart { window: slow.window.0, share_percent_min: slow.share_percent_min }),
             latency: policy::Latency::default(),
+            #[cfg(feature = "planted-bugs")]
+            bug: None,
         };
         settings.validate().map_err(|error| ConfigError::new("ejection", error.to_string()))?;
         Ok(settings)

@@ -104,6 +104,7 @@ impl Backend {
     /// In thousandths of a unit of weight, between 1 and all of them.
     pub(super) fn share_permille(&self, settings: &Settings, now: Duration) -> u32 {
         match (self.warming_since, &settings.slow_start) {
+            _ if planted!(settings, SlowStartIgnored) => FULL_SHARE,
             (Some(since), Some(SlowStart { window, share_percent_min })) => {
                 let least = u128::from(share_percent_min * FULL_SHARE / 100);
                 let passed = (now - since).min(*window).as_nanos();

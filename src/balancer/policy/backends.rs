@@ -141,7 +141,11 @@ impl Backends {
         };
         let usable = self.backends.iter().filter(|(_, backend)| self.is_usable(backend));
         let candidates: Vec<_> = usable.map(candidate).collect();
+        let is_somebody_out = candidates.len() < self.configured();
         let rotation = if tried.is_empty() { &mut self.rotation } else { &mut self.retry_rotation };
+        if planted!(self.settings, TurnShifted) && is_somebody_out {
+            _ = choose(self.settings.policy, &candidates, rotation, &mut self.rng);
+        }
         choose(self.settings.policy, &candidates, rotation, &mut self.rng)
     }
 
@@ -181,7 +185,9 @@ impl Backends {
 
     /// Whether a request may go there that is no probe.
     fn is_usable(&self, backend: &Backend) -> bool {
-        backend.is_available() || (self.is_panic && !backend.is_draining)
+        let is_flooded =
+            planted!(self.settings, HalfOpenFloods) && matches!(backend.admission, Admission::HalfOpen { .. });
+        backend.is_available() || (self.is_panic && !backend.is_draining) || is_flooded
     }
 
     /// When the first backend may be available, from `now`; nothing where one is, or awaits a probe's outcome. None
@@ -211,6 +217,7 @@ impl Backends {
         for (id, backend) in &mut self.backends {
             if let Admission::Ejected { until, why } = backend.admission
                 && until <= now
+                && !planted!(self.settings, EjectedForGood)
             {
                 backend.admission = Admission::HalfOpen { since: until, why, is_probed: false };
                 self.events.push_back(Event::HalfOpened { id: *id });
@@ -247,7 +254,8 @@ impl Backends {
             self.emit(Event::Drained { id });
         }
         let (available, configured) = (self.available(), self.configured());
-        let is_panic = available * 100 < configured * self.settings.panic_percent as usize;
+        let is_panic =
+            available * 100 < configured * self.settings.panic_percent as usize && !planted!(self.settings, NoPanic);
         if is_panic != self.is_panic {
             self.is_panic = is_panic;
             let began = Event::PanicBegan { available, configured };
@@ -262,6 +270,11 @@ impl Backends {
 
     pub(super) fn available(&self) -> usize {
         self.backends.values().filter(|backend| backend.is_available()).count()
+    }
+
+    /// How many requests are in flight.
+    pub fn in_flight(&self) -> u64 {
+        self.backends.values().map(|backend| u64::from(backend.in_flight)).sum()
     }
 
     pub(super) fn configured(&self) -> usize {

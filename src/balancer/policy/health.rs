@@ -13,7 +13,9 @@ impl Backends {
         let Pick { id, is_probe, epoch, .. } = pick;
         let backend = self.backends.get_mut(&id).expect("a backend stays while it has requests in flight");
         assert!(backend.in_flight > 0, "{id}: a request that is over was not in flight");
-        backend.in_flight -= 1;
+        if !(planted!(self.settings, InFlightLeak) && matches!(outcome, Outcome::Failure(_))) {
+            backend.in_flight -= 1;
+        }
         backend.count(outcome, &self.settings, now);
         // What was picked before an ejection says nothing of the backend that came back.
         if epoch == backend.epoch {

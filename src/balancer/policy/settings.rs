@@ -30,6 +30,9 @@ pub struct Settings {
     pub slow_start: Option<SlowStart>,
     /// How [`Policy::PeakEwma`] believes latencies.
     pub latency: Latency,
+    /// What the balancer does wrong on purpose.
+    #[cfg(feature = "planted-bugs")]
+    pub bug: Option<crate::balancer::planted::Bug>,
 }
 
 impl Default for Settings {
@@ -42,6 +45,8 @@ impl Default for Settings {
             ejection: Ejection::default(),
             slow_start: Some(SlowStart::default()),
             latency: Latency::default(),
+            #[cfg(feature = "planted-bugs")]
+            bug: None,
         }
     }
 }

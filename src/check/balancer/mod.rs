@@ -10,6 +10,11 @@
 //! | a request arrives as it was sent | a backend executes what a client sent, with the body it sent |
 //! | every request is answered | by the deadline, with an answer or a clean error, as long as the balancer runs and the client's own link is well |
 //! | nothing is lost that could be served | a GET gets no error of the balancer's own while a backend serves all that it is given, unless the retry budget is spent |
+//! | who is avoided is not asked | but for panic, and for one request at a time to see how it is |
+//! | somebody is always asked | a request is handed to a backend, where panic allows it, however many are down |
+//! | an ejection ends in time | a backend is probed when its time is over |
+//! | a drain takes nothing on | a balancer that is asked to end takes no request on but what is under way by then |
+//! | what is of one hop stays there | headers that a message names in `Connection` do not come out at the other side |
 //! | round robin is exact | between changes of who is asked, the counts of backends of one weight differ by at most one |
 //! | retries stay within the budget | over every window that ends with a retry |
 //! | nothing leaks | when nobody asks any more, nothing is in flight and no connection is open |
@@ -41,6 +46,9 @@ use retries::Retries;
 use rotation::Rotation;
 pub use rotation::Standing;
 
+/// How long after a drain began a request may come that was under way by then.
+const UNDER_WAY: Duration = Duration::from_millis(500);
+
 /// When and in which record something was seen.
 pub type Seen = (Duration, u64);
 
@@ -53,6 +61,8 @@ pub struct Request {
     pub id: String,
     /// Whether it must not be executed twice.
     pub is_post: bool,
+    /// The [`digest`] of its body.
+    pub body: u64,
 }
 
 /// How a request ended for its client.
@@ -145,6 +155,12 @@ pub struct BalancerCheck {
     connections: u64,
     /// Requests that it has handed to backends, and not got back.
     at_backends: u64,
+    /// A request that it has taken on and not yet handed to anybody.
+    unplaced: Option<Seen>,
+    /// Since when it has been asked to end.
+    draining: Option<Seen>,
+    /// Whether there is somebody to ask however many are down.
+    has_panic: bool,
 }
 
 impl BalancerCheck {
@@ -152,18 +168,22 @@ impl BalancerCheck {
     pub fn new(config: &Config, deadline: Duration) -> Self {
         Self {
             requests: Requests::new(config, deadline),
-            rotation: Rotation::new(config),
+            rotation: Rotation::new(config, Duration::ZERO),
             retries: Retries::new(config),
             recovery: Recovery::default(),
             connections: 0,
             at_backends: 0,
+            unplaced: None,
+            draining: None,
+            has_panic: false,
         }
     }
 
     /// The balancer's process starts, and knows nothing of what was before.
     pub fn balancer_started(&mut self, config: &Config, seen: Seen) {
         self.reloaded(config);
-        self.rotation = Rotation::new(config);
+        self.rotation = Rotation::new(config, seen.0);
+        (self.unplaced, self.draining) = (None, None);
         self.requests.balancer_up(seen.0);
         (self.connections, self.at_backends) = (0, 0);
     }
@@ -171,19 +191,39 @@ impl BalancerCheck {
     /// The balancer is told other settings.
     pub fn reloaded(&mut self, config: &Config) {
         self.requests.configure(config);
+        self.has_panic = config.policy.panic_percent > 0 && config.policy.in_flight_max.is_none();
         self.rotation.configure(config);
         self.retries = Retries::new(config);
     }
 
     /// The balancer's event; `name` is that of a backend's host.
     pub fn balancer(&mut self, seen: Seen, event: &Event, name: &dyn Fn(BackendId) -> String) -> Option<Breach> {
+        if !matches!(event, Event::Policy { .. } | Event::Picked { .. })
+            && let Some(began) = self.unplaced.take().filter(|_| self.has_panic)
+        {
+            let breach =
+                Breach::new("somebody is always asked", "a request is handed to nobody, though all may be asked");
+            return Some(breach.fact(began.0, began.1, "the balancer takes a request on"));
+        }
         match event {
             Event::Accepted => self.connections += 1,
             Event::Closed => self.connections = self.connections.saturating_sub(1),
-            Event::Began => self.retries.request(seen.0),
+            Event::Began => {
+                self.unplaced = Some(seen);
+                self.retries.request(seen.0);
+                if let Some(draining) = self.draining.filter(|(at, _)| *at + UNDER_WAY < seen.0) {
+                    let breach =
+                        Breach::new("a drain takes nothing on", "a request is taken on long after the drain began");
+                    return Some(breach.fact(draining.0, draining.1, "the balancer is asked to end"));
+                }
+            }
             Event::Retried => return self.retries.retried(seen),
             Event::RetryRefused => self.requests.retry_refused(seen.0),
-            Event::Draining { .. } | Event::DrainCut { .. } => self.requests.balancer_down(seen.0),
+            Event::Draining { .. } => {
+                self.draining = Some(seen);
+                self.requests.balancer_down(seen.0);
+            }
+            Event::DrainCut { .. } => self.requests.balancer_down(seen.0),
             Event::Policy { event, .. } => {
                 let backend = event.id().map(name);
                 if let (Some(backend), true) = (&backend, changes_availability(event)) {
@@ -193,14 +233,17 @@ impl BalancerCheck {
             }
             Event::Picked { id, is_probe, is_first } => {
                 self.at_backends += 1;
-                return self.rotation.picked(&name(*id), *is_probe || !*is_first, seen);
+                self.unplaced = None;
+                let name = name(*id);
+                let breach = self.rotation.may_ask(&name, *is_probe, seen.0);
+                return breach.or_else(|| self.rotation.picked(&name, *is_probe || !*is_first, seen));
             }
             Event::Finished { id, outcome } => {
                 self.at_backends = self.at_backends.saturating_sub(1);
                 match outcome {
                     Outcome::Success { .. } => self.requests.backend_served(&name(*id), seen.0),
                     Outcome::Failure(_) => self.requests.backend_failed(&name(*id), seen.0),
-                    Outcome::Cancelled => {}
+                    Outcome::Cancelled => self.rotation.cancelled(&name(*id)),
                 }
             }
             _ => {}
@@ -251,13 +294,15 @@ impl BalancerCheck {
         self.rotation.standings()
     }
 
-    /// What must hold when nobody has asked for `settle`. `in_flight` is what the balancer itself counts, if it runs.
-    pub fn at_end(&self, at: Duration, settle: Duration, in_flight: Option<u64>) -> Option<Breach> {
+    /// What must hold when nobody has asked for `settle`. `counted` is what the balancer itself counts as in flight, and
+    /// as in flight at backends, if it runs.
+    pub fn at_end(&self, at: Duration, settle: Duration, counted: Option<(u64, u64)>) -> Option<Breach> {
         let has_settled = self.recovery.calm_since().is_some_and(|calm| calm + settle <= at);
-        let in_flight = in_flight.filter(|_| has_settled && self.requests.is_balancer_up())?;
+        let (in_flight, at_backends) = counted.filter(|_| has_settled && self.requests.is_balancer_up())?;
         let left = [
             (in_flight, "requests count as in flight"),
-            (self.at_backends, "requests count as in flight at backends"),
+            (at_backends, "requests count as in flight at backends"),
+            (self.at_backends, "requests were handed to backends and not got back"),
             (self.connections, "connections of clients are open"),
         ];
         let (count, what) = left.into_iter().find(|(count, _)| *count > 0)?;

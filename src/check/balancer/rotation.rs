@@ -1,6 +1,7 @@
 //! Who may be asked, and whether round robin asks them in turn.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use super::Seen;
 use crate::balancer::config::Config;
@@ -18,19 +19,31 @@ pub enum Standing {
 
 struct Member {
     is_healthy: bool,
-    is_ejected: bool,
+    admission: Admission,
     /// Its share still grows.
     is_starting: bool,
     picks: u64,
 }
 
+/// What it has come to by how it served.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Admission {
+    Admitted,
+    /// Until then, by the latest.
+    Ejected(Duration),
+    /// One request at a time may show how it is.
+    HalfOpen {
+        is_probed: bool,
+    },
+}
+
 impl Member {
     fn new(is_starting: bool) -> Self {
-        Self { is_healthy: true, is_ejected: false, is_starting, picks: 0 }
+        Self { is_healthy: true, admission: Admission::Admitted, is_starting, picks: 0 }
     }
 
     fn is_available(&self) -> bool {
-        self.is_healthy && !self.is_ejected
+        self.is_healthy && self.admission == Admission::Admitted
     }
 }
 
@@ -43,10 +56,12 @@ pub(super) struct Rotation {
     members: BTreeMap<String, Member>,
     /// Since when who may be asked is who may be asked.
     since: Seen,
+    /// When the balancer's process began, which its own times count from.
+    epoch: Duration,
 }
 
 impl Rotation {
-    pub(super) fn new(config: &Config) -> Self {
+    pub(super) fn new(config: &Config, epoch: Duration) -> Self {
         let name = |address: &str| address.split(':').next().unwrap_or_default().to_owned();
         let members = config.backends.iter().map(|backend| (name(&backend.origin.address), Member::new(false)));
         let mut rotation = Self {
@@ -55,6 +70,7 @@ impl Rotation {
             is_panic: false,
             members: members.collect(),
             since: Seen::default(),
+            epoch,
         };
         rotation.configure(config);
         rotation
@@ -92,12 +108,15 @@ impl Rotation {
             match event {
                 E::CheckFailed { .. } => member.is_healthy = false,
                 E::CheckRecovered { .. } => (member.is_healthy, member.is_starting) = (true, has_slow_start),
-                E::Ejected { .. } => member.is_ejected = true,
-                E::Readmitted { .. } => (member.is_ejected, member.is_starting) = (false, has_slow_start),
+                E::Ejected { until, .. } => member.admission = Admission::Ejected(self.epoch + *until),
+                E::HalfOpened { .. } => member.admission = Admission::HalfOpen { is_probed: false },
+                E::Readmitted { .. } => {
+                    (member.admission, member.is_starting) = (Admission::Admitted, has_slow_start);
+                }
                 E::SlowStartEnded { .. } => member.is_starting = false,
                 E::Added { .. } | E::DrainEnded { .. } => member.is_starting = has_slow_start,
                 E::DrainBegan { .. } | E::Drained { .. } => drop(self.members.remove(name)),
-                E::HalfOpened { .. } | E::PanicBegan { .. } | E::PanicEnded { .. } => {}
+                E::PanicBegan { .. } | E::PanicEnded { .. } => {}
             }
         }
         match event {
@@ -111,6 +130,31 @@ impl Rotation {
     fn begin_anew(&mut self, seen: Seen) {
         self.since = seen;
         self.members.values_mut().for_each(|member| member.picks = 0);
+    }
+
+    /// A request was cancelled: if it was to show how the backend is, another one may.
+    pub(super) fn cancelled(&mut self, backend: &str) {
+        let admission = self.members.get_mut(backend).map(|member| &mut member.admission);
+        if let Some(Admission::HalfOpen { is_probed }) = admission {
+            *is_probed = false;
+        }
+    }
+
+    /// Whether who is asked may be, at this time.
+    pub(super) fn may_ask(&mut self, backend: &str, is_probe: bool, at: Duration) -> Option<Breach> {
+        let is_overdue = |member: &Member| matches!(member.admission, Admission::Ejected(until) if until < at);
+        if let Some((name, _)) = self.members.iter().find(|(_, member)| is_overdue(member)) {
+            return Some(Breach::new("an ejection ends in time", format!("{name} was to be probed before now")));
+        }
+        let (everybody, member) = (self.is_panic, self.members.get_mut(backend)?);
+        let wrong = match &mut member.admission {
+            Admission::HalfOpen { is_probed } if is_probe => {
+                std::mem::replace(is_probed, true).then_some("is probed by a second request")
+            }
+            _ if is_probe => Some("is probed, and is not half-open"),
+            _ => (!everybody && !member.is_available()).then_some("is asked, and is ejected or unhealthy"),
+        };
+        wrong.map(|wrong| Breach::new("who is avoided is not asked", format!("{backend} {wrong}")))
     }
 
     /// A backend is asked; `is_special` if not everybody could have been.

@@ -27,7 +27,8 @@ fn check() -> BalancerCheck {
 }
 
 fn request(id: &str, is_post: bool) -> Request {
-    Request { client: "c1".to_owned(), id: id.to_owned(), is_post }
+    let body = if is_post { content(id, "client", 64) } else { Vec::new() };
+    Request { client: "c1".to_owned(), id: id.to_owned(), is_post, body: digest(&body) }
 }
 
 fn answered(status: u16, backend: Option<&str>, is_mine: bool) -> End {
@@ -114,10 +115,38 @@ fn round_robin_asks_in_turn() {
 }
 
 #[test]
+fn who_may_be_asked_is_asked_and_nobody_else() {
+    let pick = |id, is_probe| Event::Picked { id: BackendId(id), is_probe, is_first: true };
+    let tell = |event| Event::Policy { event, origin: None };
+    let id = BackendId(0);
+    let ejected = |until| policy::Event::Ejected {
+        id,
+        why: policy::Why::Probe(Failure::Reset),
+        until: Duration::from_millis(until),
+    };
+    let mut check = check();
+    check.balancer(ms(10), &tell(ejected(500)), &name);
+    let avoided = Some("who is avoided is not asked".to_owned());
+    assert_eq!(invariant(check.balancer(ms(11), &pick(0, false), &name)), avoided);
+    check.balancer(ms(500), &tell(policy::Event::HalfOpened { id }), &name);
+    assert_eq!(invariant(check.balancer(ms(501), &pick(0, true), &name)), None, "a probe");
+    assert_eq!(invariant(check.balancer(ms(502), &pick(0, true), &name)), avoided, "a second one");
+    check.balancer(ms(510), &tell(ejected(1_000)), &name);
+    assert_eq!(invariant(check.balancer(ms(1_000), &pick(1, false), &name)), None);
+    let late = Some("an ejection ends in time".to_owned());
+    assert_eq!(invariant(check.balancer(ms(1_001), &pick(1, false), &name)), late);
+    check.balancer(ms(1_002), &Event::Began, &name);
+    let nobody = Some("somebody is always asked".to_owned());
+    assert_eq!(invariant(check.balancer(ms(1_002), &Event::Answered { status: 503 }, &name)), nobody);
+}
+
+#[test]
 fn retries_are_counted_over_the_window() {
     let mut check = check();
+    let pick = Event::Picked { id: BackendId(0), is_probe: false, is_first: false };
     for _ in 0..100 {
         check.balancer(ms(10), &Event::Began, &name);
+        check.balancer(ms(10), &pick, &name);
     }
     for _ in 0..30 {
         assert_eq!(invariant(check.balancer(ms(20), &Event::Retried, &name)), None, "the floor is 30 in 10 s");
@@ -133,7 +162,7 @@ fn retries_are_counted_over_the_window() {
 fn what_is_left_over_has_leaked() {
     let mut check = check();
     let at_end = |check: &BalancerCheck, in_flight| {
-        invariant(check.at_end(Duration::from_secs(10), Duration::from_secs(2), Some(in_flight)))
+        invariant(check.at_end(Duration::from_secs(10), Duration::from_secs(2), Some((in_flight, 0))))
     };
     let leaks = Some("nothing leaks".to_owned());
     assert_eq!(at_end(&check, 1), None, "something is still disturbed");

@@ -17,18 +17,18 @@ use hyper_util::rt::TokioIo;
 use rand::Rng as _;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::{JoinSet, spawn_local};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::check::balancer::{content, digest};
 use crate::net::Listener;
 use crate::net::Net as _;
 use crate::net::sim::SimNet;
 use crate::rng::{Rng, unit};
-use crate::script::Chance;
+use crate::script::{Chance, TimeSpan};
 use crate::sim::{Host, HostResult, sample};
 
 use super::fleet::Fleet;
-use super::{BACKEND_PORT, HEALTH_PATH, ID_HEADER, NAME_HEADER};
+use super::{BACKEND_PORT, HEALTH_PATH, HOP_HEADER, ID_HEADER, NAME_HEADER, ONE_HOP, say_to_the_next_hop};
 
 /// One incarnation of a backend.
 struct Backend {
@@ -38,6 +38,15 @@ struct Backend {
     rng: RefCell<Rng>,
     workers: Rc<Semaphore>,
     waiting: Cell<usize>,
+}
+
+/// The requests of one connection.
+#[derive(Clone, Copy)]
+struct Asked {
+    /// Those that are being answered.
+    open: u64,
+    /// When the last one came or was answered.
+    last: Instant,
 }
 
 /// What becomes of a request, drawn when it comes.
@@ -82,13 +91,23 @@ pub(super) async fn serve(fleet: Rc<Fleet>, host: Host) -> HostResult {
 
 impl Backend {
     async fn converse(self: Rc<Self>, stream: <SimNet as crate::net::Net>::Stream, mut stopped: watch::Receiver<bool>) {
-        let service = service_fn(move |request| self.clone().answer(request));
+        let asked = Rc::new(Cell::new(Asked { open: 0, last: Instant::now() }));
+        let service = service_fn(|request| {
+            let (backend, asked) = (self.clone(), asked.clone());
+            asked.set(Asked { open: asked.get().open + 1, last: Instant::now() });
+            async move {
+                let answer = backend.answer(request).await;
+                asked.set(Asked { open: asked.get().open - 1, last: Instant::now() });
+                answer
+            }
+        });
         let mut connection =
             pin!(http1::Builder::new().auto_date_header(false).serve_connection(TokioIo::new(stream), service));
         let ended = tokio::select! {
             biased;
             Ok(_) = stopped.wait_for(|stopped| *stopped) => None,
             ended = connection.as_mut() => Some(ended),
+            () = self.kept_too_long(&asked) => None,
         };
         let ended = if let Some(ended) = ended {
             ended
@@ -102,12 +121,28 @@ impl Backend {
         }
     }
 
+    /// Resolves when a connection has been idle for as long as the backend keeps one.
+    async fn kept_too_long(&self, asked: &Cell<Asked>) {
+        let Some(TimeSpan(keep_alive)) = self.fleet.options.keep_alive else { return pending().await };
+        loop {
+            let Asked { open, last } = asked.get();
+            if open == 0 && last.elapsed() >= keep_alive {
+                return;
+            }
+            sleep_until(if open == 0 { last } else { Instant::now() } + keep_alive).await;
+        }
+    }
+
     async fn answer(self: Rc<Self>, request: Request<Incoming>) -> Result<Response<Content>, Gone> {
         if request.uri().path() == HEALTH_PATH {
             return Ok(self.health());
         }
         let (parts, body) = request.into_parts();
         let body = body.collect().await.map_err(|_| Gone)?.to_bytes();
+        if parts.headers.contains_key(HOP_HEADER) {
+            let text = format!("{} gets what a client said to the balancer alone", self.name);
+            self.host.events.violation(ONE_HOP, text);
+        }
         let id = parts.headers.get(ID_HEADER).and_then(|id| id.to_str().ok()).unwrap_or_default().to_owned();
         if self.waiting.get() >= self.fleet.options.queue {
             return Ok(self.response(
@@ -178,6 +213,7 @@ impl Backend {
         let headers = response.headers_mut();
         headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
         headers.insert(NAME_HEADER, HeaderValue::from_str(&self.name).expect("a host's name is plain"));
+        say_to_the_next_hop(headers);
         if let Ok(id) = HeaderValue::from_str(id) {
             headers.insert(ID_HEADER, id);
         }

@@ -15,7 +15,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::task::{JoinSet, spawn_local};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
-use crate::check::balancer::{End, Request as Asked, content};
+use crate::check::balancer::{End, Request as Asked, content, digest};
 use crate::net::Net as _;
 use crate::net::sim::SimNet;
 use crate::rng::{Rng, unit};
@@ -23,7 +23,7 @@ use crate::sim::{Host, HostResult};
 
 use super::fleet::Fleet;
 use super::options::Arrivals;
-use super::{ID_HEADER, NAME_HEADER, PORT};
+use super::{HOP_HEADER, ID_HEADER, NAME_HEADER, ONE_HOP, PORT, say_to_the_next_hop};
 
 /// Connections that a slow client keeps open at the same time.
 const SLOW_CONNECTIONS: usize = 10;
@@ -93,11 +93,12 @@ impl Client {
     async fn request(self: Rc<Self>, number: u64, method: Method) {
         let id = format!("{}/{number}", self.name);
         let tries = if method == Method::GET { self.fleet.options.client_retries } else { 0 };
-        let asked = Asked { client: self.host.name.clone(), id: id.clone(), is_post: method == Method::POST };
+        let body = digest(&body(&id, number, &method));
+        let asked = Asked { client: self.host.name.clone(), id: id.clone(), is_post: method == Method::POST, body };
         let began = self.fleet.sends(&self.host.events, &asked);
         for attempt in 0..=tries {
             let deadline = self.fleet.options.deadline.0;
-            let answer = timeout(deadline, self.exchange(&id, &method)).await;
+            let answer = timeout(deadline, self.exchange(&id, number, &method)).await;
             let end = answer.unwrap_or(Err(End::TimedOut)).map_or_else(|end| end, |answer| self.judge(&id, answer));
             if end.is_success() || attempt == tries {
                 return self.fleet.ends(&self.host.events, &asked, began, &end);
@@ -106,8 +107,8 @@ impl Client {
         }
     }
 
-    async fn exchange(&self, id: &str, method: &Method) -> Result<(Response<()>, Result<Bytes, ()>), End> {
-        let mut message = message(id, method);
+    async fn exchange(&self, id: &str, number: u64, method: &Method) -> Result<(Response<()>, Result<Bytes, ()>), End> {
+        let mut message = message(id, number, method);
         loop {
             let kept = self.take_idle();
             let is_kept = kept.is_some();
@@ -150,6 +151,9 @@ impl Client {
     /// What an answer is worth.
     fn judge(&self, id: &str, (answer, body): (Response<()>, Result<Bytes, ()>)) -> End {
         let text = |name: &HeaderName| answer.headers().get(name).and_then(|value| value.to_str().ok());
+        if answer.headers().contains_key(HOP_HEADER) {
+            self.host.events.violation(ONE_HOP, format!("{id} gets what its backend said to the balancer alone"));
+        }
         let (status, backend) = (answer.status().as_u16(), text(&NAME_HEADER).map(ToOwned::to_owned));
         let Ok(body) = body else { return End::Cut { status } };
         let is_mine = match &backend {
@@ -164,15 +168,19 @@ impl Client {
     }
 }
 
-fn message(id: &str, method: &Method) -> Request<Full<Bytes>> {
-    let body = if *method == Method::POST { content(id, "client", 64) } else { Vec::new() };
-    let mut message = Request::new(Full::new(Bytes::from(body)));
+/// What a request carries: every other POST nothing, so that it could be tried again by who does not look at its method.
+fn body(id: &str, number: u64, method: &Method) -> Vec<u8> {
+    if *method == Method::POST && number.is_multiple_of(2) { content(id, "client", 64) } else { Vec::new() }
+}
+
+fn message(id: &str, number: u64, method: &Method) -> Request<Full<Bytes>> {
+    let mut message = Request::new(Full::new(Bytes::from(body(id, number, method))));
     *message.method_mut() = method.clone();
-    *message.uri_mut() =
-        format!("/item/{}", id.rsplit('/').next().unwrap_or_default()).parse().expect("a number is a path");
+    *message.uri_mut() = format!("/item/{number}").parse().expect("a number is a path");
     let headers = message.headers_mut();
     headers.insert(HOST, HeaderValue::from_static("service"));
     headers.insert(ID_HEADER, HeaderValue::from_str(id).expect("an id is plain"));
+    say_to_the_next_hop(headers);
     message
 }
 

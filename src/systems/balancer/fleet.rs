@@ -222,9 +222,9 @@ impl Fleet {
 
     /// The last checks.
     pub(super) fn judge(&self, report: &Report) {
-        let in_flight = self.balancer.borrow().upgrade().map(|shared| shared.in_flight() as u64);
+        let counted = self.balancer.borrow().upgrade().map(|shared| (shared.in_flight() as u64, shared.at_backends()));
         let check = self.check.borrow();
-        let breach = check.at_end(report.simulated(), self.options.settle.0, in_flight).or_else(|| {
+        let breach = check.at_end(report.simulated(), self.options.settle.0, counted).or_else(|| {
             match (self.expect.recovers_within, self.expect.recovers) {
                 (Some(within), _) => check.has_recovered(within.0).err(),
                 (None, Some(false)) => check.has_not_recovered().err(),

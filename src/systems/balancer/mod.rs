@@ -2,13 +2,15 @@
 //! backends that can be unwell, watched by [`crate::check::balancer`].
 
 mod backend;
+#[cfg(feature = "planted-bugs")]
+mod bugs;
 mod client;
 mod fleet;
 mod options;
 
 use std::time::Duration;
 
-use hyper::header::HeaderName;
+use hyper::header::{CONNECTION, HeaderMap, HeaderName, HeaderValue};
 use indexmap::IndexMap;
 use schemars::{Schema, schema_for};
 
@@ -18,6 +20,8 @@ use crate::sim::meaning::Meaning;
 use crate::sim::trace::{Label, Packet};
 use crate::sim::{Calm, Setup};
 
+#[cfg(feature = "planted-bugs")]
+use super::PlantedBug;
 use super::{Size, System};
 use fleet::Fleet;
 use options::{Expect, Options, Step};
@@ -34,6 +38,9 @@ const HEALTH_PATH: &str = "/healthz";
 const ID_HEADER: HeaderName = HeaderName::from_static("x-request-id");
 /// Names the backend that answers.
 const NAME_HEADER: HeaderName = HeaderName::from_static("x-backend");
+/// What a message says to the next hop alone, and names in `Connection`.
+const HOP_HEADER: HeaderName = HeaderName::from_static("x-hop");
+const ONE_HOP: &str = "what is of one hop stays there";
 const BACKENDS_MAX: usize = 9;
 
 const ANSWERS_BY: [&str; BACKENDS_MAX] = [
@@ -72,10 +79,14 @@ impl System for Balancer {
             "backend-crash",
             "backend-hangs",
             "chaos",
+            "closes-after-request",
+            "closes-idle",
             "drain",
+            "failing-checks",
             "flapping-backend",
             "gray-failure",
             "half-open",
+            "impatient-clients",
             "metastable",
             "one-way",
             "packet-loss",
@@ -87,6 +98,11 @@ impl System for Balancer {
             "steady",
             "thundering-herd",
         ]
+    }
+
+    #[cfg(feature = "planted-bugs")]
+    fn bugs(&self) -> &'static [PlantedBug] {
+        bugs::BUGS
     }
 
     fn section_schema(&self) -> Schema {
@@ -165,6 +181,11 @@ impl System for Balancer {
         setup.at_end(move |report| fleet.judge(report));
         Ok(())
     }
+}
+
+fn say_to_the_next_hop(headers: &mut HeaderMap) {
+    headers.insert(CONNECTION, HeaderValue::from_static("x-hop"));
+    headers.insert(HOP_HEADER, HeaderValue::from_static("for you alone"));
 }
 
 /// What a segment begins with, in HTTP's words. One that begins in the middle of a message has no name.

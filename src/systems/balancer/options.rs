@@ -50,6 +50,8 @@ pub(super) struct Options {
     /// How many requests may wait for a worker of a backend; one more gets 503. What waits is worked on whether or not
     /// anybody still wants it.
     pub(super) queue: usize,
+    /// How long a backend keeps a connection without a request; left out, for ever.
+    pub(super) keep_alive: Option<TimeSpan>,
     /// The balancer's settings, as its configuration file has them. Without backends of its own they are all asked,
     /// each with weight 1.
     settings: File,
@@ -85,6 +87,7 @@ impl Default for Options {
             service: ms(5, 15),
             workers: 8,
             queue: 64,
+            keep_alive: None,
             settings: File::default(),
             bug: None,
         }
@@ -130,10 +133,7 @@ impl Options {
         if self.size.0 > BODY_BYTES_MAX {
             return Err(table.error("size", "expected at most 4MiB"));
         }
-        if self.bug.is_some() && !cfg!(feature = "planted-bugs") {
-            let message = "this build has no planted bugs: build it with `--features planted-bugs`";
-            return Err(table.error("bug", message));
-        }
+        self.find_bug().map_err(|message| table.error("bug", message))?;
         let config = self.config(&self.settings);
         config.map_err(|(key, reason)| table.error(&format!("settings.{key}"), format!("{key}: {reason}")))
     }
@@ -145,12 +145,27 @@ impl Options {
             let all = self.backends().map(|name| Backend { origin: origin(&name), weight: 1 });
             file.set_backends(all.collect());
         }
-        let config = file.config().map_err(|error| (error.key, error.reason))?;
+        #[cfg_attr(not(feature = "planted-bugs"), allow(unused_mut, reason = "the bug's place"))]
+        let mut config = file.config().map_err(|error| (error.key, error.reason))?;
+        #[cfg(feature = "planted-bugs")]
+        (config.policy.bug = self.find_bug().map_err(|message| ("bug".to_owned(), message))?);
         let unknown = config.backends.iter().find(|b| !self.backends().any(|name| origin(&name) == b.origin));
         match unknown {
             Some(backend) => Err(("backend".to_owned(), format!("{} is none of the backends", backend.origin))),
             None => Ok(config),
         }
+    }
+
+    #[cfg(feature = "planted-bugs")]
+    fn find_bug(&self) -> Result<Option<crate::balancer::planted::Bug>, String> {
+        let bug = self.bug.as_ref().map(|name| name.parse());
+        bug.transpose().map_err(|error: crate::planted::UnknownBug| error.to_string())
+    }
+
+    #[cfg(not(feature = "planted-bugs"))]
+    fn find_bug(&self) -> Result<(), &'static str> {
+        let is_planted = self.bug.is_some();
+        (!is_planted).then_some(()).ok_or("this build has no planted bugs: build it with `--features planted-bugs`")
     }
 
     pub(super) fn backends(&self) -> impl Iterator<Item = String> + use<> {
