@@ -19,11 +19,11 @@ fn text(bytes: &[u8]) -> String {
 
 #[test]
 fn every_bug_is_caught_and_the_control_is_not() {
-    let output = stormglass("bugs --seeds 100 --control-seeds 100 --weaker-seeds 20 --shrink-runs 0 --json");
+    let output = stormglass("bugs --seeds 100 --control-seeds 40 --weaker-seeds 20 --shrink-runs 0 --json");
     let ledger: Value = serde_json::from_slice(&output.stdout).expect("one JSON object");
     assert!(output.status.success(), "{ledger:#}");
     let bugs = ledger["bugs"].as_array().expect("a list");
-    assert_eq!(bugs.len(), 16);
+    assert_eq!(bugs.len(), 29);
     let (mut by_history, mut by_moment) = (0, 0);
     for bug in bugs {
         let is_control = bug["may_break"].as_array().expect("a list").is_empty();
@@ -32,10 +32,11 @@ fn every_bug_is_caught_and_the_control_is_not() {
         let shown =
             README.lines().find(|line| line.split_whitespace().next() == Some(name)).expect("the README shows it");
         let found = &bug["found"];
-        let told =
-            format!("{:25}  {:>5}  ", found["caught_by"].as_str().unwrap_or_default(), found["seeds"].to_string());
-        assert!(is_control || shown.contains(&told), "{told} is not in the README's\n{shown}");
-        let [history, moment] = &bug["weaker"].as_array().expect("a list")[..] else { panic!("{bug:#}") };
+        let told = format!("{} {} ", found["caught_by"].as_str().unwrap_or_default(), found["seeds"]);
+        let words = shown.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(is_control || words.contains(&told), "{told} is not in the README's\n{shown}");
+        // Only Raft has weaker checks to compare with.
+        let [history, moment] = &bug["weaker"].as_array().expect("a list")[..] else { continue };
         by_history += u64::from(!history["caught_by"].is_null());
         by_moment += u64::from(!moment["caught_by"].is_null());
     }
