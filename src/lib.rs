@@ -28,6 +28,7 @@
 //!   sockets or clocks, the loop that drives it, and `raft-node`, which runs it on real ones.
 //!   [`balancer`] is the third: an HTTP load balancer, a pure policy under a proxy over hyper.
 //! - [`service`] is what the binaries on real sockets share: how they begin and end, and what they print where.
+//! - `planted` (with the cargo feature `planted-bugs`) is how the wrong versions of a host are listed.
 //! - [`script`] reads scripts into plain data.
 //! - [`sim`] makes a run of a script and a seed: it steps turmoil with every packet in its own hand.
 //! - [`systems`] holds the trait through which a system meets the testbed, and one file for each system; [`check`] what

@@ -5,6 +5,8 @@
 #[doc(hidden)]
 macro_rules! planted_bugs {
     ($host:literal: $($(#[doc = $about:literal])+ $bug:ident = $name:literal from $source:literal,)+) => {
+        pub use $crate::planted::UnknownBug;
+
         #[doc = concat!("A bug that a ", $host, " can be made to run with.")]
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
         pub enum Bug {

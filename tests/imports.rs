@@ -23,7 +23,7 @@ const TESTBED: &str = "sim knows the trait System, never a host, nor explore, re
 const CLIS: &str = "a host's command line knows its host, the seams and what binaries share";
 const BINARIES: &str = "the services' binaries are hosts, what they share and net::real";
 
-const HOST_MAY: &[&str] = &["net", "disk", "rng", "events", "pages", "service::parse_duration"];
+const HOST_MAY: &[&str] = &["net", "disk", "rng", "events", "pages", "service::parse_duration", "planted_bugs"];
 const CLI_MAY: &[&str] = &["net", "disk", "rng", "events", "pages", "service"];
 
 const RULES: &[Rule] = &[
@@ -41,6 +41,7 @@ const RULES: &[Rule] = &[
     Rule { of: "pages/", may: &["net"], says: "pages know the seam, never a host" },
     Rule { of: "rng.rs", may: &[], says: "randomness knows nobody" },
     Rule { of: "events.rs", may: &[], says: "the sink knows nobody" },
+    Rule { of: "planted.rs", may: &[], says: "a list of bugs knows nobody" },
     Rule { of: "figure.rs", may: &[], says: "figures are plain data" },
     Rule { of: "script/", may: &[], says: "scripts are plain data" },
     Rule { of: "sim/", may: &["script", "rng", "events", "net", "disk", "systems::System"], says: TESTBED },

@@ -159,7 +159,7 @@ impl Options {
     #[cfg(feature = "planted-bugs")]
     fn find_bug(&self) -> Result<Option<crate::balancer::planted::Bug>, String> {
         let bug = self.bug.as_ref().map(|name| name.parse());
-        bug.transpose().map_err(|error: crate::planted::UnknownBug| error.to_string())
+        bug.transpose().map_err(|error: crate::balancer::planted::UnknownBug| error.to_string())
     }
 
     #[cfg(not(feature = "planted-bugs"))]

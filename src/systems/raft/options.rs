@@ -236,7 +236,7 @@ impl Options {
     #[cfg(feature = "planted-bugs")]
     fn plant(&self, table: &Section, config: &mut Config) -> Result<(), ScriptError> {
         let Some(name) = &self.bug else { return Ok(()) };
-        let bug = name.parse().map_err(|error: crate::planted::UnknownBug| table.error("bug", error.to_string()));
+        let bug = name.parse().map_err(|error: crate::raft::planted::UnknownBug| table.error("bug", error.to_string()));
         config.bug = Some(bug?);
         Ok(())
     }
