@@ -8,6 +8,7 @@ mod faults;
 mod processes;
 mod requests;
 mod settings;
+mod upgrades;
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};

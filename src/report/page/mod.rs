@@ -4,7 +4,7 @@
 //! page shows is worked out in the browser, from the records alone; the sources beside this file are what it runs, in the
 //! order of [`SCRIPTS`]:
 //!
-//! - `model.js` decodes the [columns](columns) and pairs each transmission with its fate; `words.js`, `story.js` tell;
+//! - `model.js` decodes the [columns] and pairs each transmission with its fate; `words.js`, `story.js` tell;
 //! - `state.js` is what the reader has chosen, and everything that draws listens to it;
 //! - `lanes.js`, `arrows.js`, `latency.js`, `overview.js` draw on canvas, at most once a frame;
 //! - `panels.js`, `table.js`, `filters.js`, `compare.js` are the rest of the page; `pointer.js`, `keys.js` its handling.
