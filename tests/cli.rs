@@ -77,7 +77,7 @@ fn hash(sim: &str, seed: &str) -> String {
 #[test]
 fn list_shows_every_sim_with_its_sentence() {
     let listed = call(&["list"]).expect(0).says("\n  echo/tcp-loss ").says("\n  echo/udp-quiet ");
-    assert!(listed.out.starts_with("echo  "), "{}", listed.out);
+    assert!(listed.out.starts_with("balancer  "), "{}", listed.out);
 }
 
 #[test]
