@@ -141,9 +141,9 @@ impl Backends {
         };
         let usable = self.backends.iter().filter(|(_, backend)| self.is_usable(backend));
         let candidates: Vec<_> = usable.map(candidate).collect();
-        let is_somebody_out = candidates.len() < self.configured();
+        let is_shifted = planted!(self.settings, TurnShifted) && candidates.len() < self.configured();
         let rotation = if tried.is_empty() { &mut self.rotation } else { &mut self.retry_rotation };
-        if planted!(self.settings, TurnShifted) && is_somebody_out {
+        if is_shifted {
             _ = choose(self.settings.policy, &candidates, rotation, &mut self.rng);
         }
         choose(self.settings.policy, &candidates, rotation, &mut self.rng)

@@ -44,7 +44,6 @@ use recovery::Recovery;
 use requests::Requests;
 use retries::Retries;
 use rotation::Rotation;
-pub use rotation::Standing;
 
 /// How long after a drain began a request may come that was under way by then.
 const UNDER_WAY: Duration = Duration::from_millis(500);
@@ -289,9 +288,9 @@ impl BalancerCheck {
         self.recovery.successes()
     }
 
-    /// How the backends stand with the balancer.
-    pub fn standings(&self) -> impl Iterator<Item = Standing> {
-        self.rotation.standings()
+    /// Whether there is a backend that is not to be asked, or only to see how it is.
+    pub fn avoids_somebody(&self) -> bool {
+        self.rotation.available().len() < self.rotation.configured()
     }
 
     /// What must hold when nobody has asked for `settle`. `counted` is what the balancer itself counts as in flight, and

@@ -8,15 +8,6 @@ use crate::balancer::config::Config;
 use crate::balancer::policy::{self, Policy};
 use crate::sim::Breach;
 
-/// How a backend stands with the balancer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Standing {
-    /// It may be asked.
-    Available,
-    /// It is not to be asked, or only to see how it is.
-    Avoided,
-}
-
 struct Member {
     is_healthy: bool,
     admission: Admission,
@@ -84,10 +75,6 @@ impl Rotation {
         self.is_even = is_in_turn && weights.clone().min() == weights.max();
         self.has_slow_start = config.policy.slow_start.is_some();
         self.begin_anew(self.since);
-    }
-
-    pub(super) fn standings(&self) -> impl Iterator<Item = Standing> {
-        self.members.values().map(|m| if m.is_available() { Standing::Available } else { Standing::Avoided })
     }
 
     /// Those who may be asked.

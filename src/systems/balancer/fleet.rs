@@ -15,7 +15,7 @@ use crate::balancer::event::Event;
 use crate::balancer::policy::{self, BackendId};
 use crate::balancer::server;
 use crate::balancer::shared::{Rngs, Shared};
-use crate::check::balancer::{BalancerCheck, End, Request, Standing};
+use crate::check::balancer::{BalancerCheck, End, Request};
 use crate::events::{Sink, Value};
 use crate::net::Net as _;
 use crate::net::sim::SimNet;
@@ -240,7 +240,7 @@ impl Fleet {
 
     /// Whether there is a backend that is not asked for how it behaved, or was found to be.
     pub(super) fn avoids_somebody(&self) -> bool {
-        self.check.borrow().standings().any(|standing| standing != Standing::Available)
+        self.check.borrow().avoids_somebody()
     }
 }
 
