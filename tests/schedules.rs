@@ -73,7 +73,7 @@ fn assert_laws(outcome: &Outcome) {
     for (record, number) in records.iter().zip(0..) {
         assert_eq!(record.number, number);
         assert!(record.at >= last, "record {number} goes back in time");
-        assert!(record.cause.is_none_or(|cause| cause < number), "record {number} comes before its cause");
+        assert!(record.cause.is_none_or(|cause| cause.record < number), "record {number} comes before its cause");
         last = record.at;
     }
     let delivered = records.iter().filter(|record| matches!(record.what, What::Delivered { .. })).count();

@@ -68,9 +68,9 @@ pub async fn serve<N: Net>(
             _ = tidy.tick() => shared.tidy(),
             accepted = listener.accept() => match accepted {
                 Ok((stream, peer)) if connections.len() < shared.config().limits.connections_max => {
-                    connections.spawn_local(converse(shared.clone(), stream, peer, drained.clone()));
+                    connections.spawn_local(N::task(converse(shared.clone(), stream, peer, drained.clone())));
                 }
-                Ok((stream, _)) => _ = connections.spawn_local(refuse(stream)),
+                Ok((stream, _)) => _ = connections.spawn_local(N::task(refuse(stream))),
                 Err(error) => {
                     tracing::warn!(%error, "cannot accept a connection");
                     sleep(ACCEPT_PAUSE).await;

@@ -102,7 +102,8 @@ impl<N: Net> Shared<N> {
                 || Rc::new(Upstream::new(self.net.clone(), backend.origin.clone())),
                 |member| member.upstream.clone(),
             );
-            let checks = tokio::task::spawn_local(checks::watch(self.clone(), *id, upstream.clone())).abort_handle();
+            let checks = N::task(checks::watch(self.clone(), *id, upstream.clone()));
+            let checks = tokio::task::spawn_local(checks).abort_handle();
             self.upstreams.borrow_mut().insert(*id, Member { upstream, checks });
         }
     }

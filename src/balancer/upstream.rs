@@ -56,14 +56,14 @@ impl<N: Net> Upstream<N> {
         let (sender, mut connection) =
             http1::Builder::new().handshake::<_, RequestBody>(TokioIo::new(stream)).await.map_err(io::Error::other)?;
         let (parts, stream) = oneshot::channel();
-        tokio::task::spawn_local(async move {
+        tokio::task::spawn_local(N::task(async move {
             let ended = std::future::poll_fn(|cx| connection.poll_without_shutdown(cx)).await;
             match ended {
                 // Nobody may want it.
                 Ok(()) => drop(parts.send(connection.into_parts())),
                 Err(error) => tracing::debug!(%error, "a connection to a backend has ended"),
             }
-        });
+        }));
         Ok(Link { sender, stream })
     }
 

@@ -15,6 +15,7 @@ use std::io;
 use std::rc::Rc;
 
 use crate::rng::Seed;
+use crate::sim::causality::carried;
 use crate::sim::platter::Platter;
 use crate::sim::trace::HostId;
 
@@ -46,7 +47,7 @@ impl SimDisk {
         let Draws { seed, host, incarnation, .. } = *self.draws;
         let latency = self.platter.latency(seed, host, incarnation, number);
         if !latency.is_zero() {
-            tokio::time::sleep(latency).await;
+            carried(tokio::time::sleep(latency)).await;
         }
     }
 }

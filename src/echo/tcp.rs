@@ -155,12 +155,13 @@ impl Server {
             self.summary.accepted += 1;
             self.events.emit(|| Event::Accepted { peer });
             let (options, events) = (Rc::clone(&self.options), self.events.clone());
-            self.connections.spawn_local(converse(stream, peer, options, events, self.phase.subscribe()));
+            let connection = converse(stream, peer, options, events, self.phase.subscribe());
+            self.connections.spawn_local(N::task(connection));
         } else {
             self.summary.refused += 1;
             self.events.emit(|| Event::Refused { peer });
             if self.refusals.len() < REFUSALS_MAX {
-                self.refusals.spawn_local(refuse(stream, self.options.connections_max));
+                self.refusals.spawn_local(N::task(refuse(stream, self.options.connections_max)));
             }
         }
     }

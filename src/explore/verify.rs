@@ -101,8 +101,14 @@ mod tests {
     use crate::report::records::WhatLine;
 
     fn records(kinds: &[WhatLine]) -> Recorded {
-        let record =
-            |(n, what): (u64, &WhatLine)| RecordLine { n, t_ns: n, host: None, cause: None, what: what.clone() };
+        let record = |(n, what): (u64, &WhatLine)| RecordLine {
+            n,
+            t_ns: n,
+            host: None,
+            cause: None,
+            timer: false,
+            what: what.clone(),
+        };
         (Vec::new(), (0..).zip(kinds).map(record).collect())
     }
 

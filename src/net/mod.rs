@@ -37,6 +37,11 @@ pub trait Net: Clone + 'static {
     fn bind(&self, addr: &str) -> impl Future<Output = io::Result<Self::Socket>>;
     /// The first address that `host:port` stands for.
     fn resolve(&self, addr: &str) -> impl Future<Output = io::Result<SocketAddr>>;
+    /// What a host spawns as a task of its own, it spawns through this: `spawn_local(N::task(…))`. On real sockets it is
+    /// the future itself; in the testbed the task then knows who started it and who wakes it, and its records tell.
+    fn task<F: Future>(future: F) -> impl Future<Output = F::Output> {
+        future
+    }
 }
 
 /// Accepts TCP connections.

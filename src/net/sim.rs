@@ -7,7 +7,7 @@
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
@@ -16,6 +16,7 @@ use std::task::{Context, Poll, Waker, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use crate::sim::causality::{self, Traced};
 use crate::sim::flight::{Connect, Side};
 use crate::sim::host::Kernel;
 use crate::sim::shared::Shared;
@@ -64,7 +65,7 @@ impl Net for SimNet {
             return SimStream::open(self, inner);
         }
         self.reachable(remote)?;
-        let connect = self.shared.wire.borrow_mut().connecting(self.host, remote);
+        let connect = self.shared.wire.borrow_mut().connecting(self.host, remote, self.shared.cause());
         let opened = {
             let mut opening = std::pin::pin!(turmoil::net::TcpStream::connect(remote));
             poll_fn(|cx| {
@@ -103,6 +104,10 @@ impl Net for SimNet {
         };
         Ok(SocketAddr::new(ip, port))
     }
+
+    fn task<F: Future>(future: F) -> impl Future<Output = F::Output> {
+        Traced::new(future, causality::current().flatten())
+    }
 }
 
 impl SimNet {
@@ -124,10 +129,12 @@ impl SimNet {
 
     /// Turmoil's answer to a SYN may be seen in the step before it is due, or in it, by the order of the hosts.
     async fn round_trip(&self, connect: &Connect) {
-        let left = connect.completes.get().map(|at| at.saturating_sub(self.shared.now()));
-        if let Some(left) = left.filter(|left| !left.is_zero()) {
+        let Some((at, arrived)) = connect.completes.get() else { return };
+        let left = at.saturating_sub(self.shared.now());
+        if !left.is_zero() {
             tokio::time::sleep(left).await;
         }
+        self.shared.took_in(arrived);
     }
 }
 
@@ -163,7 +170,10 @@ impl Listener for SimListener {
             Poll::Pending
         })
         .await;
-        Ok((SimStream::open(&self.net, inner)?, peer))
+        let stream = SimStream::open(&self.net, inner)?;
+        let opened_by = self.net.shared.wire.borrow().opened_by(stream.local, stream.remote);
+        opened_by.into_iter().for_each(|record| self.net.shared.took_in(record));
+        Ok((stream, peer))
     }
 
     fn local_addr(&self) -> io::Result<SocketAddr> {
@@ -212,6 +222,13 @@ impl SimStream {
         })
     }
 
+    /// Keeps what led to the end of this side: its FIN or RST is seen on the link only later.
+    fn closing(&self) {
+        if self.side.closed_by.get().is_none() {
+            self.side.closed_by.set(self.shared.cause());
+        }
+    }
+
     /// The error with which the network ended the connection. The socket goes with it.
     fn given_up(&mut self) -> Option<io::Error> {
         let kind = self.side.error.get()?;
@@ -237,8 +254,14 @@ impl SimStream {
         }
         self.left = self.left.saturating_sub(bytes);
         if bytes > 0 {
-            wire.read(self.shared.now(), self.local, self.remote, bytes as u64);
+            wire.read(&self.shared, self.local, self.remote, bytes as u64);
         }
+    }
+}
+
+impl Drop for SimStream {
+    fn drop(&mut self) {
+        self.closing();
     }
 }
 
@@ -313,6 +336,7 @@ impl AsyncWrite for SimStream {
         if let Some(error) = self.given_up() {
             return Poll::Ready(Err(error));
         }
+        self.closing();
         match &mut self.inner {
             Some(inner) => Pin::new(inner).poll_shutdown(cx),
             None => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),

@@ -72,7 +72,7 @@ pub async fn serve<N: Net>(mut listener: N::Listener, pages: Pages, there: &'sta
             biased;
             Some(_) = connections.join_next() => {}
             accepted = listener.accept(), if connections.len() < CONNECTIONS_MAX => match accepted {
-                Ok((stream, _)) => _ = connections.spawn_local(converse::<N>(stream, pages.clone(), there)),
+                Ok((stream, _)) => _ = connections.spawn_local(N::task(converse::<N>(stream, pages.clone(), there))),
                 Err(error) => {
                     tracing::warn!(%error, "cannot accept a connection for the pages");
                     sleep(ACCEPT_PAUSE).await;

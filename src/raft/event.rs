@@ -191,6 +191,25 @@ pub enum Ignored {
 }
 
 impl Event {
+    /// Whether a node whose election timer ran out becomes this, or does this on the way.
+    pub fn is_campaign(&self) -> bool {
+        matches!(
+            self,
+            Self::BecamePreCandidate { .. } | Self::BecameCandidate { transfer: false, .. } | Self::TermRaised { .. }
+        )
+    }
+
+    /// Whether the node has another role than before.
+    pub fn is_new_role(&self) -> bool {
+        matches!(
+            self,
+            Self::BecameFollower { .. }
+                | Self::BecamePreCandidate { .. }
+                | Self::BecameCandidate { .. }
+                | Self::BecameLeader { .. }
+        )
+    }
+
     /// The event's name in a trace.
     pub fn name(&self) -> &'static str {
         match self {

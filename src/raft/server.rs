@@ -226,7 +226,7 @@ fn look_up<N: Net>(net: &N, peers: BTreeMap<NodeId, String>) -> (Addresses, Join
     let mut lookups = JoinSet::new();
     for (id, name) in names {
         let (net, addresses) = (net.clone(), addresses.clone());
-        lookups.spawn_local(async move {
+        lookups.spawn_local(N::task(async move {
             loop {
                 let found = timeout(RESOLVE_TIMEOUT, net.resolve(&name)).await;
                 let again = match found {
@@ -242,7 +242,7 @@ fn look_up<N: Net>(net: &N, peers: BTreeMap<NodeId, String>) -> (Addresses, Join
                 };
                 sleep_until(tokio::time::Instant::now() + again).await;
             }
-        });
+        }));
     }
     (addresses, lookups)
 }

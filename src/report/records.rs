@@ -101,6 +101,9 @@ pub struct RecordLine {
     pub host: Option<String>,
     /// The number of the record that led to it; null where that is not known.
     pub cause: Option<u64>,
+    /// Whether a timer stands between the two: it was set because of that record, and its end led to this one.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub timer: bool,
     /// What happened.
     #[serde(flatten)]
     pub what: WhatLine,
@@ -254,6 +257,11 @@ pub struct SentLine {
     pub detail: Option<String>,
 }
 
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "the form that serde asks for")]
+fn is_false(value: &bool) -> bool {
+    !value
+}
+
 impl RecordLine {
     /// A record as data.
     pub fn new(trace: &Trace, record: &Record) -> Self {
@@ -261,7 +269,8 @@ impl RecordLine {
             n: record.number,
             t_ns: crate::sim::trace::nanos(record.at),
             host: record.host.map(|host| trace.host_name(Some(host)).to_owned()),
-            cause: record.cause,
+            cause: record.cause.map(|cause| cause.record),
+            timer: record.cause.is_some_and(|cause| cause.timer),
             what: WhatLine::new(trace, &record.what),
         }
     }
@@ -336,7 +345,7 @@ mod tests {
     fn a_record_comes_back_as_it_went() {
         let fields = IndexMap::from([("z".to_owned(), Value::Int(u64::MAX)), ("a".to_owned(), Value::Bool(true))]);
         let what = WhatLine::Event { name: "answer".to_owned(), fields };
-        let line = RecordLine { n: 3, t_ns: 5, host: Some("n1".to_owned()), cause: None, what };
+        let line = RecordLine { n: 3, t_ns: 5, host: Some("n1".to_owned()), cause: None, timer: false, what };
         let text = serde_json::to_string(&line).unwrap();
         assert_eq!(
             text,

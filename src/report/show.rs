@@ -10,7 +10,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use super::records::{HostLine, RecordLine, SentLine, WhatLine};
-use super::style::{BAD, DIM, UNSURE, paint};
+use super::style::{BAD, DIM, PLAIN, STRONG, UNSURE, paint};
 use crate::events::Value;
 
 /// Turns records into lines. It must see them all, in order: a line about a packet says which one it is.
@@ -18,8 +18,18 @@ use crate::events::Value;
 pub struct Lines {
     host_width: usize,
     columns: usize,
-    /// Of each packet: `UDP`, and between whom.
-    packets: BTreeMap<u64, (String, String, String)>,
+    packets: BTreeMap<u64, Known>,
+}
+
+/// What is known of a packet that was sent.
+#[derive(Clone, Debug)]
+struct Known {
+    /// `UDP`.
+    transport: String,
+    from: String,
+    to: String,
+    /// Its message's name, and what else the system says of it.
+    words: String,
 }
 
 impl Lines {
@@ -29,21 +39,81 @@ impl Lines {
         Self { host_width: widths.max().unwrap_or(0).max(1), columns, packets: BTreeMap::new() }
     }
 
+    /// Takes in a record that is not shown: later ones may be about its packet.
+    pub fn see(&mut self, record: &RecordLine) {
+        match &record.what {
+            WhatLine::Sent(sent) => {
+                let words: Vec<String> = words(sent).collect();
+                let (from, to, words) = (sent.from.clone(), sent.to.clone(), words.join(" "));
+                self.packets.insert(sent.packet, Known { transport: transport(sent), from, to, words });
+            }
+            WhatLine::Duplicated { packet, copy } => {
+                if let Some(original) = self.packets.get(packet).cloned() {
+                    self.packets.insert(*copy, original);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// What is to be said of a record beside a drawing that shows its host and between whom its packet goes, in so
+    /// many columns.
+    pub fn beside_lanes(&mut self, record: &RecordLine, columns: usize) -> String {
+        self.see(record);
+        let cause = cause(record);
+        let (style, text) = match &record.what {
+            WhatLine::Sent(sent) => {
+                let bytes = if sent.len > 0 { format!(" ({} B)", sent.len) } else { String::new() };
+                (PLAIN, format!("{}{bytes}", self.named(sent.packet)))
+            }
+            WhatLine::Delivered { packet, attempt } => (PLAIN, format!("{}{}", self.named(*packet), again(*attempt))),
+            WhatLine::Retransmitted { packet, attempt } => {
+                (UNSURE, format!("{} again, attempt {attempt}", self.named(*packet)))
+            }
+            WhatLine::Lost { packet, attempt, reason } => {
+                (UNSURE, format!("{}{} lost: {reason}", self.named(*packet), again(*attempt)))
+            }
+            WhatLine::GivenUp { packet, attempts } => {
+                (UNSURE, format!("{} given up after {attempts} tries", self.named(*packet)))
+            }
+            WhatLine::Duplicated { packet, copy } => (UNSURE, format!("{} twice, as {copy}", self.named(*packet))),
+            WhatLine::Corrupted { packet, bit } => (UNSURE, format!("{} bit {bit} flipped", self.named(*packet))),
+            WhatLine::Held { packet } => (UNSURE, format!("{} held", self.named(*packet))),
+            WhatLine::Released { packet } => (UNSURE, format!("{} released", self.named(*packet))),
+            other => {
+                let host = record.host.as_ref().map(|host| format!("{host} ")).unwrap_or_default();
+                let painted = self.what(other, columns);
+                let style = match other {
+                    WhatLine::Violated { .. } | WhatLine::Failed { .. } | WhatLine::Panicked { .. } => BAD,
+                    WhatLine::Event { .. } => PLAIN,
+                    WhatLine::Ended { .. } => STRONG,
+                    _ => UNSURE,
+                };
+                (style, format!("{host}{}", anstream::adapter::strip_str(&painted)))
+            }
+        };
+        let text = cut(&text, columns.saturating_sub(cause.chars().count()));
+        let text = if style == PLAIN { text } else { paint(style, text) };
+        if cause.is_empty() { text } else { text + &paint(DIM, cause) }
+    }
+
+    /// `4 RequestVote term=3`, or `4 TCP data 7`.
+    fn named(&self, packet: u64) -> String {
+        match self.packets.get(&packet) {
+            Some(known) if known.words.is_empty() => format!("{packet} {}", known.transport),
+            Some(known) => format!("{packet} {}", known.words),
+            None => packet.to_string(),
+        }
+    }
+
     /// One record's line.
     pub fn line(&mut self, record: &RecordLine) -> String {
-        if let WhatLine::Sent(sent) = &record.what {
-            self.packets.insert(sent.packet, (transport(sent), sent.from.clone(), sent.to.clone()));
-        }
-        if let WhatLine::Duplicated { packet, copy } = &record.what
-            && let Some(original) = self.packets.get(packet).cloned()
-        {
-            self.packets.insert(*copy, original);
-        }
+        self.see(record);
         let number = paint(DIM, format_args!("{:>7}", record.n));
         let time = format!("{:.6}s", Duration::from_nanos(record.t_ns).as_secs_f64());
         let host = format!("{:width$}", record.host.as_deref().unwrap_or("-"), width = self.host_width);
         let mut line = format!("{number} {time:>12} {host}  ");
-        let cause = record.cause.map(|cause| format!(" <- {cause}")).unwrap_or_default();
+        let cause = cause(record);
         let used = 7 + 1 + time.len().max(12) + 1 + self.host_width.max(host.chars().count()) + 2 + cause.len();
         line.push_str(&self.what(&record.what, self.columns.saturating_sub(used)));
         if !cause.is_empty() {
@@ -96,12 +166,38 @@ impl Lines {
 
     /// `packet 4: UDP from c1 to server`.
     fn packet(&self, id: u64, attempt: u32) -> String {
-        let attempt = if attempt == 0 { String::new() } else { format!(", attempt {attempt}") };
+        let attempt = again(attempt);
         match self.packets.get(&id) {
-            Some((transport, from, to)) => format!("packet {id}: {transport} from {from} to {to}{attempt}"),
+            Some(Known { transport, from, to, .. }) => {
+                format!("packet {id}: {transport} from {from} to {to}{attempt}")
+            }
             None => format!("packet {id}{attempt}"),
         }
     }
+}
+
+/// ` <- 17`, and whether a timer stands between the two.
+fn cause(record: &RecordLine) -> String {
+    let timer = if record.timer { " (timer)" } else { "" };
+    record.cause.map(|cause| format!(" <- {cause}{timer}")).unwrap_or_default()
+}
+
+fn again(attempt: u32) -> String {
+    if attempt == 0 { String::new() } else { format!(", attempt {attempt}") }
+}
+
+/// A message's name, and what else the system says of it.
+fn words(packet: &SentLine) -> impl Iterator<Item = String> {
+    let said = [&packet.label, &packet.detail].into_iter().flatten();
+    said.filter(|words| !words.is_empty()).map(|words| one_line(words))
+}
+
+/// A text of at most so many columns.
+fn cut(text: &str, columns: usize) -> String {
+    if text.chars().count() <= columns {
+        return text.to_owned();
+    }
+    text.chars().take(columns.saturating_sub(1)).chain(['…']).collect()
 }
 
 fn transport(packet: &SentLine) -> String {
@@ -122,8 +218,8 @@ fn sent(packet: &SentLine, columns: usize) -> String {
     if packet.len > 0 {
         let _ = write!(text, " ({} {})", packet.len, if packet.len == 1 { "byte" } else { "bytes" });
     }
-    for words in [&packet.label, &packet.detail].into_iter().flatten().filter(|words| !words.is_empty()) {
-        let _ = write!(text, " {}", one_line(words));
+    for words in words(packet) {
+        let _ = write!(text, " {words}");
     }
     let room = columns.saturating_sub(text.chars().count() + 1);
     if packet.len > 0 && room >= 8 {
@@ -198,7 +294,7 @@ mod tests {
     }
 
     fn record(n: u64, what: WhatLine) -> RecordLine {
-        RecordLine { n, t_ns: 3_000_000, host: Some("c1".to_owned()), cause: None, what }
+        RecordLine { n, t_ns: 3_000_000, host: Some("c1".to_owned()), cause: None, timer: false, what }
     }
 
     fn lines() -> Lines {

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::script::{Action, Family, HostPattern, LinkSettings, Step};
+use crate::script::{Action, Family, HostPattern, LinkSettings, Step, Trigger};
 
+use super::causality;
 use super::host::Wanted;
 use super::links::named;
 use super::schedule::Due;
@@ -50,10 +51,15 @@ impl World {
     }
 
     fn begin(&mut self, index: usize, now: Duration) {
-        let Step { action, .. } = self.schedule.step(index).clone();
+        let Step { action, trigger, .. } = self.schedule.step(index).clone();
+        let cause = if let Trigger::Record(number) = trigger { Some(number.into()) } else { None };
         let what = What::Fault { step: index + 1, action: action.to_string() };
-        self.shared.record_caused(None, None, what);
+        let record = self.shared.record_at(self.shared.now(), None, cause, what);
         self.count(&action);
+        causality::because(Some(record.into()), || self.put_into_effect(index, action, now));
+    }
+
+    fn put_into_effect(&mut self, index: usize, action: Action, now: Duration) {
         match action {
             Action::Partition(groups) => {
                 let groups: Vec<Vec<HostId>> = groups.iter().map(|group| self.hosts(group)).collect();
@@ -94,8 +100,11 @@ impl World {
 
     fn end(&mut self, index: usize, now: Duration) {
         let action = self.schedule.step(index).action.clone();
-        let what = What::FaultEnded { step: index + 1, action: action.to_string() };
-        self.shared.record_caused(None, None, what);
+        let record = self.shared.record(None, What::FaultEnded { step: index + 1, action: action.to_string() });
+        causality::because(Some(record.into()), || self.take_back(index, action, now));
+    }
+
+    fn take_back(&mut self, index: usize, action: Action, now: Duration) {
         match action {
             Action::Partition(_) | Action::Cut { .. } => self.uncut(index),
             Action::Link(_) => self.shared.wire.borrow_mut().links.unchange(index),
@@ -149,7 +158,8 @@ impl World {
 
     fn kill(&mut self, host: HostId) {
         if self.control(host).wanted() != Wanted::Dead {
-            self.shared.record_caused(Some(host), None, What::Killed);
+            let record = self.shared.record(Some(host), What::Killed);
+            self.control(host).led_by(record.into());
             self.control(host).want(Wanted::Dead);
         }
     }
@@ -158,7 +168,7 @@ impl World {
         if self.control(host).off.get() {
             return;
         }
-        self.shared.record_caused(Some(host), None, What::PowerLost);
+        self.shared.record(Some(host), What::PowerLost);
         {
             let mut wire = self.shared.wire.borrow_mut();
             let machine = wire.machine(host);
@@ -174,22 +184,24 @@ impl World {
 
     fn pause(&mut self, host: HostId) {
         if self.control(host).wanted() == Wanted::Running {
-            self.shared.record_caused(Some(host), None, What::Paused);
+            self.shared.record(Some(host), What::Paused);
             self.control(host).want(Wanted::Paused);
         }
     }
 
     fn resume(&mut self, host: HostId) {
         if self.control(host).wanted() == Wanted::Paused {
-            self.shared.record_caused(Some(host), None, What::Resumed);
+            self.shared.record(Some(host), What::Resumed);
             self.control(host).want(Wanted::Running);
         }
     }
 
     fn restart(&mut self, host: HostId) {
+        let mut cause = self.shared.cause();
         if self.control(host).wanted() != Wanted::Dead {
-            self.shared.record_caused(Some(host), None, What::Killed);
+            cause = Some(self.shared.record(Some(host), What::Killed).into());
         }
+        cause.into_iter().for_each(|cause| self.control(host).led_by(cause));
         self.control(host).start();
         if self.control(host).off.replace(false) {
             self.shared.wire.borrow_mut().machine(host).off = false;

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::task::Waker;
 use std::time::Duration;
 
-use super::trace::Packet;
+use super::trace::{Cause, Packet};
 
 /// A packet that lies on a turmoil link.
 pub(crate) struct Flight {
@@ -52,6 +52,8 @@ pub(crate) struct Side {
     pub(crate) unread: Cell<u64>,
     /// Why the connection is over, if the network ended it.
     pub(crate) error: Cell<Option<io::ErrorKind>>,
+    /// What led to the closing of this end.
+    pub(crate) closed_by: Cell<Option<Cause>>,
     /// Whether the peer has reset the connection.
     pub(crate) reset: Cell<bool>,
     pub(crate) reader: RefCell<Option<Waker>>,
@@ -83,8 +85,10 @@ impl Side {
 /// A connect under way, shared by its future and the network.
 #[derive(Default)]
 pub(crate) struct Connect {
-    /// When the answer to the SYN is back.
-    pub(crate) completes: Cell<Option<Duration>>,
+    /// What led to it.
+    pub(crate) cause: Option<Cause>,
+    /// When the answer to the SYN is back, and the record of the SYN's arrival.
+    pub(crate) completes: Cell<Option<(Duration, u64)>>,
     /// Whether the tries ran out.
     pub(crate) timed_out: Cell<bool>,
     pub(crate) waker: RefCell<Option<Waker>>,

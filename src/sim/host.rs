@@ -21,11 +21,12 @@ use crate::net::sim::SimNet;
 use crate::rng::{Rng, Seed};
 
 use super::Watch;
+use super::causality::{self, Traced};
 use super::panics;
 use super::platter::Platter;
 use super::recorder::Breach;
 use super::shared::{Events, Shared};
-use super::trace::{HostId, What};
+use super::trace::{Cause, HostId, What};
 
 /// What a host's root future comes to.
 pub type HostResult = Result<(), Box<dyn Error>>;
@@ -117,6 +118,8 @@ impl Kernel {
 struct Process {
     tasks: LocalSet,
     root: Option<JoinHandle<HostResult>>,
+    /// What led to the end of the root.
+    ended_by: Rc<Cell<Option<Cause>>>,
 }
 
 /// A host, as the testbed holds it.
@@ -134,6 +137,8 @@ pub(crate) struct Control {
     incarnation: Cell<u32>,
     /// Whether the root future has ended by itself.
     pub(crate) finished: Cell<bool>,
+    /// What led to its last death or start.
+    led_by: Cell<Option<Cause>>,
     /// Whether the machine is without power.
     pub(crate) off: Cell<bool>,
     waker: RefCell<Option<Waker>>,
@@ -161,6 +166,7 @@ impl Control {
             fresh: Cell::new(false),
             incarnation: Cell::new(0),
             finished: Cell::new(false),
+            led_by: Cell::new(None),
             off: Cell::new(waits),
             waker: RefCell::new(None),
         })
@@ -185,6 +191,11 @@ impl Control {
         if let Some(waker) = self.waker.borrow_mut().take() {
             waker.wake();
         }
+    }
+
+    /// Its next death or start comes of this.
+    pub(crate) fn led_by(&self, cause: Cause) {
+        self.led_by.set(Some(cause));
     }
 
     /// Starts the process, in place of the one that runs, if one does.
@@ -219,7 +230,7 @@ impl Control {
         let wanted = self.wanted.get();
         if wanted == Wanted::Dead || self.fresh.take() {
             self.kernel.end_all();
-            *process = None;
+            causality::because(self.led_by.get(), || *process = None);
         }
         *self.waker.borrow_mut() = Some(cx.waker().clone());
         if self.shared.is_doomed(self.id) {
@@ -246,6 +257,7 @@ impl Control {
             let crashes = &self.shared.crashes;
             let polled = catch_unwind(AssertUnwindSafe(|| crashes.run(|| self.poll_process(running, cx))));
             crashes.left_process();
+            causality::left_tasks();
             if self.shared.is_doomed(self.id) {
                 self.die(process);
             } else if polled.is_err() {
@@ -267,7 +279,8 @@ impl Control {
     fn launch(&self) -> Process {
         let incarnation = self.incarnation.get();
         self.incarnation.set(incarnation + 1);
-        self.shared.record(Some(self.id), What::Started { incarnation });
+        let what = What::Started { incarnation };
+        let started = self.shared.record_at(self.shared.now(), Some(self.id), self.led_by.get(), what);
         let name = self.shared.name(self.id).to_owned();
         let ip = self.shared.wire.borrow().machines[usize::from(self.id.0)].ip;
         let host = Host {
@@ -279,8 +292,16 @@ impl Control {
             events: Events { shared: self.shared.clone(), host: Some(self.id) },
         };
         let tasks = local_set();
-        let root = tasks.spawn_local((self.factory.borrow_mut())(host));
-        Process { tasks, root: Some(root) }
+        let life = causality::because(Some(started.into()), || (self.factory.borrow_mut())(host));
+        let ended_by = Rc::new(Cell::new(None));
+        let end = ended_by.clone();
+        let life = async move {
+            let result = life.await;
+            end.set(causality::current().flatten());
+            result
+        };
+        let root = tasks.spawn_local(Traced::new(life, Some(started.into())));
+        Process { tasks, root: Some(root), ended_by }
     }
 
     fn poll_process(&self, process: &mut Process, cx: &mut Context<'_>) {
@@ -293,14 +314,14 @@ impl Control {
         // The root's own result is ready: polling its handle takes it out and wakes nobody.
         let mut root = process.root.take().expect("it has ended just now");
         self.finished.set(true);
-        match Pin::new(&mut root).poll(cx) {
+        causality::because(process.ended_by.get(), || match Pin::new(&mut root).poll(cx) {
             Poll::Ready(Ok(Ok(()))) => {
                 self.shared.record(Some(self.id), What::Finished);
             }
             Poll::Ready(Ok(Err(error))) => self.failed(&error.to_string()),
             Poll::Ready(Err(error)) => self.failed(&error.to_string()),
             Poll::Pending => unreachable!("a finished task has its result"),
-        }
+        });
     }
 
     fn failed(&self, message: &str) {

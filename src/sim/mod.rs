@@ -7,6 +7,7 @@
 //! **Invariant:** the testbed knows the [`System`] trait, never a host.
 
 mod calm;
+pub(crate) mod causality;
 mod chaos;
 mod crash;
 mod fates;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::outcome::{Fact, Finding, PacketCounts, Quantiles, Verdict};
-use super::trace::{Hasher, HostId, Packet, Record, TraceHash, What};
+use super::trace::{Cause, Hasher, HostId, Packet, Record, TraceHash, What};
 
 /// Looks at every record as it is made; what it finds ends the run.
 pub(crate) type Watcher = Box<dyn FnMut(&Record) -> Option<Breach>>;
@@ -82,18 +82,18 @@ impl Recorder {
 
     /// Takes down what happened, and returns the record's number. Times never go back: what is noticed late is
     /// written at the time of the record before it.
-    pub(crate) fn record(&mut self, at: Duration, host: Option<HostId>, cause: Option<u64>, what: What) -> u64 {
+    pub(crate) fn record(&mut self, at: Duration, host: Option<HostId>, cause: Option<Cause>, what: What) -> u64 {
         self.take_down(at, host, cause, what).number
     }
 
     /// Takes down that a packet was sent, and gives it back: it goes on its way.
-    pub(crate) fn sent(&mut self, at: Duration, cause: Option<u64>, packet: Packet) -> (u64, Packet) {
+    pub(crate) fn sent(&mut self, at: Duration, cause: Option<Cause>, packet: Packet) -> (u64, Packet) {
         let record = self.take_down(at, Some(packet.from), cause, What::Sent(packet));
         let What::Sent(packet) = record.what else { unreachable!("it was made of a packet") };
         (record.number, packet)
     }
 
-    fn take_down(&mut self, at: Duration, host: Option<HostId>, cause: Option<u64>, what: What) -> Record {
+    fn take_down(&mut self, at: Duration, host: Option<HostId>, cause: Option<Cause>, what: What) -> Record {
         let number = self.next;
         self.next += 1;
         self.last = self.last.max(at);
@@ -106,7 +106,7 @@ impl Recorder {
         let mut watchers = std::mem::take(&mut self.watchers);
         for watcher in &mut watchers {
             if let Some(breach) = watcher(&record) {
-                self.breach(record.at, host, Some(number), breach);
+                self.breach(record.at, host, Some(number.into()), breach);
             }
         }
         self.watchers = watchers;
@@ -127,7 +127,7 @@ impl Recorder {
     }
 
     /// Writes a breach down. The first one is the verdict.
-    pub(crate) fn breach(&mut self, at: Duration, host: Option<HostId>, cause: Option<u64>, breach: Breach) {
+    pub(crate) fn breach(&mut self, at: Duration, host: Option<HostId>, cause: Option<Cause>, breach: Breach) {
         let Breach { invariant, message, facts } = breach;
         let what = What::Violated { invariant: invariant.clone(), message: message.clone() };
         let record = Record { number: self.next, at: self.last.max(at), host, cause, what };
@@ -183,17 +183,23 @@ mod tests {
 
     #[test]
     fn every_field_of_a_record_is_in_the_hash() {
-        let record = |at: u64, host: u16, cause: Option<u64>, attempt: u32| {
+        let record = |at: u64, host: u16, cause: Option<(u64, bool)>, attempt: u32| {
             let mut recorder = Recorder::new(false);
             let what = What::Delivered { packet: 1, attempt };
+            let cause = cause.map(|(record, timer)| Cause { record, timer });
             recorder.record(Duration::from_nanos(at), Some(HostId(host)), cause, what);
             recorder.hash()
         };
-        let base = record(5, 1, Some(3), 0);
-        assert_eq!(base, record(5, 1, Some(3), 0));
-        for other in
-            [record(6, 1, Some(3), 0), record(5, 2, Some(3), 0), record(5, 1, None, 0), record(5, 1, Some(3), 1)]
-        {
+        let base = record(5, 1, Some((3, false)), 0);
+        assert_eq!(base, record(5, 1, Some((3, false)), 0));
+        for other in [
+            record(6, 1, Some((3, false)), 0),
+            record(5, 2, Some((3, false)), 0),
+            record(5, 1, Some((4, false)), 0),
+            record(5, 1, Some((3, true)), 0),
+            record(5, 1, None, 0),
+            record(5, 1, Some((3, false)), 1),
+        ] {
             assert_ne!(base, other);
         }
     }

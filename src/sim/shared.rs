@@ -1,15 +1,16 @@
 //! What the parts of one run share: the clock, the recorder, the network's state, and who is running just now.
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::time::Duration;
 
 use tokio::task::Id as TaskId;
 
+use super::causality;
 use super::crash::Crashes;
 use super::recorder::{Breach, Recorder};
-use super::trace::{HostId, Value, What};
+use super::trace::{Cause, HostId, Value, What};
 use super::wire::Wire;
 
 /// Shared by the testbed, the simulated network and every host of one run.
@@ -23,8 +24,11 @@ pub(crate) struct Shared {
     pub(crate) recorder: RefCell<Recorder>,
     pub(crate) wire: RefCell<Wire>,
     pub(crate) crashes: Crashes,
-    /// For each task, the record that it took in last during this step.
+    /// For each task that is not traced, the record that it took in last during this step.
     causes: RefCell<BTreeMap<TaskId, u64>>,
+    /// Hosts that use turmoil's own sockets: these wake a task as a timer does, and what it then does has no cause that is
+    /// known.
+    direct: RefCell<BTreeSet<HostId>>,
 }
 
 impl Shared {
@@ -44,6 +48,7 @@ impl Shared {
             wire: RefCell::new(wire),
             crashes,
             causes: RefCell::new(BTreeMap::new()),
+            direct: RefCell::default(),
         })
     }
 
@@ -72,29 +77,45 @@ impl Shared {
 
     /// Takes down what happened to the current host, led to by what its current task took in last.
     pub(crate) fn record(&self, host: Option<HostId>, what: What) -> u64 {
-        self.record_caused(host, self.cause(), what)
+        self.record_at(self.now(), host, self.cause(), what)
     }
 
-    pub(crate) fn record_caused(&self, host: Option<HostId>, cause: Option<u64>, what: What) -> u64 {
-        self.record_at(self.now(), host, cause, what)
+    /// Takes down what another record led to.
+    pub(crate) fn record_caused(&self, host: Option<HostId>, cause: u64, what: What) -> u64 {
+        self.record_at(self.now(), host, Some(cause.into()), what)
     }
 
-    pub(crate) fn record_at(&self, at: Duration, host: Option<HostId>, cause: Option<u64>, what: What) -> u64 {
+    pub(crate) fn record_at(&self, at: Duration, host: Option<HostId>, cause: Option<Cause>, what: What) -> u64 {
         self.recorder.borrow_mut().record(at, host, cause, what)
     }
 
-    /// The record that the current task took in last, in this step.
-    pub(crate) fn cause(&self) -> Option<u64> {
+    /// What led to what runs just now.
+    pub(crate) fn cause(&self) -> Option<Cause> {
+        if let Some(traced) = causality::current() {
+            let is_known = |cause: &Cause| {
+                let host = self.current.get().filter(|_| cause.timer);
+                host.is_none_or(|host| !self.direct.borrow().contains(&host))
+            };
+            return traced.filter(is_known);
+        }
         self.current.get()?;
         let task = tokio::task::try_id()?;
-        self.causes.borrow().get(&task).copied()
+        self.causes.borrow().get(&task).map(|record| Cause::from(*record))
     }
 
     /// The current task has taken in what this record brought.
     pub(crate) fn took_in(&self, record: u64) {
+        if causality::continue_with(record.into()) {
+            return;
+        }
         if let Some(task) = tokio::task::try_id() {
             self.causes.borrow_mut().insert(task, record);
         }
+    }
+
+    /// A host uses turmoil's own sockets.
+    pub(crate) fn is_direct(&self, host: HostId) {
+        self.direct.borrow_mut().insert(host);
     }
 
     /// Whether a host is to be dead by now.
@@ -151,6 +172,17 @@ impl Events {
     /// Adds to a set of times, of which the outcome shows quantiles.
     pub fn time(&self, name: &'static str, value: Duration) {
         self.shared.recorder.borrow_mut().time(name, value);
+    }
+
+    /// What led to what the host does just now, where that is known.
+    pub fn cause(&self) -> Option<Cause> {
+        self.shared.cause()
+    }
+
+    /// What the host does next comes of this: of an event that it has just told, or of a timer that it set because of
+    /// an earlier record, where it knows better than its task does.
+    pub fn continue_with(&self, cause: Cause) {
+        causality::continue_with(cause);
     }
 
     /// An invariant is broken: the run ends with this step.

@@ -20,6 +20,21 @@ pub use crate::events::Value;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct HostId(pub u16);
 
+/// What led to a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cause {
+    /// The record that led to it.
+    pub record: u64,
+    /// Whether a timer stands between the two, that was set because of the one and led to the other.
+    pub timer: bool,
+}
+
+impl From<u64> for Cause {
+    fn from(record: u64) -> Self {
+        Self { record, timer: false }
+    }
+}
+
 /// One thing that happened.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Record {
@@ -29,8 +44,8 @@ pub struct Record {
     pub at: Duration,
     /// Where it happened; `None`: in the testbed itself.
     pub host: Option<HostId>,
-    /// The record that led to it, where that is known.
-    pub cause: Option<u64>,
+    /// What led to it, where that is known.
+    pub cause: Option<Cause>,
     /// What happened.
     pub what: What,
 }
@@ -263,7 +278,7 @@ impl Hasher {
         word(out, record.number);
         word(out, nanos(record.at));
         word(out, record.host.map_or(u64::MAX, |h| u64::from(h.0)));
-        word(out, record.cause.unwrap_or(u64::MAX));
+        word(out, record.cause.map_or(u64::MAX, |cause| cause.record << 1 | u64::from(cause.timer)));
         encode(&record.what, out);
         self.state.update(out);
     }

@@ -238,7 +238,7 @@ impl World {
 
     /// Ends the run: the verdict, as a record of its own.
     pub(crate) fn record_end(&self, verdict: &Verdict) {
-        self.shared.record_caused(None, None, What::Ended { verdict: verdict.name() });
+        self.shared.record(None, What::Ended { verdict: verdict.name() });
     }
 }
 

@@ -31,6 +31,8 @@ struct Common {
     host: Vec<i32>,
     /// How many records back the cause is; 0: none is known.
     back: Vec<u64>,
+    /// The records that a timer led to.
+    timer: Vec<u64>,
     /// The shape's place; the record is the next row of it.
     shape: Vec<usize>,
 }
@@ -63,6 +65,7 @@ impl Columns {
             before_ns = record.t_ns;
             columns.columns.host.push(host.unwrap_or(-1));
             columns.columns.back.push(record.cause.map_or(0, |cause| record.n.saturating_sub(cause)));
+            columns.columns.timer.extend(record.timer.then_some(record.n));
             let shape = columns.row(&mut known, record);
             columns.columns.shape.push(shape);
         }
@@ -140,7 +143,7 @@ mod tests {
     use super::*;
 
     fn record(n: u64, t_ns: u64, cause: Option<u64>, what: WhatLine) -> RecordLine {
-        RecordLine { n, t_ns, host: Some("n2".to_owned()), cause, what }
+        RecordLine { n, t_ns, host: Some("n2".to_owned()), cause, timer: n == 1, what }
     }
 
     #[test]
@@ -165,7 +168,7 @@ mod tests {
                 } },
                 { "kind": "paused", "columns": {} },
             ],
-            "columns": { "dt_ns": [5, 4, 0], "host": [1, 1, 1], "back": [0, 1, 2], "shape": [0, 0, 1] },
+            "columns": { "dt_ns": [5, 4, 0], "host": [1, 1, 1], "back": [0, 1, 2], "timer": [1], "shape": [0, 0, 1] },
         });
         assert_eq!(columns, expected);
     }

@@ -30,6 +30,8 @@ class Run {
     this.shapeOf = Uint16Array.from(columns.shape);
     this.row = new Uint32Array(n);
     const rows = new Uint32Array(this.shapes.length);
+    this.byTimer = new Uint8Array(n);
+    for (const i of columns.timer) this.byTimer[i] = 1;
     let ns = 0;
     for (let i = 0; i < n; i++) {
       ns += columns.dt_ns[i];

@@ -84,12 +84,12 @@ function causesOf(run, n) {
   const causes = run.causesOf(n);
   const box = make("section", { className: "chain chain-cause" }, make("h3", { textContent: "Why" }));
   if (!causes.length) {
-    const isRoot = run.host[n] >= 0 ? "No record is known to have caused this: the host did it of itself, or its cause is not traced." : "The testbed did this.";
+    const isRoot = run.host[n] >= 0 ? "No record is known to have caused this: its cause is not traced." : "The testbed did this.";
     box.append(make("p", { className: "empty", textContent: isRoot }));
     return box;
   }
   const list = make("ol");
-  causes.slice(0, 12).forEach((cause) => list.append(chainStep(run, cause)));
+  causes.slice(0, 12).forEach((cause, place) => list.append(chainStep(run, cause, place ? causes[place - 1] : n)));
   if (causes.length > 12) list.append(make("li", { className: "empty", textContent: `and ${causes.length - 12} more before it` }), chainStep(run, causes[causes.length - 1]));
   box.append(list);
   return box;
@@ -106,10 +106,12 @@ function effectsOf(run, n) {
   return box;
 }
 
-function chainStep(run, n) {
+/** One record of a chain; `effect` is the record that it led to, where the chain goes back. */
+function chainStep(run, n, effect) {
   const step = make("li", {}, make("span", { className: "when", textContent: moment(run.t[n]) }));
   const host = run.hostName(n);
   step.append(link(run.index, n, `${host ? `${host} ` : ""}${recordWords(run, n)}`));
+  if (effect !== undefined && run.byTimer[effect]) step.append(make("span", { className: "when", textContent: ` timer, ${length(run.t[effect] - run.t[n])}` }));
   return step;
 }
 

@@ -62,8 +62,9 @@ function changeItems(run, host, items) {
 /** The chain of causes of a record, one line a step of it, nearest first: what arrived, and what set it off. */
 function reasons(run, n) {
   const chain = [n, ...run.causesOf(n)];
+  const timed = chain.findIndex((at) => run.byTimer[at]);
   const lines = [];
-  for (const at of chain.slice(1)) {
+  for (const at of chain.slice(1, timed < 0 ? undefined : timed + 1)) {
     if (run.kind(at) !== "delivered") continue;
     const tx = run.tx[run.txOf[at]];
     if (!tx) continue;
@@ -71,7 +72,7 @@ function reasons(run, n) {
     lines.push({ n: at, sign: tx.packet.name, text: `${tx.packet.name} from ${run.hosts[tx.packet.from].name}${detail ? ` (${detail})` : ""}` });
     if (lines.length === 3) return lines;
   }
-  const root = chain[chain.length - 1];
+  const root = chain[timed < 0 ? chain.length - 1 : timed];
   const silence = silenceBefore(run, root, root === n);
   if (silence) lines.push(silence);
   return lines;

@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use crate::sim::causality;
 use crate::sim::flight::{Flight, State};
 use crate::sim::shared::Shared;
-use crate::sim::trace::{HostId, LossReason, Packet, PacketKind, What};
+use crate::sim::trace::{Cause, HostId, LossReason, Packet, PacketKind, What};
 
 use super::Wire;
 
@@ -34,6 +35,9 @@ impl Wire {
         let ends = (self.host_at(src.ip()), self.host_at(dst.ip()));
         let (Some(from), Some(to)) = ends else { panic!("a packet from {src} to {dst} between unknown hosts") };
         let payload = payload.cloned().unwrap_or_default();
+        if matches!(kind, PacketKind::Udp | PacketKind::Data(_)) {
+            shared.is_direct(from);
+        }
         if self.machine(from).off || self.gone_quietly(src, dst, kind) {
             let packet = Packet { id: u64::MAX, from, to, src, dst, kind, payload, label: None };
             let state = State::Dead;
@@ -44,10 +48,18 @@ impl Wire {
             self.streams.remove(&(src, dst));
             self.streams.remove(&(dst, src));
         }
-        let mut flight = self.admit(shared, (from, to), (src, dst), kind, payload, left);
-        if kind == PacketKind::Syn {
-            flight.connect = self.connects.get_mut(&(from, dst)).and_then(VecDeque::pop_front);
-        }
+        let connect = match kind {
+            PacketKind::Syn => self.connects.get_mut(&(from, dst)).and_then(VecDeque::pop_front),
+            _ => None,
+        };
+        // It is seen only now, on its link: what its host did comes of what led to that.
+        let cause = match &connect {
+            Some(connect) => connect.cause,
+            None => self.streams.get(&(src, dst)).and_then(|stream| stream.side.as_ref()?.closed_by.get()),
+        };
+        let admit = || self.admit(shared, (from, to), (src, dst), kind, payload, left);
+        let mut flight = causality::because(cause, admit);
+        flight.connect = connect;
         self.transmit(shared, &mut flight, left);
         flight
     }
@@ -103,7 +115,7 @@ impl Wire {
                 if matches!(flight.state, State::Travelling { .. } | State::Held { .. }) {
                     let (packet, attempt) = (flight.packet.id, flight.attempt);
                     let what = What::Lost { packet, attempt, reason: LossReason::ConnectionGone };
-                    shared.record_caused(None, Some(flight.record), what);
+                    shared.record_caused(None, flight.record, what);
                 }
                 flight.state = State::Dead;
             }
@@ -141,7 +153,8 @@ impl Wire {
         }
         flight.attempt += 1;
         let what = What::Retransmitted { packet: flight.packet.id, attempt: flight.attempt };
-        shared.record_caused(Some(flight.packet.from), Some(flight.record), what);
+        let cause = Cause { record: flight.record, timer: true };
+        shared.record_at(shared.now(), Some(flight.packet.from), Some(cause), what);
         self.transmit(shared, flight, at);
     }
 
@@ -162,17 +175,19 @@ impl Wire {
             return false;
         }
         let what = What::Delivered { packet: flight.packet.id, attempt: flight.attempt };
-        let record = shared.record_caused(Some(to), Some(flight.record), what);
+        let record = shared.record_caused(Some(to), flight.record, what);
         let length = flight.packet.payload.len();
         match kind {
             PacketKind::Udp => {
                 if let Some(inbox) = self.inboxes.get_mut(&(to, dst.port())) {
                     inbox.bytes += length as u64;
                     inbox.queue.push_back((record, length));
+                } else {
+                    shared.is_direct(to);
                 }
             }
             PacketKind::Syn => {
-                self.answer(flight, now);
+                self.answer(flight, now, record);
                 return false;
             }
             PacketKind::Data(number) | PacketKind::Fin(number) => {
@@ -182,7 +197,7 @@ impl Wire {
             PacketKind::Rst => {
                 if let Some(side) = self.streams.get(&(dst, src)).and_then(|stream| stream.side.clone()) {
                     side.reset.set(true);
-                    side.wake();
+                    causality::because(Some(record.into()), || side.wake());
                 }
             }
         }
@@ -190,12 +205,13 @@ impl Wire {
     }
 
     /// A SYN has arrived: its answer goes back. Turmoil hands it over only then, since it answers without a delay.
-    fn answer(&mut self, flight: &mut Flight, now: Duration) {
+    fn answer(&mut self, flight: &mut Flight, now: Duration, record: u64) {
         let Packet { from, to, src, dst, .. } = flight.packet;
         let State::Travelling { due: arrived } = flight.state else { unreachable!("it was travelling") };
         let due = arrived + self.links.ack_latency(to, from, flight.number);
+        self.stream(src, dst).opened_by = Some(record);
         if let Some(connect) = &flight.connect {
-            connect.completes.set(Some(due));
+            connect.completes.set(Some((due, record)));
         }
         if flight.attempt == 0 {
             let round_trip = due - flight.left;
@@ -250,7 +266,7 @@ impl Wire {
             if step.is_some_and(|step| step != of) {
                 continue;
             }
-            shared.record_caused(None, Some(flight.record), What::Released { packet: flight.packet.id });
+            shared.record_caused(None, flight.record, What::Released { packet: flight.packet.id });
             flight.left = now;
             if self.links.is_cut(flight.packet.from, flight.packet.to) {
                 self.lose(shared, flight, now, LossReason::Partition);

@@ -23,7 +23,7 @@ use super::fates::Fates;
 use super::flight::{Connect, Flight, Side, State};
 use super::links::Links;
 use super::rto::RoundTrip;
-use super::trace::{HostId, Label, Packet};
+use super::trace::{Cause, HostId, Label, Packet};
 
 /// Names packets in the system's words.
 pub(crate) type Labeller = Box<dyn Fn(&Packet) -> Option<Label>>;
@@ -45,6 +45,8 @@ struct Stream {
     gone: bool,
     /// When the latest segment sent once so far arrives: a reset does not overtake it.
     last_due: Duration,
+    /// The record of the arrival of the SYN that opened the connection, where this is the direction that it went.
+    opened_by: Option<u64>,
     /// Segments announced so far.
     sent: u64,
     /// Segments that have arrived and were not yet read: the record of arrival and the length.
@@ -87,6 +89,8 @@ impl Queue {
 struct Credit {
     writer: (SocketAddr, SocketAddr),
     bytes: u64,
+    /// What led to their being read.
+    cause: Option<Cause>,
 }
 
 /// The network's state.

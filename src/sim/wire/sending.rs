@@ -7,11 +7,12 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::script::TcpSettings;
+use crate::sim::causality;
 use crate::sim::flight::{Flight, State};
 use crate::sim::links::Ruling;
 use crate::sim::rto::backoff;
 use crate::sim::shared::Shared;
-use crate::sim::trace::{HostId, LossReason, Packet, PacketKind, What, flipped};
+use crate::sim::trace::{Cause, HostId, LossReason, Packet, PacketKind, What, flipped};
 
 use super::Wire;
 
@@ -42,7 +43,7 @@ impl Wire {
         let bits = payload.len() as u64 * 8;
         let scripted = self.fates.corrupts(&flight.fates, bits);
         if let Some(bit) = scripted.or_else(|| self.links.corrupts(from, to, flight.number, bits)) {
-            shared.record_caused(None, Some(flight.record), What::Corrupted { packet: flight.packet.id, bit });
+            shared.record_caused(None, flight.record, What::Corrupted { packet: flight.packet.id, bit });
             flight.packet.payload = flipped(&flight.packet.payload, bit);
             corrupted = Some(flight.packet.payload.clone());
         }
@@ -66,7 +67,7 @@ impl Wire {
         self.next_packet += 1;
         let number = self.links.next_packet(from, to);
         let what = What::Duplicated { packet: original.packet.id, copy: packet.id };
-        let record = shared.record_caused(None, Some(original.record), what);
+        let record = shared.record_caused(None, original.record, what);
         // What holds the one holds the other: a copy is no way around a script.
         let state = if let State::Held { step } = original.state {
             State::Held { step }
@@ -131,7 +132,7 @@ impl Wire {
         match self.links.rule(from, to, name) {
             (Ruling::Drop, _) => return self.lose(shared, flight, now, LossReason::Dropped),
             (Ruling::Hold, step) => {
-                shared.record_at(now, None, Some(flight.record), What::Held { packet: flight.packet.id });
+                shared.record_at(now, None, Some(flight.record.into()), What::Held { packet: flight.packet.id });
                 flight.state = State::Held { step };
                 return;
             }
@@ -164,7 +165,7 @@ impl Wire {
     /// A transmission is lost: a datagram and a reset for good, a segment until its timeout.
     pub(super) fn lose(&mut self, shared: &Shared, flight: &mut Flight, now: Duration, reason: LossReason) {
         let what = What::Lost { packet: flight.packet.id, attempt: flight.attempt, reason };
-        shared.record_at(now, None, Some(flight.record), what);
+        shared.record_at(now, None, Some(flight.record.into()), what);
         self.wait_or_give_up(shared, flight, now);
     }
 
@@ -187,16 +188,17 @@ impl Wire {
             return;
         }
         let what = What::GivenUp { packet: flight.packet.id, attempts: flight.attempt + 1 };
-        shared.record_at(now, Some(flight.packet.from), Some(flight.record), what);
+        let cause = Some(Cause { record: flight.record, timer: true });
+        let record = shared.record_at(now, Some(flight.packet.from), cause, what);
         flight.state = State::Dead;
         if let Some(connect) = flight.connect.take() {
-            connect.time_out();
+            causality::because(Some(record.into()), || connect.time_out());
         }
         self.any_gone = true;
         let stream = self.stream(src, dst);
         stream.gone = true;
         if let Some(side) = &stream.side {
-            side.fail(io::ErrorKind::TimedOut);
+            causality::because(Some(record.into()), || side.fail(io::ErrorKind::TimedOut));
         }
     }
 }

@@ -4,8 +4,10 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
+use crate::sim::causality;
 use crate::sim::flight::{Connect, Side};
-use crate::sim::trace::HostId;
+use crate::sim::shared::Shared;
+use crate::sim::trace::{Cause, HostId};
 
 use super::{Credit, Inbox, Stream, Wire};
 
@@ -19,8 +21,8 @@ impl Wire {
     }
 
     /// A connect begins: the next SYN from this host to this address is its.
-    pub(crate) fn connecting(&mut self, from: HostId, dst: SocketAddr) -> Rc<Connect> {
-        let connect = Rc::new(Connect::default());
+    pub(crate) fn connecting(&mut self, from: HostId, dst: SocketAddr, cause: Option<Cause>) -> Rc<Connect> {
+        let connect = Rc::new(Connect { cause, ..Connect::default() });
         self.connects.entry((from, dst)).or_default().push_back(connect.clone());
         connect
     }
@@ -37,11 +39,17 @@ impl Wire {
         self.stream(remote, local).arrived.pop_first().map(|(_, arrival)| arrival)
     }
 
+    /// The record of the SYN that opened the connection which `local` has accepted.
+    pub(crate) fn opened_by(&self, local: SocketAddr, remote: SocketAddr) -> Option<u64> {
+        self.streams.get(&(remote, local))?.opened_by
+    }
+
     /// The end at `local` has read this many bytes; the other end hears of it one latency later.
-    pub(crate) fn read(&mut self, now: Duration, local: SocketAddr, remote: SocketAddr, bytes: u64) {
+    pub(crate) fn read(&mut self, shared: &Shared, local: SocketAddr, remote: SocketAddr, bytes: u64) {
         let (Some(from), Some(to)) = (self.host_at(local.ip()), self.host_at(remote.ip())) else { return };
-        let at = now + self.links.ack_latency(from, to, self.next_credit);
-        self.credits.insert((at, self.next_credit), Credit { writer: (remote, local), bytes });
+        let at = shared.now() + self.links.ack_latency(from, to, self.next_credit);
+        let credit = Credit { writer: (remote, local), bytes, cause: shared.cause() };
+        self.credits.insert((at, self.next_credit), credit);
         self.next_credit += 1;
     }
 
@@ -51,9 +59,9 @@ impl Wire {
             if entry.key().0 > now {
                 return;
             }
-            let Credit { writer, bytes } = entry.remove();
+            let Credit { writer, bytes, cause } = entry.remove();
             if let Some(side) = self.streams.get(&writer).and_then(|stream| stream.side.as_ref()) {
-                side.credit(bytes);
+                causality::because(cause, || side.credit(bytes));
             }
         }
     }

@@ -80,7 +80,7 @@ pub(super) async fn serve(fleet: Rc<Fleet>, host: Host) -> HostResult {
             Some(_) = connections.join_next() => {}
             accepted = listener.accept() => {
                 let (stream, _) = accepted?;
-                connections.spawn_local(backend.clone().converse(stream, for_connections.clone()));
+                connections.spawn_local(SimNet::task(backend.clone().converse(stream, for_connections.clone())));
             }
         }
     }
@@ -154,7 +154,7 @@ impl Backend {
         }
         self.waiting.set(self.waiting.get() + 1);
         // A worker does its work whether or not anybody still waits for it.
-        let work = spawn_local(self.clone().work(parts.method, id.clone(), body));
+        let work = spawn_local(SimNet::task(self.clone().work(parts.method, id.clone(), body)));
         match work.await.map_err(|_| Gone)? {
             Fate::Served => Ok(self.response(StatusCode::OK, &id, self.content(&id), false)),
             Fate::Cut => Ok(self.response(StatusCode::OK, &id, self.content(&id), true)),

@@ -54,7 +54,7 @@ pub(super) async fn ask(fleet: Rc<Fleet>, host: Host) -> HostResult {
     while timeout_at(end, client.next_arrival(&mut rng)).await.is_ok() {
         let is_post = unit(rng.random()) < client.fleet.options.posts.0;
         let method = if is_post { Method::POST } else { Method::GET };
-        requests.spawn_local(client.clone().request(number, method));
+        requests.spawn_local(SimNet::task(client.clone().request(number, method)));
         number += 1;
         while requests.try_join_next().is_some() {}
     }
@@ -144,7 +144,7 @@ impl Client {
     async fn connect(&self) -> Result<Sender, End> {
         let stream = self.host.net.connect(&format!("balancer:{PORT}")).await.map_err(|_| End::Unreachable)?;
         let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(|_| End::Broken)?;
-        spawn_local(async move { drop(connection.await) });
+        spawn_local(SimNet::task(async move { drop(connection.await) }));
         Ok(sender)
     }
 
@@ -191,11 +191,11 @@ pub(super) async fn dawdle(fleet: Rc<Fleet>, host: Host) -> HostResult {
     let mut connections = JoinSet::new();
     for _ in 0..SLOW_CONNECTIONS {
         let host = host.clone();
-        connections.spawn_local(async move {
+        connections.spawn_local(SimNet::task(async move {
             loop {
                 trickle(&host).await;
             }
-        });
+        }));
     }
     tokio::time::sleep_until(end).await;
     connections.shutdown().await;

@@ -14,7 +14,7 @@ use crate::net::Net as _;
 use crate::raft::server::{self, Command, Event, Settings};
 use crate::raft::{Config, Event as CoreEvent, NodeId, Role, Term};
 use crate::script::{LinkSettings, Script};
-use crate::sim::trace::HostId;
+use crate::sim::trace::{Cause, HostId};
 use crate::sim::{Breach, Events, Host, HostResult, Report};
 
 use super::codec;
@@ -40,6 +40,8 @@ pub(super) struct Cluster {
     leaderless_since: Cell<Option<Duration>>,
     /// Whether somebody has campaigned, and somebody has been elected.
     first_seen: Cell<(bool, bool)>,
+    /// What led each node to arm its election timer.
+    armed: RefCell<BTreeMap<NodeId, u64>>,
 }
 
 /// How a node is told what to do.
@@ -64,6 +66,7 @@ impl Cluster {
             term_max: Cell::new(0),
             leaderless_since: Cell::new(Some(Duration::ZERO)),
             first_seen: Cell::default(),
+            armed: RefCell::default(),
         }
     }
 
@@ -115,7 +118,15 @@ impl Cluster {
 
     /// Takes in what a node tells: into the trace, the counters and the check.
     fn heard(&self, events: &Events, id: NodeId, event: &Event) {
-        let record = record(events, event).unwrap_or_else(|| events.next_record());
+        self.trace_timer(events, id, event);
+        let written = record(events, event);
+        if let (Some(written), Event::Core(core)) = (written, event)
+            && core.is_new_role()
+        {
+            events.continue_with(written.into());
+            self.armed.borrow_mut().insert(id, written);
+        }
+        let record = written.unwrap_or_else(|| events.next_record());
         if let Event::Core(CoreEvent::TermRaised { to, .. }) = event {
             events.count("terms", to.saturating_sub(self.term_max.get()));
             self.term_max.set(self.term_max.get().max(*to));
@@ -125,6 +136,21 @@ impl Cluster {
         let breach = self.check.borrow_mut().event(id, (events.now(), record), event);
         breach.into_iter().for_each(|breach| events.breach(breach));
         self.tell_lead(events, led.map(|(lead, _)| lead));
+    }
+
+    /// A node's one task serves its election timer and all else: what a campaign comes of is not what the node took in
+    /// last, but what made it arm the timer.
+    fn trace_timer(&self, events: &Events, id: NodeId, event: &Event) {
+        let Event::Core(core) = event else { return };
+        let Some(cause) = events.cause() else { return };
+        let is_armed = matches!(core, CoreEvent::TimerArmed { .. });
+        if cause.timer && (is_armed || core.is_campaign()) {
+            let armed = self.armed.borrow().get(&id).copied();
+            armed.into_iter().for_each(|record| events.continue_with(Cause { record, timer: true }));
+        }
+        if is_armed && !cause.timer {
+            self.armed.borrow_mut().insert(id, cause.record);
+        }
     }
 
     /// Keeps how long the nodes took to begin their first campaign, and to elect their first leader.
