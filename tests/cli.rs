@@ -429,7 +429,7 @@ fn bad_usage_is_told_and_is_2() {
         (&["sweep", SIM, SIM, "--seeds", "0..5"], "the sim `echo/tcp-loss` is given twice"),
         (&["sweep", SIM, "--seeds", "0..5", "--jobs", "0"], "'--jobs <N>'"),
         (&["verify"], "<SIM>"),
-        (&["show"], "<SIM>"),
+        (&["show"], "<RUN>"),
     ] {
         let called = call(args).expect(2).complains(complaint);
         assert_eq!(called.out, "", "{args:?}");

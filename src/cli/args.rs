@@ -11,6 +11,10 @@ use crate::explore::log;
 use crate::explore::sweep::SeedRange;
 use crate::script::{Setting, parse_duration};
 
+mod show;
+
+pub(super) use show::{ShowArgs, View};
+
 const EXIT_CODES: &str = "Exit codes: 0 as expected, 1 violation, 2 bad usage or script, 3 not deterministic, \
                           4 inconclusive, 125 not to be judged (replay --bisect), 130 interrupted.";
 
@@ -241,21 +245,6 @@ pub(super) struct BugsArgs {
     pub(super) json: bool,
     #[command(flatten)]
     pub(super) jobs: Jobs,
-    #[command(flatten)]
-    pub(super) watching: Watching,
-}
-
-#[derive(Debug, Args)]
-pub(super) struct ShowArgs {
-    /// `system/name`, or the path of a script; `@` and a name after it choose a variant.
-    pub(super) sim: String,
-    #[command(flatten)]
-    pub(super) set: SetArgs,
-    #[command(flatten)]
-    pub(super) seed: SeedArg,
-    /// Print JSON Lines: a header, the records, the end. `schema records` describes them.
-    #[arg(long)]
-    pub(super) json: bool,
     #[command(flatten)]
     pub(super) watching: Watching,
 }

@@ -1,6 +1,8 @@
 //! Standard output, for a person or a pipe.
 
-use std::io::{self, BufWriter, IsTerminal, StdoutLock, Write};
+use std::env;
+use std::io::{self, BufWriter, IsTerminal, Write};
+use std::process::{Child, Command, Stdio};
 
 use anstream::AutoStream;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -13,7 +15,8 @@ const COLUMNS: usize = 120;
 
 /// Standard output. When its reader goes away (`| head`), the rest is dropped without a word.
 pub(super) struct Out {
-    stream: BufWriter<AutoStream<StdoutLock<'static>>>,
+    stream: BufWriter<AutoStream<Box<dyn Write>>>,
+    pager: Option<Child>,
     /// Of the terminal, if it is one.
     columns: Option<usize>,
     is_closed: bool,
@@ -22,10 +25,37 @@ pub(super) struct Out {
 impl Out {
     pub(super) fn new() -> Self {
         let choice = AutoStream::choice(&io::stdout());
-        let stream = AutoStream::new(io::stdout().lock(), choice);
+        let stream = AutoStream::new(Box::new(io::stdout().lock()) as Box<dyn Write>, choice);
         let size = terminal_size::terminal_size_of(io::stdout());
         let columns = size.map(|(width, _)| usize::from(width.0).max(40));
-        Self { stream: BufWriter::with_capacity(1 << 16, stream), columns, is_closed: false }
+        Self { stream: BufWriter::with_capacity(1 << 16, stream), pager: None, columns, is_closed: false }
+    }
+
+    /// Lets a pager have what follows, if it is for a terminal and there is a pager: `$PAGER`, or `less`.
+    pub(super) fn page(&mut self) {
+        if !self.is_terminal() || self.pager.is_some() || self.flush().is_err() {
+            return;
+        }
+        let named = env::var("PAGER").unwrap_or_else(|_| "less".to_owned());
+        let mut words = named.split_whitespace();
+        let Some(program) = words.next().filter(|program| *program != "cat") else { return };
+        let mut command = Command::new(program);
+        command.args(words).stdin(Stdio::piped());
+        if env::var_os("LESS").is_none() {
+            // Quit if it fits the screen, keep colours, cut long lines, leave what was shown on the screen.
+            command.env("LESS", "FRSX");
+        }
+        // A pager that is not there is not missed.
+        let Ok(mut pager) = command.spawn() else { return };
+        let Some(stdin) = pager.stdin.take() else { return };
+        let choice = AutoStream::choice(&io::stdout());
+        self.stream = BufWriter::with_capacity(1 << 16, AutoStream::new(Box::new(stdin) as Box<dyn Write>, choice));
+        self.pager = Some(pager);
+    }
+
+    /// Whether a person reads it.
+    pub(super) fn is_terminal(&self) -> bool {
+        self.columns.is_some()
     }
 
     /// The columns that lines should fit.
@@ -85,6 +115,15 @@ impl Out {
             }
             other => Ok(other?),
         }
+    }
+}
+
+impl Drop for Out {
+    fn drop(&mut self) {
+        let Some(mut pager) = self.pager.take() else { return };
+        let nothing = AutoStream::never(Box::new(io::sink()) as Box<dyn Write>);
+        drop(std::mem::replace(&mut self.stream, BufWriter::new(nothing)));
+        let _ = pager.wait();
     }
 }
 

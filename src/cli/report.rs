@@ -54,16 +54,22 @@ fn compare(shell: &Shell, args: &ReportArgs, out: &mut Out) -> anyhow::Result<Ex
 }
 
 /// A run with its records, made now or read from a file.
-struct Made {
-    recording: Recording,
+pub(super) struct Made {
+    pub(super) recording: Recording,
     /// The verdict in words.
-    verdict: String,
-    exit: Exit,
+    pub(super) verdict: String,
+    pub(super) exit: Exit,
 }
 
 impl Shell {
     /// Makes the run that is named, or reads it.
-    fn record(&self, name: &str, seed: Option<u64>, set: &SetArgs, watching: &Watching) -> anyhow::Result<Made> {
+    pub(super) fn record(
+        &self,
+        name: &str,
+        seed: Option<u64>,
+        set: &SetArgs,
+        watching: &Watching,
+    ) -> anyhow::Result<Made> {
         if has_ending(Path::new(name), "jsonl") {
             return self.read(Path::new(name));
         }
@@ -130,7 +136,7 @@ impl Shell {
     }
 
     /// What the events of a run mean: its system says, if this program has it.
-    fn meaning(&self, made: &Made) -> Box<Meanings<'static>> {
+    pub(super) fn meaning(&self, made: &Made) -> Box<Meanings<'static>> {
         let system = self.systems.iter().copied().find(|system| system.name() == made.recording.header.system);
         Box::new(move |event, fields| system?.meaning(event, fields))
     }

@@ -6,9 +6,12 @@
 pub mod figure;
 pub mod json;
 pub mod judgement;
+pub mod lanes;
 pub mod page;
 pub mod recording;
 pub mod records;
 pub mod show;
 pub mod style;
 pub mod text;
+pub mod topics;
+pub mod why;
