@@ -264,8 +264,9 @@ pub(super) struct ReportArgs {
     pub(super) set_b: Vec<Setting>,
     #[command(flatten)]
     pub(super) seed: SeedArg,
-    /// The file that is written: `.html` is a page for a browser, which needs no network.
-    #[arg(long, short, value_name = "FILE.html")]
+    /// The file that is written; its ending says what: `.html` a page for a browser, which needs no network; `.pcapng` a
+    /// capture for Wireshark; `.perfetto.json` a trace for Perfetto's viewer.
+    #[arg(long, short, value_name = "FILE")]
     pub(super) output: PathBuf,
     #[command(flatten)]
     pub(super) watching: Watching,

@@ -10,24 +10,36 @@ use super::out::Out;
 use super::{Chosen, Shell, here, run};
 use crate::explore::corpus::{self, Case};
 use crate::explore::{Seen, Watcher};
+use crate::report::capture;
 use crate::report::judgement::Exit;
 use crate::report::page::{self, PageRun};
+use crate::report::perfetto;
 use crate::report::recording::{Meanings, Recording};
 use crate::report::records::{Header, SCHEMA_VERSION};
-use crate::report::style::counted;
+use crate::report::style::{count, counted};
 use crate::report::text;
 
 pub(super) fn report(shell: &Shell, args: &ReportArgs, out: &mut Out) -> anyhow::Result<Exit> {
-    check_output(&args.output)?;
+    let form = check_output(&args.output)?;
     if args.compare {
+        anyhow::ensure!(form == Form::Page, "`--compare` makes a page: the name of its file ends in `.html`");
         return compare(shell, args, out);
     }
     let [name] = args.run.as_slice() else {
         anyhow::bail!("two runs are named: say `--compare` to see them beside each other");
     };
     let made = shell.record(name, args.seed.seed, &args.set, &args.watching)?;
-    let meaning = shell.meaning(&made);
-    write(&args.output, &page::page(PageRun { run: &made.recording, meaning: &*meaning }), out)?;
+    match form {
+        Form::Page => {
+            let meaning = shell.meaning(&made);
+            write_page(&args.output, &page::page(PageRun { run: &made.recording, meaning: &*meaning }), out)?;
+        }
+        Form::Capture => shell.write_capture(&args.output, &made, out)?,
+        Form::Perfetto => {
+            let trace = perfetto::trace(&made.recording, &*shell.meaning(&made)).to_string();
+            write(&args.output, trace.as_bytes(), "open it at ui.perfetto.dev", out)?;
+        }
+    }
     out.rows(&made.verdict)?;
     out.flush()?;
     Ok(made.exit)
@@ -45,7 +57,7 @@ fn compare(shell: &Shell, args: &ReportArgs, out: &mut Out) -> anyhow::Result<Ex
     let (of_a, of_b) = (shell.meaning(&a), shell.meaning(&b));
     let one = PageRun { run: &a.recording, meaning: &*of_a };
     let other = PageRun { run: &b.recording, meaning: &*of_b };
-    write(&args.output, &page::comparison(one, other), out)?;
+    write_page(&args.output, &page::comparison(one, other), out)?;
     for made in [&a, &b] {
         out.rows(&made.verdict)?;
     }
@@ -152,21 +164,56 @@ fn has_ending(path: &Path, ending: &str) -> bool {
     path.extension().is_some_and(|extension| extension == ending)
 }
 
+/// What a report is written as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Form {
+    Page,
+    Capture,
+    Perfetto,
+}
+
+impl Form {
+    /// By the ending of the file's name.
+    const ENDINGS: [(&str, Self); 3] =
+        [(".html", Self::Page), (".pcapng", Self::Capture), (".perfetto.json", Self::Perfetto)];
+}
+
 /// Says what is wrong with the file's path before the run is made, and not after.
-fn check_output(path: &Path) -> anyhow::Result<()> {
+fn check_output(path: &Path) -> anyhow::Result<Form> {
     let shown = path.display();
-    anyhow::ensure!(
-        has_ending(path, "html"),
-        "cannot write {shown}: a report is a page, and the name of its file ends in `.html`"
-    );
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let form = Form::ENDINGS.into_iter().find(|(ending, _)| name.ends_with(ending));
+    let (_, form) = form.with_context(|| {
+        format!("cannot write {shown}: its ending must say what it is to be: `.html` a page, `.pcapng` a capture for Wireshark, `.perfetto.json` a trace for Perfetto")
+    })?;
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).map_or(PathBuf::from("."), Into::into);
     anyhow::ensure!(folder.is_dir(), "cannot write {shown}: there is no directory {}", folder.display());
     anyhow::ensure!(!path.is_dir(), "cannot write {shown}: it is a directory");
-    Ok(())
+    Ok(form)
 }
 
-fn write(path: &Path, page: &str, out: &mut Out) -> anyhow::Result<()> {
+fn write_page(path: &Path, page: &str, out: &mut Out) -> anyhow::Result<()> {
+    write(path, page.as_bytes(), "open it in a browser", out)
+}
+
+fn write(path: &Path, bytes: &[u8], hint: &str, out: &mut Out) -> anyhow::Result<()> {
     let shown = path.display();
-    fs::write(path, page).with_context(|| format!("cannot write {shown}"))?;
-    out.line(&format!("{shown}: {} KiB, open it in a browser", page.len().div_ceil(1024)))
+    fs::write(path, bytes).with_context(|| format!("cannot write {shown}"))?;
+    out.line(&format!("{shown}: {} KiB, {hint}", bytes.len().div_ceil(1024)))
+}
+
+impl Shell {
+    /// Writes the capture, and beside it the dissector of the system's messages, if it has one.
+    fn write_capture(&self, path: &Path, made: &Made, out: &mut Out) -> anyhow::Result<()> {
+        let mut bytes = Vec::new();
+        let written = capture::write(&made.recording, &mut bytes).context("cannot make the capture")?;
+        let (packets, filled_in) = (count(written.packets), count(written.filled_in));
+        let hint = format!("{packets} packets of the run, {filled_in} filled in; open it in Wireshark");
+        write(path, &bytes, &hint, out)?;
+        let system = self.systems.iter().find(|system| system.name() == made.recording.header.system);
+        let Some(dissector) = system.and_then(|system| system.dissector()) else { return Ok(()) };
+        let script = path.with_extension("lua");
+        let hint = format!("names its messages: wireshark -X lua_script:{} {}", script.display(), path.display());
+        write(&script, dissector.as_bytes(), &hint, out)
+    }
 }

@@ -3,11 +3,13 @@
 //! The JSON shapes come first ([`json`], [`records`]); the text is made from them, so that both say the same and a
 //! stored result can be shown later.
 
+pub mod capture;
 pub mod figure;
 pub mod json;
 pub mod judgement;
 pub mod lanes;
 pub mod page;
+pub mod perfetto;
 pub mod recording;
 pub mod records;
 pub mod show;

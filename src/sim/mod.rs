@@ -45,6 +45,9 @@ pub use recorder::Breach;
 pub use setup::{Report, Setup};
 pub use shared::{Events, LogContext, log_context};
 
+/// Simulated time zero, in seconds since 1970: the same in every run.
+pub const EPOCH_SECONDS: u64 = 1_767_225_600;
+
 /// What is to be known of a run beyond its outcome.
 #[derive(Clone, Default)]
 pub struct RunOptions {

@@ -21,10 +21,7 @@ use super::setup::{Actor, Parts, Plan, StateCheck};
 use super::shared::Shared;
 use super::trace::{HostId, What};
 use super::wire::Machine;
-use super::{RunOptions, Watch};
-
-/// Simulated time zero, in seconds since 1970: the same in every run.
-const EPOCH_SECONDS: u64 = 1_767_225_600;
+use super::{EPOCH_SECONDS, RunOptions, Watch};
 
 pub(crate) struct World {
     pub(crate) sim: turmoil::Sim<'static>,

@@ -61,6 +61,11 @@ pub trait System: Sync {
         None
     }
 
+    /// What makes Wireshark understand its messages: a dissector in Lua.
+    fn dissector(&self) -> Option<&'static str> {
+        None
+    }
+
     /// The wrong versions of it that its checks must catch: none in a build without them. A script's table of the system
     /// has a key `bug` for their names.
     fn bugs(&self) -> &'static [PlantedBug] {

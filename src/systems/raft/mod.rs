@@ -104,6 +104,10 @@ impl System for Raft {
         Some(Label { name: envelope.message.name().to_owned(), detail: detail(&envelope.message) })
     }
 
+    fn dissector(&self) -> Option<&'static str> {
+        Some(include_str!("dissector.lua"))
+    }
+
     fn drawn(&self, setup: &Setup<'_>) -> Result<Vec<Setting>, ScriptError> {
         setup.section::<Options>()?.drawn(setup)
     }

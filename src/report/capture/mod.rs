@@ -1,0 +1,181 @@
+//! A run as a packet capture, for Wireshark and its kin: pcapng, one interface for each host, simulated time.
+//!
+//! Every packet is seen once: where and when it leaves its sender. So a capture reads as one taken at all senders at
+//! once, and Wireshark's own analysis finds what happened: a segment that was lost is there, and comes again. Each packet
+//! has a comment with its record and its fate, since a capture alone cannot tell the one that was lost from the one that
+//! arrived.
+//!
+//! What the simulation does not send is filled in as its [model](crate::guide::network_model) of TCP implies, and the
+//! comment says so: the answer to a SYN and the acknowledgement of that answer, and an acknowledgement for each segment
+//! when it arrives. None of these is ever lost. Windows are shown as [`WINDOW_BYTES`], whatever the script has.
+
+mod fates;
+mod frame;
+mod tcp;
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use pcap_file::pcapng::PcapNgWriter;
+use pcap_file::pcapng::blocks::enhanced_packet::{EnhancedPacketBlock, EnhancedPacketOption};
+use pcap_file::pcapng::blocks::interface_description::{InterfaceDescriptionBlock, InterfaceDescriptionOption};
+use pcap_file::pcapng::blocks::name_resolution::{Ipv4Record, Ipv6Record, NameResolutionBlock, Record};
+use pcap_file::pcapng::blocks::section_header::{SectionHeaderBlock, SectionHeaderOption};
+use pcap_file::{DataLink, Endianness, PcapError};
+
+use super::recording::Recording;
+use super::records::{SentLine, WhatLine};
+use fates::Fates;
+use frame::{Body, Frame};
+use tcp::Connections;
+
+pub use frame::WINDOW_BYTES;
+
+/// Nanoseconds, as a power of ten.
+const RESOLUTION: u8 = 9;
+
+/// How many packets a capture has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Written {
+    /// Packets of the run, sent again or not.
+    pub packets: u64,
+    /// Handshakes and acknowledgements that were filled in.
+    pub filled_in: u64,
+}
+
+/// Writes the capture of a run.
+pub fn write(run: &Recording, to: &mut impl Write) -> io::Result<Written> {
+    let frames = frames(run);
+    let mut writer = PcapNgWriter::with_section_header(to, section(run)).map_err(io_error)?;
+    for host in run.hosts() {
+        writer.write_pcapng_block(interface(&host.name, &host.addr)).map_err(io_error)?;
+    }
+    writer.write_pcapng_block(names(run)).map_err(io_error)?;
+    let epoch = Duration::from_secs(crate::sim::EPOCH_SECONDS);
+    let mut written = Written { packets: 0, filled_in: 0 };
+    for frame in frames {
+        let data = frame.bytes()?;
+        *(if frame.is_filled_in { &mut written.filled_in } else { &mut written.packets }) += 1;
+        let block = EnhancedPacketBlock {
+            interface_id: frame.interface,
+            timestamp: epoch + Duration::from_nanos(frame.t_ns),
+            original_len: u32::try_from(data.len()).map_err(io::Error::other)?,
+            data: Cow::Owned(data),
+            options: vec![EnhancedPacketOption::Comment(Cow::Owned(frame.comment))],
+        };
+        writer.write_pcapng_block(block).map_err(io_error)?;
+    }
+    Ok(written)
+}
+
+fn io_error(error: PcapError) -> io::Error {
+    match error {
+        PcapError::IoError(error) => error,
+        other => io::Error::other(other),
+    }
+}
+
+fn section(run: &Recording) -> SectionHeaderBlock<'static> {
+    let verdict = &run.end.verdict;
+    let comment = format!("{} seed {}: {verdict}; made again by `{}`", run.header.sim, run.header.seed, run.reproduce);
+    let program = format!("stormglass {}", env!("CARGO_PKG_VERSION"));
+    let options = vec![
+        SectionHeaderOption::UserApplication(Cow::Owned(program)),
+        SectionHeaderOption::Comment(Cow::Owned(comment)),
+    ];
+    SectionHeaderBlock { endianness: Endianness::Little, options, ..SectionHeaderBlock::default() }
+}
+
+fn interface(name: &str, addr: &str) -> InterfaceDescriptionBlock<'static> {
+    let description = format!("what leaves {name}, {addr}");
+    InterfaceDescriptionBlock {
+        linktype: DataLink::ETHERNET,
+        snaplen: 0,
+        options: vec![
+            InterfaceDescriptionOption::IfName(Cow::Owned(name.to_owned())),
+            InterfaceDescriptionOption::IfDescription(Cow::Owned(description)),
+            InterfaceDescriptionOption::IfTsResol(RESOLUTION),
+        ],
+    }
+}
+
+/// So that Wireshark can show hosts by their names.
+fn names(run: &Recording) -> NameResolutionBlock<'static> {
+    let record = |name: &str, addr: &str| {
+        let names = vec![Cow::Owned(name.to_owned())];
+        Some(match addr.parse().ok()? {
+            IpAddr::V4(ip) => Record::Ipv4(Ipv4Record { ip_addr: Cow::Owned(ip.octets().to_vec()), names }),
+            IpAddr::V6(ip) => Record::Ipv6(Ipv6Record { ip_addr: Cow::Owned(ip.octets().to_vec()), names }),
+        })
+    };
+    let mut records: Vec<_> = run.hosts().iter().filter_map(|host| record(&host.name, &host.addr)).collect();
+    records.push(Record::End);
+    NameResolutionBlock { records, options: Vec::new() }
+}
+
+/// A packet as it was sent, with its ends understood.
+struct Packet<'a> {
+    sent: &'a SentLine,
+    src: SocketAddr,
+    dst: SocketAddr,
+    /// The sender's and the receiver's places among the hosts.
+    from: u32,
+    to: u32,
+}
+
+/// All that is seen, in the order of time.
+fn frames(run: &Recording) -> Vec<Frame> {
+    let fates = Fates::new(&run.records);
+    let places: BTreeMap<&str, u32> = run.hosts().iter().map(|host| host.name.as_str()).zip(0..).collect();
+    let mut packets: BTreeMap<u64, Packet<'_>> = BTreeMap::new();
+    let mut connections = Connections::new(&run.records);
+    let mut frames = Vec::new();
+    for record in &run.records {
+        match &record.what {
+            WhatLine::Sent(sent) => {
+                let Some(packet) = understand(sent, &places) else { continue };
+                let comment = fates.comment(record, sent.packet, 0);
+                if sent.transport == "udp" {
+                    frames.push(datagram(record.t_ns, &packet, comment));
+                } else {
+                    connections.sent(record.t_ns, &packet, comment, &mut frames);
+                }
+                packets.insert(sent.packet, packet);
+            }
+            WhatLine::Duplicated { packet, copy } => {
+                if let Some(packet) = packets.get(packet) {
+                    frames.push(datagram(record.t_ns, packet, fates.comment(record, *copy, 0)));
+                }
+            }
+            WhatLine::Retransmitted { packet, attempt } => {
+                if let Some(sent) = packets.get(packet) {
+                    connections.again(record.t_ns, sent, fates.comment(record, *packet, *attempt), &mut frames);
+                }
+            }
+            WhatLine::Delivered { packet, .. } => {
+                if let Some(packet) = packets.get(packet) {
+                    connections.delivered(record, packet, &mut frames);
+                }
+            }
+            _ => {}
+        }
+    }
+    connections.finish(&mut frames);
+    // What was filled in may be seen later than what follows it in the records.
+    frames.sort_by_key(|frame| frame.t_ns);
+    frames
+}
+
+fn understand<'a>(sent: &'a SentLine, places: &BTreeMap<&str, u32>) -> Option<Packet<'a>> {
+    let (from, to) = (*places.get(sent.from.as_str())?, *places.get(sent.to.as_str())?);
+    Some(Packet { sent, src: sent.src.parse().ok()?, dst: sent.dst.parse().ok()?, from, to })
+}
+
+fn datagram(t_ns: u64, packet: &Packet<'_>, comment: String) -> Frame {
+    let body = Body::Udp { payload: frame::bytes(&packet.sent.payload_hex) };
+    let Packet { src, dst, from, to, .. } = *packet;
+    Frame { t_ns, interface: from, peer: to, src, dst, body, comment, is_filled_in: false }
+}

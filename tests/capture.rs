@@ -1,0 +1,209 @@
+//! Captures and traces: what they hold is what the run had, and the tools that read them agree.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use etherparse::{NetSlice, SlicedPacket, TransportSlice};
+use pcap_file::pcapng::{Block, PcapNgReader};
+use serde_json::Value;
+use stormglass::raft::codec::Codec;
+
+fn stormglass(directory: &Path, args: &[&str]) -> String {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_stormglass"));
+    command.args(args).current_dir(directory).stdin(Stdio::null()).env_remove("STORMGLASS_SEED");
+    let output = command.output().expect("the program starts");
+    assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).expect("output is UTF-8")
+}
+
+/// Writes a run's report of this ending, and returns the run's own numbers.
+fn report(directory: &Path, sim: &str, seed: &str, file: &str) -> Value {
+    stormglass(directory, &["report", sim, "--seed", seed, "-o", file]);
+    serde_json::from_str(&stormglass(directory, &["run", sim, "--seed", seed, "--json"])).expect("one JSON object")
+}
+
+/// What `tshark` prints; `None`, with a printed reason, where it is not installed.
+fn tshark(directory: &Path, args: &[&str]) -> Option<String> {
+    let output = Command::new("tshark").args(args).current_dir(directory).stdin(Stdio::null()).output();
+    let Ok(output) = output else {
+        println!("skipped: tshark is not installed");
+        return None;
+    };
+    let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+    let complaints: Vec<&str> = errors.lines().filter(|line| !line.starts_with("Running as user")).collect();
+    assert!(output.status.success() && complaints.is_empty(), "{args:?}: {complaints:?}");
+    Some(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+const SIMS: [(&str, &str); 8] = [
+    ("echo/tcp-loss", "7"),
+    ("echo/tcp-chaos", "3"),
+    ("echo/tcp-partition-heals", "1"),
+    ("echo/tcp-server-crash", "2"),
+    ("echo/tcp-slow-reader", "1"),
+    ("echo/udp-duplicates", "1"),
+    ("raft/chaos", "7"),
+    ("balancer/packet-loss", "1"),
+];
+
+/// Wireshark has four names for a segment that comes again, by when it comes.
+const AGAIN: &str = "tcp.analysis.retransmission || tcp.analysis.fast_retransmission || \
+                     tcp.analysis.spurious_retransmission || tcp.analysis.out_of_order";
+
+const WRONG: &str = "_ws.malformed || _ws.expert.severity == \"Error\" || tcp.analysis.lost_segment || \
+                     tcp.analysis.ack_lost_segment";
+
+#[test]
+fn every_packet_is_there_once_and_wireshark_finds_what_came_again() {
+    let directory = tempfile::tempdir().unwrap();
+    for (sim, seed) in SIMS {
+        let run = report(directory.path(), sim, seed, "run.pcapng");
+        let count = |name: &str| run["packets"][name].as_u64().unwrap();
+        let capture = fs::read(directory.path().join("run.pcapng")).unwrap();
+        let seen = check_packets(&capture);
+        if (sim, seed) == ("echo/tcp-loss", "7") {
+            let says = |text: &str| capture.windows(text.len()).any(|bytes| bytes == text.as_bytes());
+            assert!(says("record 406; request c3.0/25; lost: loss, record 407; sent again in record 496"));
+            assert!(says("record 668; request c3.0/25; late: retransmitted twice, arrived 622 ms after"));
+        }
+        assert_eq!(seen, count("sent") + count("retransmitted") + count("duplicated"), "{sim} {seed}");
+
+        let lines = |filter: &str| {
+            let checks = ["tcp", "udp", "ip"].map(|protocol| format!("-o{protocol}.check_checksum:TRUE"));
+            let mut args: Vec<&str> = checks.iter().map(String::as_str).collect();
+            // Without it Wireshark takes a Raft message for whatever it looks like.
+            if directory.path().join("run.lua").exists() {
+                args.extend(["-X", "lua_script:run.lua"]);
+            }
+            args.extend(["-r", "run.pcapng", "-Y", filter]);
+            Some(tshark(directory.path(), &args)?.lines().count() as u64)
+        };
+        let Some(again) = lines(AGAIN) else { continue };
+        assert_eq!(again, count("retransmitted"), "{sim} {seed}: retransmissions");
+        assert_eq!(lines(WRONG), Some(0), "{sim} {seed}: something is wrong");
+    }
+}
+
+/// Counts the packets of the run in a capture; their checksums must be right, and time must not go back.
+fn check_packets(capture: &[u8]) -> u64 {
+    let mut reader = PcapNgReader::new(capture).unwrap();
+    let (mut seen, mut last, mut interfaces) = (0, None, 0);
+    while let Some(block) = reader.next_block() {
+        match block.unwrap() {
+            Block::InterfaceDescription(_) => interfaces += 1,
+            Block::EnhancedPacket(packet) => {
+                assert!(last.is_none_or(|last| last <= packet.timestamp), "time goes back");
+                assert!(packet.interface_id < interfaces, "an interface that is not described");
+                last = Some(packet.timestamp);
+                check_checksums(&packet.data);
+                seen += u64::from(!format!("{:?}", packet.options).contains("not in the run"));
+            }
+            _ => {}
+        }
+    }
+    seen
+}
+
+fn check_checksums(frame: &[u8]) {
+    let packet = SlicedPacket::from_ethernet(frame).unwrap();
+    let Some(NetSlice::Ipv4(ip)) = &packet.net else { panic!("not IPv4: {packet:?}") };
+    let header = ip.header().to_header();
+    assert_eq!(header.header_checksum, header.calc_header_checksum());
+    let (expected, found) = match packet.transport.unwrap() {
+        TransportSlice::Udp(udp) => {
+            (udp.to_header().calc_checksum_ipv4(&header, udp.payload()).unwrap(), udp.checksum())
+        }
+        TransportSlice::Tcp(tcp) => {
+            (tcp.to_header().calc_checksum_ipv4(&header, tcp.payload()).unwrap(), tcp.checksum())
+        }
+        other => panic!("neither UDP nor TCP: {other:?}"),
+    };
+    assert_eq!(expected, found);
+}
+
+#[test]
+fn a_stream_is_followed_to_what_was_sent() {
+    let directory = tempfile::tempdir().unwrap();
+    report(directory.path(), "echo/tcp-loss", "7", "run.pcapng");
+    let Some(followed) = tshark(directory.path(), &["-r", "run.pcapng", "-q", "-z", "follow,tcp,ascii,0"]) else {
+        return;
+    };
+    // Client c1 asked a hundred times, and nothing is missing of what it sent and got, in order.
+    let numbered = |host: &str| (0..100).map(|n| format!("{host}.0/{n} ")).collect::<Vec<_>>();
+    let client = ["c1", "c2", "c3"].into_iter().find(|host| followed.contains(&numbered(host)[0])).unwrap();
+    let mut rest = followed.as_str();
+    for request in numbered(client) {
+        let at = rest.find(&request).unwrap_or_else(|| panic!("{request} is missing, or too late"));
+        rest = &rest[at..];
+    }
+}
+
+#[test]
+fn the_dissector_reads_messages_as_the_codec_does() {
+    let directory = tempfile::tempdir().unwrap();
+    for (sim, seed) in [("raft/chaos", "7"), ("raft/chaos", "12"), ("raft/cloudflare-2020", "7")] {
+        report(directory.path(), sim, seed, "run.pcapng");
+        let args =
+            ["-X", "lua_script:run.lua", "-r", "run.pcapng", "-T", "fields", "-e", "udp.payload", "-e", "_ws.col.Info"];
+        let Some(text) = tshark(directory.path(), &args) else { return };
+        let mut kinds = BTreeMap::<String, u64>::new();
+        for line in text.lines() {
+            let (payload, info) = line.split_once('\t').unwrap();
+            let payload: Vec<u8> = (0..payload.len() / 2)
+                .map(|at| u8::from_str_radix(&payload[at * 2..at * 2 + 2], 16).unwrap())
+                .collect();
+            let cluster = u64::from_le_bytes(payload[6..14].try_into().unwrap());
+            let codec = Codec::new(stormglass::raft::codec::ClusterId(cluster), None);
+            let message = codec.decode(&payload).unwrap().message;
+            assert_eq!(info, message.to_string(), "{sim}");
+            *kinds.entry(message.name().to_owned()).or_default() += 1;
+        }
+        assert!(kinds.len() >= 4, "{kinds:?}");
+    }
+}
+
+/// The trace pairs every arrow, nests every span, and has as many messages as the run.
+#[test]
+fn a_perfetto_trace_adds_up() {
+    let directory = tempfile::tempdir().unwrap();
+    for (sim, seed) in [("raft/chaos", "7"), ("balancer/one-way", "1"), ("echo/udp-duplicates", "1")] {
+        let run = report(directory.path(), sim, seed, "run.perfetto.json");
+        let text = fs::read_to_string(directory.path().join("run.perfetto.json")).unwrap();
+        let trace: Value = serde_json::from_str(&text).unwrap();
+        let events = trace["traceEvents"].as_array().unwrap();
+        let of = |phase: &str, category: &str| {
+            events.iter().filter(|event| event["ph"] == phase && event["cat"] == category).collect::<Vec<_>>()
+        };
+        let packets = |name: &str| run["packets"][name].as_u64().unwrap();
+        let starts: Vec<&Value> = of("s", "message").into_iter().map(|event| &event["id"]).collect();
+        let ends = of("f", "message");
+        assert_eq!(starts.len() as u64, packets("sent") + packets("retransmitted") + packets("duplicated"), "{sim}");
+        assert_eq!(ends.len() as u64, packets("delivered"), "{sim}");
+        assert!(ends.iter().all(|end| starts.contains(&&end["id"])), "{sim}: an arrow comes from nowhere");
+        for category in ["request", "fault"] {
+            let ids = |phase| of(phase, category).into_iter().map(|event| event["id"].to_string()).collect::<Vec<_>>();
+            assert_eq!(ids("b"), ids("e"), "{sim}: {category}");
+        }
+        assert_spans_nest(sim, events);
+        let process =
+            |name: &str| events.iter().any(|event| event["name"] == "process_name" && event["args"]["name"] == name);
+        assert!(process("testbed"), "{sim}");
+    }
+}
+
+/// On each thread, a span begins when the one before has ended.
+fn assert_spans_nest(sim: &str, events: &[Value]) {
+    let mut threads: BTreeMap<(u64, u64), Vec<(f64, f64)>> = BTreeMap::new();
+    for event in events.iter().filter(|event| event["ph"] == "X") {
+        let number = |key: &str| event[key].as_f64().unwrap();
+        let thread = (event["pid"].as_u64().unwrap(), event["tid"].as_u64().unwrap());
+        threads.entry(thread).or_default().push((number("ts"), number("dur")));
+    }
+    assert!(threads.len() > 2, "{sim}");
+    for spans in threads.values_mut() {
+        spans.sort_by(|one, other| one.0.total_cmp(&other.0));
+        assert!(spans.windows(2).all(|pair| pair[0].0 + pair[0].1 <= pair[1].0 + 1e-6), "{sim}: spans overlap");
+    }
+}
