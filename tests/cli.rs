@@ -225,22 +225,6 @@ fn a_reader_that_goes_away_is_no_error() {
     assert_eq!(complaint, "");
 }
 
-#[test]
-fn a_sweep_is_the_same_with_one_job_and_with_many() {
-    let swept = ["1", "3"].map(|jobs| {
-        let args = ["sweep", SIM, OTHER, "--seeds", "0..6", "--jobs", jobs, "--json"];
-        let mut result = call(&args).expect(0).json();
-        assert!(jsonschema::is_valid(&schema("sweep"), &result));
-        result["wall_ms"].take();
-        result
-    });
-    assert_eq!(swept[0], swept[1]);
-    assert_eq!((&swept[0]["sims"][0]["seeds"], &swept[0]["sims"][1]["passed"]), (&Value::from(6), &Value::from(6)));
-    assert_ne!(swept[0]["sims"][0]["hash"], swept[0]["sims"][1]["hash"]);
-    let half = call(&["sweep", SIM, "--seeds", "0..=4"]).expect(0);
-    half.says("PASS echo/tcp-loss seeds 0..=4\n").says("5 passed, 0 failed, 0 inconclusive").says("5 runs in ");
-}
-
 /// A folder with one case in `seeds/`.
 fn corpus(hash: &str, verdict: &str) -> tempfile::TempDir {
     let directory = tempfile::tempdir().unwrap();

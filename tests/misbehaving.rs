@@ -69,6 +69,8 @@ impl System for Bad {
             sim!("aborts"),
             sim!("exits"),
             sim!("recurses"),
+            sim!("eats"),
+            sim!("guesses-and-violates"),
             (
                 "expected",
                 "about = \"A host.\"\nsystem = \"bad\"\nduration = \"5s\"\n[bad]\nhost = \"violates\"\n[expect]\nviolation = \"order\"\n",
@@ -90,6 +92,7 @@ impl System for Bad {
 async fn behave(mut host: Host, how: String) -> Result<(), Box<dyn Error>> {
     use rand::RngCore as _;
     let lucky = host.rng.next_u64().is_multiple_of(2);
+    let mut eaten: Vec<Vec<u8>> = Vec::new();
     for n in 0..20_u64 {
         sleep(Duration::from_millis(50)).await;
         host.events.event("tick", vec![("n", n.into())]);
@@ -104,6 +107,11 @@ async fn behave(mut host: Host, how: String) -> Result<(), Box<dyn Error>> {
             "guesses" => {
                 host.events.event("guess", vec![("n", u64::from(std::process::id()).into())]);
             }
+            "guesses-and-violates" => {
+                host.events.event("guess", vec![("n", u64::from(std::process::id()).into())]);
+                host.events.violation("order", "2 came before 1");
+            }
+            "eats" => eaten.extend((0..64).map(|_| vec![1; 1 << 20])),
             "violates" => host.events.violation("order", "2 came before 1"),
             "violates-now-and-then" if lucky => host.events.violation("order", "2 came before 1"),
             "fails" => return Err("the disk is full".into()),
@@ -201,14 +209,30 @@ const TESTS: &Tests = &[
         let sims = ["bad/aborts", "bad/panics", "bad/loops", "bad/violates-now-and-then", "bad/good"];
         let mut args = vec!["sweep"];
         args.extend(sims);
-        args.extend(["--seeds", "0..4", "--jobs", "2", "--stall", "1s"]);
+        args.extend(["--seeds", "0..4", "--jobs", "2", "--stall", "1s", "--keep-going"]);
         let swept = call(&args).expect(1)?;
         swept.says("FAIL bad/aborts seeds 0..=3")?.says("PASS bad/good seeds 0..=3")?.says("20 runs in ")?;
-        args.extend(["--json"]);
+        args.extend(["--json", "-"]);
         let swept = call(&args).expect(1)?.json()?;
         let failed: Vec<_> =
             swept["sims"].as_array().ok_or("no sims")?.iter().map(|sim| sim["failed"].as_u64()).collect();
         check(failed[..3] == [Some(4); 3] && failed[4] == Some(0), &failed)
+    }),
+    ("a_run_that_eats_memory_is_ended_and_named", || {
+        let ran = call(&["run", "bad/eats", "--seed", "1", "--memory", "200MiB"]).expect(1)?;
+        ran.says("FAIL bad/eats seed=1 at 0.")?
+            .says("memory: the process of the run took more than 200MiB while n1 ran\n")?;
+        let swept = call(&["sweep", "bad/eats", "bad/good", "--seeds", "0..2", "--keep-going", "--memory", "200MiB"]);
+        swept.expect(1)?.says("FAIL bad/eats seeds 0..=1")?.says("PASS bad/good seeds 0..=1")?;
+        call(&["run", "bad/eats", "--seed", "1", "--memory", "8GiB"]).expect(0)?.says("PASS bad/eats seed=1")?;
+        Ok(())
+    }),
+    ("a_failing_seed_that_is_not_deterministic_is_told_from_a_failure", || {
+        let swept = call(&["sweep", "bad/guesses-and-violates", "--seeds", "0..9"]).expect(3)?;
+        let name = std::env::current_exe()?.file_name().ok_or("no name")?.to_string_lossy().into_owned();
+        swept.says("NOT DETERMINISTIC bad/guesses-and-violates seed=0: run again, it came to something else: ")?;
+        swept.says(&format!("{name} verify bad/guesses-and-violates --seed 0\n"))?.says("after 1 of 9 runs")?;
+        Ok(())
     }),
     ("workers_do_not_outlive_the_command", || {
         let mut child = command(&["run", "bad/loops", "--stall", "600s"]).stdout(Stdio::piped()).spawn()?;

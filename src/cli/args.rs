@@ -7,9 +7,11 @@ use std::time::Duration;
 use anstream::ColorChoice;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+mod sweep;
+
 use crate::explore::log;
-use crate::explore::sweep::SeedRange;
-use crate::script::{Setting, parse_duration};
+use crate::script::{ByteSize, Setting, parse_duration};
+pub(super) use sweep::{MergeArgs, SweepArgs, SweepFiles};
 
 mod show;
 
@@ -47,6 +49,8 @@ pub(super) enum Command {
     Replay(ReplayArgs),
     /// Run many seeds over all cores.
     Sweep(SweepArgs),
+    /// Make one result of the shards of a sweep.
+    Merge(MergeArgs),
     /// Hunt every planted bug: the checks must still catch it.
     Bugs(BugsArgs),
     /// Show every record of a run.
@@ -206,25 +210,6 @@ pub(super) struct ReplayArgs {
 }
 
 #[derive(Debug, Args)]
-pub(super) struct SweepArgs {
-    /// `system/name`, or the path of a script; `@` and a name after it choose a variant.
-    #[arg(required = true)]
-    pub(super) sim: Vec<String>,
-    #[command(flatten)]
-    pub(super) set: SetArgs,
-    /// The seeds, as `0..200` (without 200) or `0..=199`.
-    #[arg(long, value_name = "A..B", allow_hyphen_values = true)]
-    pub(super) seeds: SeedRange,
-    /// Print one JSON object and nothing else.
-    #[arg(long)]
-    pub(super) json: bool,
-    #[command(flatten)]
-    pub(super) jobs: Jobs,
-    #[command(flatten)]
-    pub(super) watching: Watching,
-}
-
-#[derive(Debug, Args)]
 pub(super) struct BugsArgs {
     /// Bugs, by name; without one, all.
     pub(super) bug: Vec<String>,
@@ -341,6 +326,9 @@ pub(super) struct Watching {
     /// The wall time without any progress after which a run is stuck.
     #[arg(long, value_name = "TIME", env = "STORMGLASS_STALL", hide_env = true, default_value = "10s", value_parser = positive)]
     pub(super) stall: Duration,
+    /// The most memory that a process of runs may take; a run that takes more is ended, and that is its result.
+    #[arg(long, value_name = "SIZE", env = "STORMGLASS_MEMORY", hide_env = true, default_value = "2GiB")]
+    pub(super) memory: ByteSize,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

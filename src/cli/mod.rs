@@ -11,6 +11,7 @@
 //! Every run happens in a child process: the same program, called as `worker`. So `main` must be what the program's
 //! own `main` calls, before it does anything else with its arguments.
 
+mod again;
 mod args;
 mod bisect;
 mod bugs;
@@ -18,7 +19,9 @@ mod certify;
 mod figure;
 mod keep;
 mod list;
+mod merge;
 mod out;
+mod progress;
 mod replay;
 mod report;
 mod run;
@@ -26,6 +29,7 @@ mod schema;
 mod show;
 mod shrink;
 mod sweep;
+mod swept;
 mod verify;
 
 use std::env;
@@ -120,6 +124,7 @@ impl Shell {
             Command::Keep(args) => keep::keep(self, &args, &mut out),
             Command::Replay(args) => replay::replay(self, &args, &mut out),
             Command::Sweep(args) => sweep::sweep(self, &args, &mut out),
+            Command::Merge(args) => merge::merge(&args, &mut out),
             Command::Bugs(args) => bugs::bugs(self, &args, &mut out),
             Command::Show(args) => show::show(self, &args, &mut out),
             Command::Report(args) => report::report(self, &args, &mut out),
@@ -191,6 +196,11 @@ impl Shell {
         setup.validate()
     }
 
+    /// The system of a sim.
+    fn system(&self, chosen: &Chosen) -> Option<&'static dyn System> {
+        self.systems.iter().copied().find(|system| system.name() == chosen.script.system)
+    }
+
     /// How this program is called as a worker.
     fn launch(watching: &Watching) -> anyhow::Result<Launch> {
         let program = env::current_exe().context("cannot find this program's own file")?;
@@ -200,7 +210,7 @@ impl Shell {
             let is_plain = anstream::AutoStream::choice(&std::io::stderr()) == ColorChoice::Never;
             arguments.extend(["--color".into(), if is_plain { "never" } else { "always" }.into()]);
         }
-        Ok(Launch { program, arguments, stall: watching.stall })
+        Ok(Launch { program, arguments, stall: watching.stall, memory_bytes_max: watching.memory.0 })
     }
 }
 

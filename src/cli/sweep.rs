@@ -1,81 +1,126 @@
 //! `sweep`: many seeds over all cores.
 
 use std::collections::BTreeSet;
-use std::fmt::Write as _;
+use std::fs;
 use std::num::NonZero;
 use std::ops::ControlFlow;
-use std::time::Duration;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use indicatif::ProgressBar;
+use anyhow::Context as _;
 
+use super::again::again;
 use super::args::SweepArgs;
-use super::out::{self, Out};
-use super::run;
-use super::{Chosen, Shell};
+use super::out::Out;
+use super::progress::Progress;
+use super::{Chosen, Shell, run, swept};
+use crate::explore::library::shown;
 use crate::explore::pool::{Finish, Results, run_all};
-use crate::explore::sweep::{SeedRange, SweepReport, Tally, exit};
+use crate::explore::sweep::report::VERSION;
+use crate::explore::sweep::tally::{Tally, sometimes};
+use crate::explore::sweep::{Ended, SeedRange, Shard, SweepReport};
 use crate::explore::wall::{self, Stopwatch};
-use crate::explore::{JobError, Ran};
+use crate::explore::{Job, JobError, Launch, Ran};
 use crate::report::json::milliseconds;
 use crate::report::judgement::Exit;
-use crate::report::style::{self, BAD, GOOD, STRONG, UNSURE, count, counted, paint};
+use crate::report::style::{BAD, counted, paint};
 use crate::report::text;
+use crate::rng;
 
-/// How many failures are shown with their facts; the others get a line each.
-const IN_FULL: u64 = 10;
+/// How many failures are shown with their facts, and made again; the others get a line each.
+const IN_FULL: usize = 10;
 
 pub(super) fn sweep(shell: &Shell, args: &SweepArgs, out: &mut Out) -> anyhow::Result<Exit> {
+    let (seeds, shard) = seeds(args)?;
+    args.files.check()?;
+    if let Some(folder) = &args.save {
+        fs::create_dir_all(folder).with_context(|| format!("cannot make the folder {}", folder.display()))?;
+    }
+    let chosen = args.sim.iter().map(|sim| shell.choose(sim, &args.set)).collect::<anyhow::Result<Vec<_>>>()?;
+    let launch = Shell::launch(&args.watching)?;
+    let runs = seeds.count(shard).map(|count| count.saturating_mul(chosen.len() as u64));
+    let lanes = lanes(args.jobs.jobs, runs.unwrap_or(u64::MAX));
+    let is_silent = args.files.is_json_alone();
+    if args.seeds.is_none() && !is_silent {
+        out.line(&format!("seeds {seeds}"))?;
+        out.flush()?;
+    }
+    let tallies = chosen.iter().map(|chosen| Tally::new(&chosen.sim, sometimes(&chosen.script, shell.system(chosen))));
+    let mut sweep = Sweep {
+        shell,
+        first: seeds.first,
+        shard,
+        tallies: tallies.collect(),
+        chosen: &chosen,
+        progress: Progress::new(runs, args.time, is_silent),
+        out,
+        is_silent,
+        keep_going: args.keep_going,
+        until_dry: args.until_dry,
+        last_new: 0,
+        shown: 0,
+        ended: Ended::Complete,
+        error: None,
+    };
+    let is_time_over = Arc::new(AtomicBool::new(false));
+    let jobs = until(args.time, is_time_over.clone(), jobs(&chosen, seeds, shard));
+    let finish = run_all(&launch, jobs, lanes, &mut sweep)?;
+    sweep.progress.finish();
+    if let Some(error) = sweep.error {
+        return Err(error);
+    }
+    let ended = match finish {
+        Finish::Interrupted => Ended::Interrupted,
+        Finish::All if is_time_over.load(Ordering::Relaxed) => Ended::Time,
+        Finish::All | Finish::Stopped => sweep.ended,
+    };
+    let (mut tallies, wall) = (sweep.tallies, sweep.progress.elapsed());
+    if ended != Ended::Interrupted {
+        make_again(shell, &launch, &chosen, &mut tallies, args.save.as_deref(), is_silent, out)?;
+    }
+    let mut report = SweepReport {
+        version: VERSION,
+        first_seed: seeds.first,
+        last_seed: seeds.last,
+        shard: args.shard.map(Into::into),
+        ended,
+        exit_code: 0,
+        wall_ms: milliseconds(wall),
+        sims: tallies.into_iter().map(Tally::into_report).collect(),
+    };
+    report.exit_code = report.exit() as u8;
+    if !is_silent {
+        out.rows(&swept::sims(&report))?;
+        let with = format!(" with {}", counted(lanes.get() as u64, "job", "jobs"));
+        out.rows(&swept::whole(&report, runs, &with))?;
+    }
+    args.files.write(&report, out)?;
+    out.flush()?;
+    Ok(report.exit())
+}
+
+/// The seeds that are run, and which share of them.
+fn seeds(args: &SweepArgs) -> anyhow::Result<(SeedRange, Shard)> {
     let mut named = BTreeSet::new();
     if let Some(twice) = args.sim.iter().find(|sim| !named.insert(*sim)) {
         anyhow::bail!("the sim `{twice}` is given twice");
     }
-    let chosen = args.sim.iter().map(|sim| shell.choose(sim, &args.set)).collect::<anyhow::Result<Vec<_>>>()?;
-    let (seeds, launch) = (args.seeds, Shell::launch(&args.watching)?);
-    let runs = seeds.count().saturating_mul(chosen.len() as u64);
-    let lanes = lanes(args.jobs.jobs, runs);
-    let template = "  {bar:30} {human_pos}/{human_len} runs, {per_sec}, {eta} left{msg}";
-    let mut sweep = Sweep {
-        shell,
-        seeds,
-        tallies: chosen.iter().map(|chosen| Tally::new(&chosen.sim.name, &chosen.script)).collect(),
-        chosen: &chosen,
-        bar: if args.json { ProgressBar::hidden() } else { out::bar(runs, template) },
-        out,
-        is_json: args.json,
-        shown: 0,
-        error: None,
-    };
-    let jobs: Vec<_> = chosen.iter().map(|chosen| chosen.job(0)).collect();
-    let jobs =
-        jobs.into_iter().flat_map(move |job| seeds.iter().map(move |seed| crate::explore::Job { seed, ..job.clone() }));
-    let clock = Stopwatch::start();
-    let finish = run_all(&launch, jobs, lanes, &mut sweep)?;
-    let wall = clock.elapsed();
-    sweep.bar.finish_and_clear();
-    let (tallies, error) = (sweep.tallies, sweep.error);
-    if let Some(error) = error {
-        return Err(error);
-    }
-    let is_interrupted = finish == Finish::Interrupted;
-    let exit = exit(&tallies, is_interrupted);
-    if args.json {
-        out.json(&SweepReport {
-            first_seed: seeds.first,
-            last_seed: seeds.last,
-            interrupted: is_interrupted,
-            exit_code: exit as u8,
-            wall_ms: milliseconds(wall),
-            sims: tallies.iter().map(Into::into).collect(),
-        })?;
-    } else {
-        out.rows(&summary(&tallies, seeds, wall, lanes))?;
-        if is_interrupted {
-            let done = tallies.iter().map(Tally::seeds).sum();
-            out.line(&format!("interrupted: {} of {} runs were made", count(done), count(runs)))?;
+    let seeds = match args.seeds {
+        Some(seeds) if seeds.last.is_none() && args.time.is_none() && args.until_dry.is_none() => {
+            anyhow::bail!("the seeds {seeds} have no end: say when to stop, with `--for TIME` or `--until-dry N`");
         }
+        Some(seeds) => seeds,
+        None if args.shard.is_some() => {
+            anyhow::bail!("`--shard` needs `--seeds`, such as `--seeds 0..`: all shards are of the same seeds");
+        }
+        None => SeedRange::from(rng::fresh_seed().0),
+    };
+    let shard = args.shard.unwrap_or(Shard::WHOLE);
+    if seeds.count(shard) == Some(0) {
+        anyhow::bail!("shard {shard} of the seeds {seeds} has none: there are more shards than seeds");
     }
-    out.flush()?;
-    Ok(exit)
+    Ok((seeds, shard))
 }
 
 pub(super) fn lanes(given: Option<NonZero<usize>>, runs: u64) -> NonZero<usize> {
@@ -83,29 +128,91 @@ pub(super) fn lanes(given: Option<NonZero<usize>>, runs: u64) -> NonZero<usize> 
     given.unwrap_or_else(wall::cores).min(enough)
 }
 
+/// Every seed, with each sim.
+fn jobs(chosen: &[Chosen], seeds: SeedRange, shard: Shard) -> impl Iterator<Item = Job> + Send + use<> {
+    let jobs: Vec<_> = chosen.iter().map(|chosen| chosen.job(0)).collect();
+    seeds.iter(shard).flat_map(move |seed| jobs.clone().into_iter().map(move |job| Job { seed, ..job }))
+}
+
+/// Jobs until the time is over, which it says.
+fn until(
+    time: Option<std::time::Duration>,
+    is_over: Arc<AtomicBool>,
+    jobs: impl Iterator<Item = Job> + Send + 'static,
+) -> impl Iterator<Item = Job> + Send + 'static {
+    let clock = Stopwatch::start();
+    jobs.take_while(move |_| {
+        let goes_on = time.is_none_or(|time| clock.elapsed() < time);
+        is_over.fetch_or(!goes_on, Ordering::Relaxed);
+        goes_on
+    })
+}
+
+/// Makes the first failures again, with everything on.
+fn make_again(
+    shell: &Shell,
+    launch: &Launch,
+    chosen: &[Chosen],
+    tallies: &mut [Tally],
+    folder: Option<&Path>,
+    is_silent: bool,
+    out: &mut Out,
+) -> anyhow::Result<()> {
+    let mut left = IN_FULL;
+    for (tally, chosen) in tallies.iter_mut().zip(chosen) {
+        let failures: Vec<_> =
+            tally.report().failures.iter().filter(|run| run.exit_code == 1).take(left).cloned().collect();
+        left -= failures.len();
+        for first in failures {
+            let again = again(shell, launch, chosen, &first, folder)?;
+            if !again.is_same {
+                tally.differs(first.seed);
+            }
+            if is_silent {
+                continue;
+            }
+            if !again.is_same {
+                let verify = first.reproduce.replacen(" run ", " verify ", 1);
+                let what = format!("NOT DETERMINISTIC {} seed={}", chosen.sim.title(), first.seed);
+                out.line(&format!("{}: run again, it came to something else: {verify}", paint(BAD, what)))?;
+            }
+            let saved: Vec<_> = again.saved.iter().map(|path| shown(path)).collect();
+            if !saved.is_empty() {
+                out.line(&format!("saved:     {}", saved.join(", ")))?;
+            }
+        }
+    }
+    Ok(())
+}
+
 struct Sweep<'a> {
     shell: &'a Shell,
-    seeds: SeedRange,
+    first: u64,
+    shard: Shard,
     chosen: &'a [Chosen],
     tallies: Vec<Tally>,
-    bar: ProgressBar,
+    progress: Progress,
     out: &'a mut Out,
-    is_json: bool,
+    is_silent: bool,
+    keep_going: bool,
+    until_dry: Option<NonZero<u64>>,
+    /// After how many seeds something new was seen last.
+    last_new: u64,
     /// Failures that were printed.
-    shown: u64,
+    shown: usize,
+    ended: Ended,
     error: Option<anyhow::Error>,
 }
 
 impl Results for Sweep<'_> {
     fn progress(&mut self) {
-        self.bar.inc(1);
+        self.progress.done();
     }
 
     fn next(&mut self, index: u64, result: Result<Ran, JobError>) -> ControlFlow<()> {
-        let told = result.map_err(Into::into).and_then(|ran| self.take(index, &ran));
-        match told {
-            Ok(()) if self.out.is_closed() => ControlFlow::Break(()),
-            Ok(()) => ControlFlow::Continue(()),
+        match result.map_err(Into::into).and_then(|ran| self.take(index, &ran)) {
+            Ok(_) if self.out.is_closed() => ControlFlow::Break(()),
+            Ok(flow) => flow,
             Err(error) => {
                 self.error = Some(error);
                 ControlFlow::Break(())
@@ -115,59 +222,37 @@ impl Results for Sweep<'_> {
 }
 
 impl Sweep<'_> {
-    fn take(&mut self, index: u64, ran: &Ran) -> anyhow::Result<()> {
-        let per_sim = self.seeds.count();
-        let place = usize::try_from(index / per_sim)?;
-        let seed = self.seeds.first + index % per_sim;
+    fn take(&mut self, index: u64, ran: &Ran) -> anyhow::Result<ControlFlow<()>> {
+        let sims = self.chosen.len() as u64;
+        let (nth, place) = (index / sims, usize::try_from(index % sims)?);
+        let seed = self.first + self.shard.index + nth * self.shard.count.get();
         let report = run::report(&self.shell.program, &self.chosen[place], seed, ran);
-        if !report.as_expected && !self.is_json {
+        let is_failure = report.exit_code == 1;
+        if !report.as_expected && !self.is_silent {
             self.shown += 1;
             let text = if self.shown <= IN_FULL { text::verdict(&report) } else { text::failure_line(&report) + "\n" };
-            let failed = self.tallies.iter().map(|tally| tally.failed).sum::<u64>() + u64::from(report.exit_code == 1);
-            self.bar.set_message(format!(", {failed} failed"));
+            let failed = self.tallies.iter().map(|tally| tally.report().failed).sum::<u64>() + u64::from(is_failure);
+            self.progress.failed(failed);
             let out = &mut *self.out;
-            self.bar.suspend(|| out.rows(&text).and_then(|()| out.flush()))?;
+            self.progress.suspend(|| out.rows(&text).and_then(|()| out.flush()))?;
         }
-        self.tallies[place].add(ran, report);
-        Ok(())
+        if self.tallies[place].add(ran, report) {
+            self.last_new = nth + 1;
+        }
+        if is_failure && !self.keep_going {
+            self.ended = Ended::Failure;
+            return Ok(ControlFlow::Break(()));
+        }
+        let is_last = index % sims == sims - 1;
+        if is_last && self.until_dry.is_some_and(|dry| self.is_dry(nth + 1, dry)) {
+            self.ended = Ended::Dry;
+            return Ok(ControlFlow::Break(()));
+        }
+        Ok(ControlFlow::Continue(()))
     }
-}
 
-fn summary(tallies: &[Tally], seeds: SeedRange, wall: Duration, lanes: NonZero<usize>) -> String {
-    let mut out = String::new();
-    for tally in tallies {
-        let (style, word) = match (tally.failed, tally.inconclusive) {
-            (0, 0) if tally.seeds() < seeds.count() => (UNSURE, "INTERRUPTED"),
-            (0, 0) => (GOOD, "PASS"),
-            (0, _) => (UNSURE, "INCONCLUSIVE"),
-            _ => (BAD, "FAIL"),
-        };
-        let seeds = format!("seeds {seeds}");
-        let _ = writeln!(out, "{} {} {seeds}", paint(style, word), paint(STRONG, &tally.sim));
-        let (passed, failed) = (count(tally.passed), count(tally.failed));
-        text::row(
-            &mut out,
-            "seeds",
-            &format!("{passed} passed, {failed} failed, {} inconclusive", count(tally.inconclusive)),
-        );
-        let none = || "none".to_owned();
-        text::row(&mut out, "faults", &if tally.faults.is_empty() { none() } else { text::counts(&tally.faults) });
-        if !tally.families.is_empty() {
-            text::row(&mut out, "", &format!("never fired: {}", tally.families.join(", ")));
-        }
-        text::row(&mut out, "simulated", &style::long_seconds(tally.simulated));
-        text::row(&mut out, "hash", &format!("{} over all seeds", tally.hash()));
+    /// Whether all that must has come about, and nothing new was seen in the last `dry` of so many seeds.
+    fn is_dry(&self, seeds: u64, dry: NonZero<u64>) -> bool {
+        seeds - self.last_new >= dry.get() && self.tallies.iter().all(|tally| tally.report().never().count() == 0)
     }
-    let runs: u64 = tallies.iter().map(Tally::seeds).sum();
-    let simulated: Duration = tallies.iter().map(|tally| tally.simulated).sum();
-    let rate = runs as f64 / wall.as_secs_f64().max(1e-9);
-    let _ = writeln!(
-        out,
-        "{} in {} with {}: {rate:.1} a second, {}",
-        counted(runs, "run", "runs"),
-        style::seconds(wall),
-        counted(lanes.get() as u64, "job", "jobs"),
-        style::ratio(simulated, wall)
-    );
-    out
 }

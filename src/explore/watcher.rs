@@ -1,7 +1,8 @@
-//! The process that watches: it gives a job to a worker and notices when the worker stands still or dies.
+//! The process that watches: it gives a job to a worker and notices when the worker stands still, dies, or takes too much
+//! memory.
 //!
-//! A run that never yields cannot be ended from inside, and one that overflows its stack takes its process along. Both
-//! are results. The same job is then run once more, and the worker says before each poll of a host which one it is, so
+//! A run that never yields cannot be ended from inside, one that overflows its stack takes its process along, and one that
+//! eats memory the whole machine. All are results. The same job is then run once more, and the worker says before each poll of a host which one it is, so
 //! that the verdict names the host and the simulated time.
 
 use std::ffi::OsString;
@@ -15,11 +16,14 @@ use std::time::Duration;
 use super::job::{Job, MARK, Message};
 use super::wall::{self, Stopwatch};
 use crate::report::records::{HostLine, RecordLine};
-use crate::script::show_duration;
+use crate::script::{ByteSize, show_duration};
 use crate::sim::{Finding, Outcome, Verdict};
 
 /// The wall time that a worker has to start.
 const START: Duration = Duration::from_secs(10);
+
+/// The wall time between two looks at how much memory a worker has: in so little, not much more can be taken.
+const LOOK: Duration = Duration::from_millis(20);
 
 /// How workers are started and watched.
 #[derive(Clone, Debug)]
@@ -30,6 +34,8 @@ pub struct Launch {
     pub arguments: Vec<OsString>,
     /// The wall time without a sign of life after which a run is stuck.
     pub stall: Duration,
+    /// The most memory that a worker may have resident, in bytes, where the system tells it: on Linux.
+    pub memory_bytes_max: u64,
 }
 
 /// A run that was made.
@@ -123,13 +129,13 @@ impl Watcher {
                 Attempt::Cut(again) => again,
                 Attempt::Done(_) => cut,
             },
-            Why::Stalled => match self.attempt(&careful, see)? {
+            Why::Stalled | Why::TookMemory => match self.attempt(&careful, see)? {
                 Attempt::Cut(again) => again,
-                // The machine stood still, not the run.
+                // The machine stood still, not the run; or it was not this run that took the memory.
                 Attempt::Done(ran) => return Ok(ran),
             },
         };
-        Ok(Ran { ended: Ended::Cut(cut.verdict(self.launch.stall)), wall: clock.elapsed() })
+        Ok(Ran { ended: Ended::Cut(cut.verdict(&self.launch)), wall: clock.elapsed() })
     }
 
     /// Gives the job to the worker and listens until it is done, or the worker is.
@@ -143,7 +149,7 @@ impl Watcher {
         // A worker that cannot be written to has died: the messages end, and its status says how.
         let _ = worker.give(job);
         loop {
-            match wall::wait(&worker.messages, self.launch.stall) {
+            match worker.next(&self.launch) {
                 Ok(Message::Heartbeat { at }) => {
                     (cut.at, cut.host) = (at, None);
                     see(Seen::Time(at));
@@ -161,8 +167,12 @@ impl Watcher {
                     return Ok(Attempt::Done(ran.ok_or_else(nothing)?));
                 }
                 Ok(Message::Refused { message }) => return Err(JobError::Refused(message)),
-                Err(RecvTimeoutError::Timeout) => return Ok(Attempt::Cut(cut)),
-                Err(RecvTimeoutError::Disconnected) => {
+                Err(Silence::Stalled) => return Ok(Attempt::Cut(cut)),
+                Err(Silence::TookMemory) => {
+                    cut.why = Why::TookMemory;
+                    return Ok(Attempt::Cut(cut));
+                }
+                Err(Silence::Died) => {
                     cut.why = Why::Died(worker.child.wait()?);
                     return Ok(Attempt::Cut(cut));
                 }
@@ -188,11 +198,20 @@ struct Cut {
 
 enum Why {
     Stalled,
+    TookMemory,
     Died(ExitStatus),
 }
 
+/// Why no message comes.
+enum Silence {
+    Stalled,
+    TookMemory,
+    Died,
+}
+
 impl Cut {
-    fn verdict(self, stall: Duration) -> Verdict {
+    fn verdict(self, launch: &Launch) -> Verdict {
+        let stall = launch.stall;
         let finding = |invariant: &str, message| Finding {
             invariant: invariant.to_owned(),
             at: self.at,
@@ -207,6 +226,11 @@ impl Cut {
             (Why::Stalled, None) => {
                 let message = format!("the testbed took no step for {} of wall time", spaced(stall));
                 Verdict::Stuck(finding("stuck", message))
+            }
+            (Why::TookMemory, host) => {
+                let place = host.as_ref().map_or(String::new(), |host| format!(" while {host} ran"));
+                let size = ByteSize(launch.memory_bytes_max);
+                Verdict::Memory(finding("memory", format!("the process of the run took more than {size}{place}")))
             }
             (Why::Died(status), host) => {
                 let memory = if status.signal() == Some(9) { "; out of memory?" } else { "" };
@@ -230,6 +254,8 @@ struct Worker {
     child: Child,
     jobs: ChildStdin,
     messages: Receiver<Message>,
+    /// When its memory was looked at last.
+    looked: Stopwatch,
 }
 
 impl Worker {
@@ -246,7 +272,7 @@ impl Worker {
         };
         let (sender, messages) = sync_channel(1024);
         wall::thread("messages", move || listen(output, &sender))?;
-        let worker = Self { child, jobs, messages };
+        let worker = Self { child, jobs, messages, looked: Stopwatch::start() };
         match wall::wait(&worker.messages, START.max(launch.stall)) {
             Ok(Message::Ready) => Ok(worker),
             _ => Err(io::Error::other(
@@ -254,6 +280,34 @@ impl Worker {
                  before it does anything else",
             )),
         }
+    }
+
+    /// The next message.
+    fn next(&mut self, launch: &Launch) -> Result<Message, Silence> {
+        let clock = Stopwatch::start();
+        loop {
+            if self.looked.elapsed() >= LOOK {
+                self.looked = Stopwatch::start();
+                if self.resident_bytes().is_some_and(|bytes| bytes > launch.memory_bytes_max) {
+                    return Err(Silence::TookMemory);
+                }
+            }
+            let left = launch.stall.saturating_sub(clock.elapsed());
+            match wall::wait(&self.messages, left.min(LOOK)) {
+                Ok(message) => return Ok(message),
+                Err(RecvTimeoutError::Timeout) if left.is_zero() => return Err(Silence::Stalled),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return Err(Silence::Died),
+            }
+        }
+    }
+
+    /// The memory that it has resident, where the system tells it.
+    fn resident_bytes(&self) -> Option<u64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).ok()?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+        let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+        kibibytes.checked_mul(1024)
     }
 
     fn give(&mut self, job: &Job) -> io::Result<()> {

@@ -4,6 +4,7 @@
 //! outlive the process that watches it.
 
 use std::cell::Cell;
+use std::collections::BTreeMap;
 use std::io::{self, BufRead, BufWriter, Write};
 use std::process::ExitCode;
 use std::rc::Rc;
@@ -14,7 +15,7 @@ use super::job::{Job, MARK, Message};
 use super::wall::{self, Stopwatch};
 use crate::report::records::{HostLine, RecordLine};
 use crate::rng::Seed;
-use crate::script::Script;
+use crate::script::{Script, ScriptError};
 use crate::sim::{self, RunOptions, Watch};
 use crate::systems::System;
 
@@ -33,7 +34,7 @@ pub fn serve(systems: &[&'static dyn System]) -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    let mut parsed = None;
+    let mut parsed = Parsed::default();
     if send(&Message::Ready).is_err() {
         return ExitCode::FAILURE;
     }
@@ -64,15 +65,26 @@ fn read_jobs() -> io::Result<Receiver<Job>> {
     Ok(jobs)
 }
 
-/// Makes one run and tells what came of it. `parsed` keeps the last script: a sweep sends the same one each time.
-fn work(systems: &[&'static dyn System], job: &Job, parsed: &mut Option<(String, Script)>) -> io::Result<()> {
-    if parsed.as_ref().is_none_or(|(text, script)| *text != job.text || script.source.path != job.path) {
-        match Script::parse(&job.path, &job.text) {
-            Ok(script) => *parsed = Some((job.text.clone(), script)),
-            Err(error) => return send(&Message::Refused { message: error.to_string() }),
+/// The last script of each path: a sweep sends the same few again and again.
+#[derive(Default)]
+struct Parsed(BTreeMap<String, (String, Script)>);
+
+impl Parsed {
+    fn script(&mut self, job: &Job) -> Result<&Script, ScriptError> {
+        if self.0.get(&job.path).is_none_or(|(text, _)| *text != job.text) {
+            let script = Script::parse(&job.path, &job.text)?;
+            self.0.insert(job.path.clone(), (job.text.clone(), script));
         }
+        Ok(&self.0[&job.path].1)
     }
-    let Some((_, script)) = parsed else { return Ok(()) };
+}
+
+/// Makes one run and tells what came of it.
+fn work(systems: &[&'static dyn System], job: &Job, parsed: &mut Parsed) -> io::Result<()> {
+    let script = match parsed.script(job) {
+        Ok(script) => script,
+        Err(error) => return send(&Message::Refused { message: error.to_string() }),
+    };
     let Some(system) = systems.iter().find(|system| system.name() == script.system) else {
         let known: Vec<_> = systems.iter().map(|system| system.name()).collect();
         let message = format!("{}: no system `{}` here; there are: {}", job.path, script.system, known.join(", "));

@@ -1,7 +1,10 @@
-//! How to use the testbed: scripts, what to do with a failure, a service of one's own, and the network that it all runs in.
+//! How to use the testbed: scripts, many seeds, what to do with a failure, a service of one's own, and the network that it all runs in.
 
 #[doc = include_str!("scripts.md")]
 pub mod scripts {}
+
+#[doc = include_str!("sweeps.md")]
+pub mod sweeps {}
 
 #[doc = include_str!("failures.md")]
 pub mod failures {}

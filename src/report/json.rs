@@ -22,7 +22,7 @@ pub struct RunReport {
     pub seed: u64,
     /// The script's path, or `built in`.
     pub script: String,
-    /// `pass`, `violation`, `panic`, `stuck` or `inconclusive`.
+    /// `pass`, `violation`, `panic`, `stuck`, `memory` or `inconclusive`.
     pub verdict: String,
     /// Whether the verdict is the one that the script expects.
     pub as_expected: bool,
@@ -54,6 +54,8 @@ pub struct RunReport {
     pub reproduce: String,
     /// The command that makes a failure small, if it is one.
     pub shrink: Option<String>,
+    /// The command that keeps a failure as a case, if it is one that has a hash: all but why it is kept.
+    pub keep: Option<String>,
 }
 
 /// Packets, counted: `sent + retransmitted + duplicated = delivered + lost + in_flight`.
@@ -90,10 +92,10 @@ pub struct Times {
     pub max_ms: f64,
 }
 
-/// What was found: a violation, a panic, or a run that stuck.
+/// What was found: a violation, a panic, or a run that stuck or took too much memory.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Violation {
-    /// The invariant's name; `panic` and `stuck` for those.
+    /// The invariant's name; `panic`, `stuck` and `memory` for those.
     pub invariant: String,
     /// When, in milliseconds of simulated time.
     pub at_ms: f64,
@@ -168,6 +170,9 @@ impl RunReport {
             reason,
             reproduce: reproduce(of.program, of.sim, of.set, of.seed),
             shrink: is_failure.then(|| call("shrink", of.program, of.sim, of.set, of.seed)),
+            // A case has a hash.
+            keep: (is_failure && outcome.is_some())
+                .then(|| call("keep", of.program, of.sim, of.set, of.seed) + " --why '…'"),
         }
     }
 }

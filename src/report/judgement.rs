@@ -8,7 +8,7 @@ use crate::sim::Verdict;
 pub enum Exit {
     /// As expected.
     Expected = 0,
-    /// A violation, a panic, a run that stuck; or an expected violation that did not come.
+    /// A violation, a panic, a run that stuck or took too much memory; or an expected violation that did not come.
     Found = 1,
     /// Bad usage, or a script or a case that is wrong.
     Usage = 2,
@@ -29,7 +29,7 @@ pub enum Judgement {
     Passed,
     /// The violation that the script expects.
     ViolatedAsExpected,
-    /// A violation, a panic or a run that stuck, which the script does not expect.
+    /// A violation, a panic, or a run that stuck or took too much memory, which the script does not expect.
     Found,
     /// The violation that the script expects did not come.
     ViolationMissing,
@@ -44,8 +44,18 @@ impl Judgement {
             (Verdict::Inconclusive { .. }, _) => Self::Inconclusive,
             (Verdict::Pass, None) => Self::Passed,
             (Verdict::Pass, Some(_)) => Self::ViolationMissing,
-            (Verdict::Violation(finding) | Verdict::Panic(finding) | Verdict::Stuck(finding), expected) => {
-                if expected == Some(finding.invariant.as_str()) { Self::ViolatedAsExpected } else { Self::Found }
+            (
+                Verdict::Violation(finding)
+                | Verdict::Panic(finding)
+                | Verdict::Stuck(finding)
+                | Verdict::Memory(finding),
+                expected,
+            ) => {
+                if expected == Some(finding.invariant.as_str()) {
+                    Self::ViolatedAsExpected
+                } else {
+                    Self::Found
+                }
             }
         }
     }

@@ -61,7 +61,7 @@ pub struct HostLine {
 pub struct End {
     /// Always `end`.
     pub kind: String,
-    /// `pass`, `violation`, `panic`, `stuck` or `inconclusive`.
+    /// `pass`, `violation`, `panic`, `stuck`, `memory` or `inconclusive`.
     pub verdict: String,
     /// The exit code.
     pub exit_code: u8,

@@ -149,6 +149,9 @@ fn failure(report: &RunReport, name: &str) -> String {
     if let Some(shrink) = &report.shrink {
         let _ = writeln!(out, "shrink:    {shrink}");
     }
+    if let Some(keep) = &report.keep {
+        let _ = writeln!(out, "keep:      {keep}");
+    }
     out
 }
 

@@ -70,6 +70,8 @@ pub struct Script {
     pub chaos: Option<Chaos>,
     /// What the run must end with.
     pub expect: Expect,
+    /// What must come about in some run of a sweep.
+    pub sometimes: Vec<Sometimes>,
     /// The system's own table, as written.
     pub section: Section,
     /// The script with other settings, each with a name.
@@ -272,6 +274,22 @@ pub struct Expect {
     pub counters: BTreeMap<String, (Comparison, usize)>,
     /// What the system itself is to expect: the other keys of `[expect]`.
     pub section: Section,
+}
+
+/// Something that must come about in some run of a sweep, though not in each.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sometimes {
+    /// What, in a few words.
+    pub name: String,
+    /// A run shows it if these counters are within these bounds at its end.
+    pub counters: BTreeMap<String, Comparison>,
+}
+
+impl Sometimes {
+    /// What a run shows in which this counter is above 0.
+    pub fn counted(name: &str, counter: &str) -> Self {
+        Self { name: name.to_owned(), counters: BTreeMap::from([(counter.to_owned(), Comparison::Above(0))]) }
+    }
 }
 
 /// A table that a system reads with its own types, kept as text so that its errors name the line.

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::str::FromStr;
 use std::time::Duration;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -176,6 +177,15 @@ fn parse_size(text: &str) -> Result<u64, String> {
     }
     let bytes = number.parse().ok().and_then(|number: u64| number.checked_mul(bytes_per_unit));
     bytes.ok_or_else(|| format!("`{text}` is too large"))
+}
+
+impl FromStr for ByteSize {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let parsed = text.parse().or_else(|_| parse_size(text));
+        parsed.map(Self).map_err(|fault| format!("{fault}; expected {SIZE_EXPECTED}"))
+    }
 }
 
 impl<'de> Deserialize<'de> for ByteSize {

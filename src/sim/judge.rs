@@ -1,11 +1,12 @@
 //! The verdict over a run that is over.
 
+use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use crate::script::Script;
 
 use super::calm::Calm;
-use super::outcome::{Finding, Outcome, PacketCounts, Verdict};
+use super::outcome::{self, Finding, Outcome, Verdict};
 use super::recorder::Breach;
 use super::setup::{EndCheck, Report};
 use super::shared::{Events, Shared};
@@ -58,23 +59,9 @@ fn check_counters(shared: &Rc<Shared>, script: &Script) {
     }
 }
 
-/// A counter by its name: of packets, of faults, or the system's own. One that nobody counted is 0.
 fn counter(shared: &Rc<Shared>, name: &str) -> u64 {
     let recorder = shared.recorder.borrow();
-    let PacketCounts { sent, delivered, lost, retransmitted, duplicated, corrupted, in_flight } = recorder.packets;
-    match name {
-        "packets.sent" => sent,
-        "packets.delivered" => delivered,
-        "packets.lost" => lost,
-        "packets.retransmitted" => retransmitted,
-        "packets.duplicated" => duplicated,
-        "packets.corrupted" => corrupted,
-        "packets.in_flight" => in_flight,
-        _ => match name.strip_prefix("faults.") {
-            Some(fault) => recorder.faults.get(fault).copied().unwrap_or(0),
-            None => recorder.counters.get(name).copied().unwrap_or(0),
-        },
-    }
+    outcome::counter(name, &recorder.packets, &recorder.faults, recorder.counters.get(name).copied())
 }
 
 fn verdict(world: &World) -> Verdict {
@@ -110,6 +97,7 @@ fn take_outcome(shared: &Rc<Shared>, world: &World, verdict: Verdict) -> Outcome
         faults: recorder.faults.clone(),
         counters: recorder.counters.iter().map(|(name, count)| ((*name).to_owned(), *count)).collect(),
         times: recorder.quantiles(),
+        coverage: BTreeSet::new(),
         trace: recorder.take_records().map(|records| Trace { hosts, records }),
     }
 }

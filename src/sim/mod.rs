@@ -9,6 +9,7 @@
 mod calm;
 pub(crate) mod causality;
 mod chaos;
+mod coverage;
 mod crash;
 mod fates;
 mod faults;
@@ -107,6 +108,7 @@ pub fn run(
     let fates = fates::Fates::new(&script.packets, &names);
     let wire = wire::Wire::new(links, fates, script.tcp, script.udp_buffer_bytes, labeller);
     let mut recorder = recorder::Recorder::new(options.keep_records);
+    let coverage = coverage::Coverage::watch(system, &names, &mut recorder);
     watchers.into_iter().for_each(|watcher| recorder.watch(watcher));
 
     let crashes = crash::Crashes::new(schedule.crash_points(&names));
@@ -115,7 +117,9 @@ pub fn run(
     let _logs = shared::LogGuard::new(&shared);
     let mut world = world::World::new(script, seed, shared, schedule, parts, options);
     world.run();
-    Ok(judge::judge(&world, script, end_checks))
+    let mut outcome = judge::judge(&world, script, end_checks);
+    outcome.coverage = coverage.borrow().pairs();
+    Ok(outcome)
 }
 
 /// The script's own steps, with the times that this seed draws for those which may fire later than they say.

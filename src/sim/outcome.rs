@@ -1,6 +1,6 @@
 //! What a run came to: verdict, numbers, hash.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
 
@@ -29,9 +29,36 @@ pub struct Outcome {
     pub counters: BTreeMap<String, u64>,
     /// The system's own times (of requests, say), by name.
     pub times: BTreeMap<String, Quantiles>,
+    /// What it has shown, to compare it with other runs: `kind (state)`, of records and the hosts that they are of.
+    pub coverage: BTreeSet<String>,
     /// The records, if they were kept.
     #[serde(skip)]
     pub trace: Option<Trace>,
+}
+
+impl Outcome {
+    /// A counter by its name: of packets, of faults, or the system's own. One that nobody counted is 0.
+    pub fn counter(&self, name: &str) -> u64 {
+        counter(name, &self.packets, &self.faults, self.counters.get(name).copied())
+    }
+}
+
+/// A counter by its name, which is `own` where it is neither of packets nor of faults.
+pub(super) fn counter(name: &str, packets: &PacketCounts, faults: &BTreeMap<String, u64>, own: Option<u64>) -> u64 {
+    let PacketCounts { sent, delivered, lost, retransmitted, duplicated, corrupted, in_flight } = *packets;
+    match name {
+        "packets.sent" => sent,
+        "packets.delivered" => delivered,
+        "packets.lost" => lost,
+        "packets.retransmitted" => retransmitted,
+        "packets.duplicated" => duplicated,
+        "packets.corrupted" => corrupted,
+        "packets.in_flight" => in_flight,
+        _ => match name.strip_prefix("faults.") {
+            Some(fault) => faults.get(fault).copied().unwrap_or(0),
+            None => own.unwrap_or(0),
+        },
+    }
 }
 
 /// Packets, counted. Every transmission is accounted for:
@@ -81,6 +108,8 @@ pub enum Verdict {
     Panic(Finding),
     /// A task kept its thread and never yielded. Only a watching process can tell.
     Stuck(Finding),
+    /// The process of the run took more memory than it may. Only a watching process can tell.
+    Memory(Finding),
     /// The run says nothing: no work was completed, or a step never fired.
     Inconclusive {
         /// Why.
@@ -96,7 +125,7 @@ impl Verdict {
 /// What was found, and what led to it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Finding {
-    /// The invariant's name; `panic` and `stuck` for those.
+    /// The invariant's name; `panic`, `stuck` and `memory` for those.
     pub invariant: String,
     /// When, in simulated time.
     pub at: Duration,
@@ -138,6 +167,7 @@ impl Verdict {
             Self::Violation(_) => "violation",
             Self::Panic(_) => "panic",
             Self::Stuck(_) => "stuck",
+            Self::Memory(_) => "memory",
             Self::Inconclusive { .. } => "inconclusive",
         }
     }
@@ -145,7 +175,9 @@ impl Verdict {
     /// What was found, if something was.
     pub fn finding(&self) -> Option<&Finding> {
         match self {
-            Self::Violation(finding) | Self::Panic(finding) | Self::Stuck(finding) => Some(finding),
+            Self::Violation(finding) | Self::Panic(finding) | Self::Stuck(finding) | Self::Memory(finding) => {
+                Some(finding)
+            }
             Self::Pass | Self::Inconclusive { .. } => None,
         }
     }

@@ -1,6 +1,7 @@
 //! The echo services in the testbed: one server, some clients that send numbered requests and try again.
 
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::future::pending;
 use std::rc::Rc;
 use std::time::Duration;
@@ -16,7 +17,7 @@ use crate::echo::{Disconnected, Event, tcp, tcp_client, udp, udp_client};
 use crate::events::{Sink, Value};
 use crate::net::sim::SimNet;
 use crate::net::{DATAGRAM_BYTES_MAX, Net};
-use crate::script::{ByteSize, ScriptError, TimeSpan};
+use crate::script::{ByteSize, Script, ScriptError, Sometimes, TimeSpan};
 use crate::sim::meaning::Meaning;
 use crate::sim::trace::{HostId, Label, Packet, What};
 use crate::sim::{Breach, Events, Host, HostResult, Report, Setup};
@@ -100,6 +101,21 @@ impl System for Echo {
             "gave-up" => Some(Meaning::Ends { request, failure: Some("given up".to_owned()) }),
             _ => None,
         }
+    }
+
+    fn sometimes(&self, script: &Script) -> Vec<Sometimes> {
+        if script.chaos.is_none() {
+            return Vec::new();
+        }
+        let mut all = vec![Sometimes::counted("a retry is answered", "retries answered")];
+        match script.section.read::<Options>() {
+            Ok(Options { transport: TransportName::Tcp, .. }) => {
+                all.push(Sometimes::counted("a connection is lost", "connections lost"));
+                all.push(Sometimes::counted("a segment is sent again", "packets.retransmitted"));
+            }
+            _ => all.push(Sometimes::counted("an answer comes twice", "duplicate answers")),
+        }
+        all
     }
 
     fn build(&self, setup: &mut Setup<'_>) -> Result<(), ScriptError> {
@@ -320,9 +336,14 @@ async fn send(host: Host, options: Options, check: SharedCheck) -> HostResult {
         let name = name.clone();
         move |number| request(&name, number, size)
     });
-    let events = host.events.clone();
+    let (events, retried) = (host.events.clone(), RefCell::new(BTreeSet::new()));
     let sink = Sink::new(move |event: Event| {
         let seen = (events.now(), record(&events, &event));
+        match &event {
+            Event::Retry { id, .. } => _ = retried.borrow_mut().insert(*id),
+            Event::Answered { id, .. } if retried.borrow_mut().remove(id) => events.count("retries answered", 1),
+            _ => {}
+        }
         let breach = check.borrow_mut().client(&name, seen, &event);
         breach.into_iter().for_each(|breach| events.breach(breach));
     });

@@ -11,7 +11,7 @@ use schemars::Schema;
 
 use crate::events::Value;
 use crate::figure::Figure;
-use crate::script::{ScriptError, Setting};
+use crate::script::{Script, ScriptError, Setting, Sometimes};
 use crate::sim::Setup;
 use crate::sim::meaning::Meaning;
 use crate::sim::trace::{Label, Packet};
@@ -64,6 +64,12 @@ pub trait System: Sync {
     /// What makes Wireshark understand its messages: a dissector in Lua.
     fn dissector(&self) -> Option<&'static str> {
         None
+    }
+
+    /// What must come about in some run of a sweep of this script, beside what the script says itself.
+    fn sometimes(&self, script: &Script) -> Vec<Sometimes> {
+        let _ = script;
+        Vec::new()
     }
 
     /// The wrong versions of it that its checks must catch: none in a build without them. A script's table of the system

@@ -37,9 +37,10 @@ impl Survival {
         match verdict {
             Verdict::Pass => Self::Survived,
             Verdict::Inconclusive { reason } => Self::Unsure(reason.clone()),
-            Verdict::Violation(finding) | Verdict::Panic(finding) | Verdict::Stuck(finding) => {
-                Self::Broke(finding.invariant.clone(), finding.message.clone())
-            }
+            Verdict::Violation(finding)
+            | Verdict::Panic(finding)
+            | Verdict::Stuck(finding)
+            | Verdict::Memory(finding) => Self::Broke(finding.invariant.clone(), finding.message.clone()),
         }
     }
 }

@@ -24,10 +24,11 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// A script's parts as they are written, without its variants, its chaos, and its steps, which are given.
+    /// A script's parts as they are written, without its variants, its chaos, what must sometimes come about, and its
+    /// steps, which are given.
     pub fn new(script: &Script, steps: Vec<Step>) -> Self {
         let mut rest: Table = toml::from_str(&script.source.text).unwrap_or_default();
-        for key in ["about", "system", "duration", "step", "packet", "chaos", "variant"] {
+        for key in ["about", "system", "duration", "step", "packet", "chaos", "sometimes", "variant"] {
             rest.remove(key);
         }
         let (about, system, duration) = (script.about.clone(), script.system.clone(), script.duration);

@@ -5,6 +5,7 @@
 mod hosts;
 mod network;
 mod packets;
+mod sometimes;
 mod steps;
 mod variants;
 
@@ -41,7 +42,19 @@ pub(super) const EXPECT_KEYS: &[&str] = &["violation", "counters"];
 
 /// The keys at the top, which no system can have as its name.
 pub(super) const TOP_KEYS: &[&str] = &[
-    "about", "system", "duration", "tick", "waiting", "network", "link", "disk", "step", "packet", "chaos", "expect",
+    "about",
+    "system",
+    "duration",
+    "tick",
+    "waiting",
+    "network",
+    "link",
+    "disk",
+    "step",
+    "packet",
+    "chaos",
+    "expect",
+    "sometimes",
     "variant",
 ];
 
@@ -77,6 +90,9 @@ pub(super) struct RawScript {
     chaos: Option<Table<RawChaos>>,
     /// What the run must end with. Without it: no violation. Further keys belong to the system.
     expect: Option<Table<RawExpect>>,
+    /// What must come about in some run of a sweep, though not in each: in a few words, and the counters of a run that
+    /// shows it. A name with a space or a dot stands in quotes.
+    sometimes: Option<BTreeMap<String, BTreeMap<String, Comparison>>>,
     /// The script with other settings: each is a sim of its own, with `@` and its name after that of this one.
     variant: Option<Vec<Table<RawVariant>>>,
 }
@@ -266,6 +282,7 @@ fn build(source: &Arc<Source>, document: &Document<'_>, raw: RawScript) -> Resul
         packets: packets::build(document, raw.packet.unwrap_or_default())?,
         chaos: raw.chaos.map(|Table(chaos)| chaos.into_chaos(document, duration)).transpose()?,
         expect: raw.expect.map(|Table(expect)| expect).unwrap_or_default().into_expect(document, source)?,
+        sometimes: sometimes::build(document, raw.sometimes.unwrap_or_default())?,
         section,
         variants: variants::build(document, source, raw.variant.unwrap_or_default())?,
     })

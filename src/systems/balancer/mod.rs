@@ -15,7 +15,7 @@ use indexmap::IndexMap;
 use schemars::{Schema, schema_for};
 
 use crate::events::Value;
-use crate::script::ScriptError;
+use crate::script::{Script, ScriptError, Sometimes};
 use crate::sim::meaning::Meaning;
 use crate::sim::trace::{Label, Packet};
 use crate::sim::{Calm, Setup};
@@ -131,6 +131,18 @@ impl System for Balancer {
 
     fn meaning(&self, event: &str, fields: &IndexMap<String, Value>) -> Option<Meaning> {
         meaning(event, fields)
+    }
+
+    fn sometimes(&self, script: &Script) -> Vec<Sometimes> {
+        let all = [
+            ("a request is tried again", "retries"),
+            ("a backend is ejected", "ejections"),
+            ("a backend is readmitted", "readmissions"),
+            ("a health check fails", "found unhealthy"),
+            ("a request is lost", "lost"),
+        ];
+        let all = all.into_iter().map(|(name, counter)| Sometimes::counted(name, counter));
+        script.chaos.iter().flat_map(|_| all.clone()).collect()
     }
 
     fn build(&self, setup: &mut Setup<'_>) -> Result<(), ScriptError> {

@@ -42,6 +42,15 @@ pub(super) struct Cluster {
     first_seen: Cell<(bool, bool)>,
     /// What led each node to arm its election timer.
     armed: RefCell<BTreeMap<NodeId, u64>>,
+    newest: Cell<Campaign>,
+}
+
+/// The newest term in which somebody has campaigned.
+#[derive(Clone, Copy, Default)]
+struct Campaign {
+    term: Term,
+    candidates: u64,
+    is_won: bool,
 }
 
 /// How a node is told what to do.
@@ -67,6 +76,7 @@ impl Cluster {
             leaderless_since: Cell::new(Some(Duration::ZERO)),
             first_seen: Cell::default(),
             armed: RefCell::default(),
+            newest: Cell::default(),
         }
     }
 
@@ -132,6 +142,7 @@ impl Cluster {
             self.term_max.set(self.term_max.get().max(*to));
         }
         self.time_firsts(events, event);
+        self.count_split_votes(events, event);
         let led = self.agreement().of_majority;
         let breach = self.check.borrow_mut().event(id, (events.now(), record), event);
         breach.into_iter().for_each(|breach| events.breach(breach));
@@ -150,6 +161,26 @@ impl Cluster {
         }
         if is_armed && !cause.timer {
             self.armed.borrow_mut().insert(id, cause.record);
+        }
+    }
+
+    /// Counts terms in which several have campaigned and nobody has won, each when somebody campaigns in a newer one.
+    fn count_split_votes(&self, events: &Events, event: &Event) {
+        let newest = self.newest.get();
+        match event {
+            Event::Core(CoreEvent::BecameCandidate { term, .. }) if *term > newest.term => {
+                if newest.candidates > 1 && !newest.is_won {
+                    events.count("split votes", 1);
+                }
+                self.newest.set(Campaign { term: *term, candidates: 1, is_won: false });
+            }
+            Event::Core(CoreEvent::BecameCandidate { term, .. }) if *term == newest.term => {
+                self.newest.set(Campaign { candidates: newest.candidates + 1, ..newest });
+            }
+            Event::Core(CoreEvent::BecameLeader { term, .. }) if *term == newest.term => {
+                self.newest.set(Campaign { is_won: true, ..newest });
+            }
+            _ => {}
         }
     }
 

@@ -15,7 +15,7 @@ use schemars::{Schema, schema_for};
 use crate::events::Value;
 use crate::figure::Figure;
 use crate::raft::{ClusterId, Codec, Message};
-use crate::script::{ScriptError, Setting};
+use crate::script::{Script, ScriptError, Setting, Sometimes};
 use crate::sim::meaning::Meaning;
 use crate::sim::trace::{Label, Packet, What};
 use crate::sim::{Calm, Setup};
@@ -125,6 +125,17 @@ impl System for Raft {
         let state = if event == "booted" { "follower" } else { event.strip_prefix("became-")? };
         let term = fields.get("term")?;
         Some(Meaning::State { of: None, state: state.to_owned(), detail: format!("term {term}") })
+    }
+
+    fn sometimes(&self, script: &Script) -> Vec<Sometimes> {
+        let all = [
+            ("a vote is split", "split votes"),
+            ("a leader is deposed", "step-downs"),
+            ("a vote is refused", "votes refused"),
+            ("a broken datagram is rejected", "rejected datagrams"),
+        ];
+        let all = all.into_iter().map(|(name, counter)| Sometimes::counted(name, counter));
+        script.chaos.iter().flat_map(|_| all.clone()).collect()
     }
 
     fn build(&self, setup: &mut Setup<'_>) -> Result<(), ScriptError> {
