@@ -181,7 +181,7 @@ fn sitting() -> Result<(), Failed> {
     paste(&printed(&small, "replay")?, &repository, 0)?;
 
     let script = printed(&small, "reproduce")?;
-    let script = script.split_whitespace().find(|word| word.ends_with(".toml")).ok_or("no script")?;
+    let script = script.split_whitespace().find(|word| word.contains(".toml")).ok_or("no script")?;
     let script = fs::read_to_string(repository.join(script))?;
     let faults = script.lines().filter(|line| ["[[step]]", "[[packet]]"].contains(line)).count();
     if !(1..=6).contains(&faults) || script.lines().count() > 40 {

@@ -17,8 +17,11 @@ fn now_and_then_a_sim_fails() {
     check(&Echo, script, 0..15);
 }
 
-/// The variables of the environment that say which seeds are run, and whether that goes well and what is said.
-const CALLS: [(&[(&str, &str)], bool, &str); 4] = [
+/// Variables of the environment.
+type Variables = &'static [(&'static str, &'static str)];
+
+/// The variables that say which seeds are run, and whether that goes well and what is said.
+const CALLS: [(Variables, bool, &str); 4] = [
     (&[], true, ""),
     (&[("STORMGLASS_SEEDS", "0..20")], false, "seed=16 at 1.727s: expectation: retries is 9, expected <= 5\n"),
     (&[("STORMGLASS_SEEDS", "0..20"), ("STORMGLASS_SEED", "3")], true, ""),
