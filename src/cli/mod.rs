@@ -91,7 +91,10 @@ fn exit_code(exit: Exit) -> ExitCode {
 
 fn fail(error: &anyhow::Error) -> ExitCode {
     let _ = writeln!(anstream::stderr(), "{}: {error:#}", paint(BAD, "error"));
-    exit_code(Exit::Usage)
+    let Some(without) = error.downcast_ref::<report::NoRecords>() else { return exit_code(Exit::Usage) };
+    // Nothing is wrong with the call: what the run came to is the answer.
+    let _ = write!(anstream::stdout(), "{}", without.verdict);
+    exit_code(without.exit)
 }
 
 /// The command's own name: the file that was called.

@@ -73,6 +73,16 @@ pub(super) struct Made {
     pub(super) exit: Exit,
 }
 
+/// A run of which there is only a verdict.
+#[derive(Debug, thiserror::Error)]
+#[error("the run has no records, for its process did not live to its end")]
+pub(super) struct NoRecords {
+    /// As `run` prints it.
+    pub(super) verdict: String,
+    /// As that of `run`.
+    pub(super) exit: Exit,
+}
+
 impl Shell {
     /// Makes the run that is named, or reads it.
     pub(super) fn record(
@@ -96,7 +106,9 @@ impl Shell {
         })?;
         let report = run::report(&self.program, &chosen, seed, &ran);
         let verdict = text::verdict(&report);
-        anyhow::ensure!(hash.is_some(), "the run has no records, for its process did not live to its end\n{verdict}");
+        if hash.is_none() {
+            return Err(NoRecords { verdict, exit: run::exit(&report) }.into());
+        }
         let (kind, schema, sim) = ("run".to_owned(), SCHEMA_VERSION, report.sim.clone());
         let (system, set) = (chosen.script.system.clone(), report.set.clone());
         let header = Header { kind, schema, sim, system, set, seed, hosts, hash };
