@@ -176,7 +176,7 @@ fn the_workflow_replays_sweeps_and_leaves_what_shows_a_failure() {
 
     let (code, told) = run_step(SWEEP, "sweep", "pages", here, &[]);
     assert_eq!(code, 0, "{told}");
-    for (extension, begins) in [("txt", b"lossy.toml".as_slice()), ("html", b"<!")] {
+    for (extension, begins) in [("txt", b"lossy.toml".as_slice()), ("html", b"<!"), ("pcapng", b"\n\r\r\n")] {
         let file = here.join(format!("failures/lossy-{seed}.{extension}"));
         let bytes = fs::read(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
         assert!(bytes.starts_with(begins), "{}", file.display());
