@@ -1,6 +1,6 @@
 //! Captures and traces: what they hold is what the run had, and the tools that read them agree.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -48,12 +48,12 @@ const SIMS: [(&str, &str); 8] = [
     ("balancer/packet-loss", "1"),
 ];
 
-/// Wireshark has four names for a segment that comes again, by when it comes.
-const AGAIN: &str = "tcp.analysis.retransmission || tcp.analysis.fast_retransmission || \
-                     tcp.analysis.spurious_retransmission || tcp.analysis.out_of_order";
+/// Wireshark has two names for a segment that comes again, by when it comes.
+const AGAIN: &str = "tcp.analysis.retransmission || tcp.analysis.out_of_order";
 
 const WRONG: &str = "_ws.malformed || _ws.expert.severity == \"Error\" || tcp.analysis.lost_segment || \
-                     tcp.analysis.ack_lost_segment";
+                     tcp.analysis.ack_lost_segment || tcp.analysis.fast_retransmission || \
+                     tcp.analysis.spurious_retransmission || tcp.analysis.duplicate_ack";
 
 #[test]
 fn every_packet_is_there_once_and_wireshark_finds_what_came_again() {
@@ -121,6 +121,35 @@ fn check_checksums(frame: &[u8]) {
         other => panic!("neither UDP nor TCP: {other:?}"),
     };
     assert_eq!(expected, found);
+}
+
+/// The records whose packets, as a filter finds them, Wireshark says come again.
+#[test]
+fn wireshark_marks_the_very_packets_that_came_again() {
+    let directory = tempfile::tempdir().unwrap();
+    for (sim, seed) in [("echo/tcp-loss", "8"), ("balancer/chaos", "7")] {
+        report(directory.path(), sim, seed, "run.pcapng");
+        let args = ["-r", "run.pcapng", "-Y", AGAIN, "-T", "fields", "-e", "frame.comment"];
+        let Some(text) = tshark(directory.path(), &args) else { return };
+        let digits = |line: &str| line.strip_prefix("record ").map(|rest| rest.split(';').next().unwrap().to_owned());
+        let marked: BTreeSet<String> = text.lines().map(|line| digits(line).expect(line)).collect();
+        let shown = stormglass(directory.path(), &["show", sim, "--seed", seed, "--json"]);
+        let records = shown.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        let again = records.filter(|record| record["kind"] == "retransmitted").map(|record| record["n"].to_string());
+        assert_eq!(marked, again.collect(), "{sim} {seed}");
+    }
+}
+
+#[test]
+fn a_connect_to_where_nothing_listens_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    report(directory.path(), "echo/tcp-server-crash", "7", "run.pcapng");
+    let filter = "tcp.flags.reset == 1 && frame.comment contains \"nothing listens\"";
+    let Some(refused) = tshark(directory.path(), &["-r", "run.pcapng", "-Y", filter]) else { return };
+    let shown = stormglass(directory.path(), &["show", "echo/tcp-server-crash", "--seed", "7"]);
+    let told = shown.lines().filter(|line| line.contains("connect-failed") && line.contains("refused")).count();
+    assert!(told > 0, "{shown}");
+    assert_eq!(refused.lines().count(), told, "{refused}");
 }
 
 #[test]

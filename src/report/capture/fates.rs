@@ -1,6 +1,6 @@
 //! What became of each transmission, in words: a packet's comment.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::super::records::{RecordLine, WhatLine};
@@ -13,12 +13,15 @@ pub(super) struct Fates(BTreeMap<u64, Life>);
 /// One packet from its sending to its end.
 #[derive(Default)]
 struct Life {
+    /// The hosts that it goes from and to.
+    ends: (String, String),
+    is_syn: bool,
     /// Its message's name and what else the system says of it.
     words: String,
     /// When and in which record each transmission left.
     left: Vec<(u64, u64)>,
     /// What became of each transmission.
-    ends: BTreeMap<u32, End>,
+    became: BTreeMap<u32, End>,
     /// What else happened to it, in words.
     notes: Vec<String>,
 }
@@ -31,7 +34,7 @@ enum End {
 impl Fates {
     pub(super) fn new(records: &[RecordLine]) -> Self {
         let mut lives: BTreeMap<u64, Life> = BTreeMap::new();
-        let mut parted = BTreeSet::new();
+        let mut parted = BTreeMap::new();
         for record in records {
             take_in(&mut lives, &mut parted, record);
         }
@@ -50,8 +53,21 @@ impl Fates {
 }
 
 impl Life {
+    /// Whether a partition, or a cut, keeps its two hosts apart.
+    fn is_cut_by(&self, action: &str) -> bool {
+        let (from, to) = (self.ends.0.as_str(), self.ends.1.as_str());
+        if let Some((before, behind)) = action.strip_prefix("cut ").and_then(|hosts| hosts.split_once(" -> ")) {
+            let leads = |from: &str, to: &str| is_among(before, from) && is_among(behind, to);
+            // The answer to a SYN goes the other way.
+            return leads(from, to) || self.is_syn && leads(to, from);
+        }
+        let groups = || action.split('[').skip(1).map(|group| group.split(']').next().unwrap_or_default());
+        let group_of = |host: &str| groups().position(|group| is_among(group, host));
+        matches!((group_of(from), group_of(to)), (Some(one), Some(other)) if one != other)
+    }
+
     fn fate(&self, record: &RecordLine, attempt: u32) -> String {
-        match self.ends.get(&attempt) {
+        match self.became.get(&attempt) {
             Some(End::Arrived { t_ns, record: arrival }) => {
                 let took = span(Duration::from_nanos(t_ns - record.t_ns));
                 if attempt == 0 {
@@ -74,6 +90,12 @@ impl Life {
     }
 }
 
+/// Whether a host is among names as scripts write them, where `*` stands for any ending.
+fn is_among(names: &str, host: &str) -> bool {
+    let is_named = |name: &str| name.strip_suffix('*').map_or(name == host, |start| host.starts_with(start));
+    names.split_whitespace().any(is_named)
+}
+
 fn times(count: u32) -> String {
     match count {
         1 => "once".to_owned(),
@@ -82,13 +104,13 @@ fn times(count: u32) -> String {
     }
 }
 
-fn take_in(lives: &mut BTreeMap<u64, Life>, parted: &mut BTreeSet<usize>, record: &RecordLine) {
+fn take_in(lives: &mut BTreeMap<u64, Life>, parted: &mut BTreeMap<usize, String>, record: &RecordLine) {
     let n = record.n;
     let mut note = |packet: u64, text: String| lives.entry(packet).or_default().notes.push(text);
     match &record.what {
         WhatLine::Fault { step, action } => {
             if action.starts_with("partition") || action.starts_with("cut") {
-                parted.insert(*step);
+                parted.insert(*step, action.clone());
             } else if action.starts_with("heal") {
                 parted.clear();
             }
@@ -99,20 +121,24 @@ fn take_in(lives: &mut BTreeMap<u64, Life>, parted: &mut BTreeSet<usize>, record
             let words: Vec<&str> = said.map(String::as_str).filter(|words| !words.is_empty()).collect();
             let life = lives.entry(sent.packet).or_default();
             (life.words, life.left) = (words.join(" "), vec![(record.t_ns, n)]);
+            life.ends = (sent.from.clone(), sent.to.clone());
+            life.is_syn = sent.transport == "tcp-syn";
         }
         WhatLine::Retransmitted { packet, .. } => lives.entry(*packet).or_default().left.push((record.t_ns, n)),
         WhatLine::Delivered { packet, attempt } => {
             let end = End::Arrived { t_ns: record.t_ns, record: n };
-            lives.entry(*packet).or_default().ends.insert(*attempt, end);
+            lives.entry(*packet).or_default().became.insert(*attempt, end);
         }
         WhatLine::Lost { packet, attempt, reason } => {
-            let steps: Vec<String> = parted.iter().map(ToString::to_string).collect();
+            let life = lives.entry(*packet).or_default();
+            let steps: Vec<String> =
+                parted.iter().filter(|(_, action)| life.is_cut_by(action)).map(|(step, _)| step.to_string()).collect();
             let why = match (reason, steps.as_slice()) {
                 (LossReason::Partition, [step]) => format!("partition, step {step}"),
                 (LossReason::Partition, [_, ..]) => format!("partition, steps {}", steps.join(" and ")),
                 _ => reason.to_string(),
             };
-            lives.entry(*packet).or_default().ends.insert(*attempt, End::Lost { why, record: n });
+            life.became.insert(*attempt, End::Lost { why, record: n });
         }
         WhatLine::GivenUp { packet, attempts } => note(*packet, format!("given up after {attempts} tries, record {n}")),
         WhatLine::Corrupted { packet, bit } => note(*packet, format!("bit {bit} flipped on its way, record {n}")),
@@ -120,9 +146,10 @@ fn take_in(lives: &mut BTreeMap<u64, Life>, parted: &mut BTreeSet<usize>, record
         WhatLine::Released { packet } => note(*packet, format!("released, record {n}")),
         WhatLine::Duplicated { packet, copy } => {
             note(*packet, format!("the network made a copy of it, packet {copy}"));
-            let words = lives.get(packet).map(|life| life.words.clone()).unwrap_or_default();
+            let original = lives.get(packet).map(|life| (life.words.clone(), life.ends.clone()));
             let life = lives.entry(*copy).or_default();
-            (life.words, life.left) = (words, vec![(record.t_ns, n)]);
+            (life.words, life.ends) = original.unwrap_or_default();
+            life.left = vec![(record.t_ns, n)];
             life.notes.push(format!("a copy of packet {packet}, made by the network and not by its sender"));
         }
         _ => {}

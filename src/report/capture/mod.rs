@@ -6,8 +6,9 @@
 //! arrived.
 //!
 //! What the simulation does not send is filled in as its [model](crate::guide::network_model) of TCP implies, and the
-//! comment says so: the answer to a SYN and the acknowledgement of that answer, and an acknowledgement for each segment
-//! when it arrives. None of these is ever lost. Windows are shown as [`WINDOW_BYTES`], whatever the script has.
+//! comment says so: the answer to a SYN and the acknowledgement of that answer, a reset where nothing listens (which is taken
+//! to be so where nothing came of a SYN that arrived but that its client went on), and an acknowledgement of what arrives, in order. A machine that
+//! lost power, and an end that was reset or has given up, acknowledge nothing. None of these is ever lost. Windows are shown as [`WINDOW_BYTES`], whatever the script has.
 
 mod fates;
 mod frame;
@@ -158,6 +159,16 @@ fn frames(run: &Recording) -> Vec<Frame> {
             WhatLine::Delivered { packet, .. } => {
                 if let Some(packet) = packets.get(packet) {
                     connections.delivered(record, packet, &mut frames);
+                }
+            }
+            WhatLine::GivenUp { packet, .. } => {
+                if let Some(packet) = packets.get(packet) {
+                    connections.given_up(packet);
+                }
+            }
+            WhatLine::PowerLost => {
+                if let Some(host) = record.host.as_deref().and_then(|host| places.get(host)) {
+                    connections.power_lost(*host);
                 }
             }
             _ => {}

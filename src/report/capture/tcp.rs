@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
-use super::super::records::{RecordLine, WhatLine};
+use super::super::records::{RecordLine, SentLine, WhatLine};
 use super::Packet;
 use super::frame::{Body, Frame, Segment, bytes};
 
@@ -20,12 +20,14 @@ pub(super) struct Connections {
     last_arrival: BTreeMap<u64, u64>,
     /// When each SYN's last transmission left.
     syn_left: BTreeMap<u64, u64>,
-    /// SYNs whose connection came about: something other than a reset went over it.
-    answered: BTreeSet<u64>,
+    /// SYNs that arrived and nothing came of it: whether their client was refused, or had gone by then.
+    vain: BTreeMap<u64, bool>,
 }
 
 struct Connection {
     client: SocketAddr,
+    /// The places of the client's host and of the server's.
+    hosts: [u32; 2],
     /// Of the client and of the server.
     sides: [Side; 2],
     /// The last step of the handshake, until it is seen: when it is due at the latest.
@@ -45,40 +47,30 @@ struct Side {
     early: BTreeSet<u64>,
     /// How many segments of the other end have arrived in order.
     in_order: u64,
+    /// It knows nothing of the connection any more, and acknowledges nothing.
+    gone: bool,
 }
 
 impl Connections {
     pub(super) fn new(records: &[RecordLine]) -> Self {
-        let (mut syns, mut answered) = (BTreeMap::new(), BTreeSet::new());
-        let (mut last_arrival, mut open) = (BTreeMap::new(), BTreeSet::new());
+        let (mut last_arrival, mut syns) = (BTreeMap::new(), BTreeSet::new());
         for record in records {
             match &record.what {
-                WhatLine::Sent(sent) => {
-                    let (ends, reverse) = ((&sent.src, &sent.dst), (&sent.dst, &sent.src));
-                    match sent.transport.as_str() {
-                        "tcp-syn" => {
-                            syns.insert(ends, sent.packet);
-                            open.insert(sent.packet);
-                        }
-                        "tcp-data" | "tcp-fin" => {
-                            answered.extend(syns.get(&ends).or(syns.get(&reverse)).copied());
-                        }
-                        _ => {}
-                    }
-                }
-                WhatLine::Delivered { packet, .. } if open.contains(packet) => {
+                WhatLine::Sent(sent) if sent.transport == "tcp-syn" => _ = syns.insert(sent.packet),
+                WhatLine::Delivered { packet, .. } if syns.contains(packet) => {
                     last_arrival.insert(*packet, record.n);
                 }
                 _ => {}
             }
         }
+        let vain = vain(records, &last_arrival);
         Self {
             all: Vec::new(),
             latest: BTreeMap::new(),
             of_packet: BTreeMap::new(),
             last_arrival,
             syn_left: BTreeMap::new(),
-            answered,
+            vain,
         }
     }
 
@@ -87,7 +79,7 @@ impl Connections {
         let (src, dst) = (packet.src, packet.dst);
         if packet.sent.transport == "tcp-syn" {
             let place = self.all.len();
-            self.all.push(Connection::new(src, place));
+            self.all.push(Connection::new(packet, place));
             self.latest.insert((src, dst), place);
             self.latest.insert((dst, src), place);
             self.syn_left.insert(packet.sent.packet, t_ns);
@@ -102,7 +94,27 @@ impl Connections {
         connection.announce(packet);
         connection.hand_shake(t_ns, frames, src == connection.client && packet.sent.transport != "tcp-syn");
         let segment = connection.segment(packet);
+        let (own, _) = connection.ends(packet);
+        connection.sides[own].gone |= segment.rst;
         frames.push(seen(t_ns, packet, segment, comment));
+    }
+
+    /// A packet's tries have run out: its sender knows nothing of the connection any more.
+    pub(super) fn given_up(&mut self, packet: &Packet<'_>) {
+        if let Some(&place) = self.of_packet.get(&packet.sent.packet) {
+            let connection = &mut self.all[place];
+            let (own, _) = connection.ends(packet);
+            connection.sides[own].gone = true;
+        }
+    }
+
+    /// A machine has lost power, and its connections with it.
+    pub(super) fn power_lost(&mut self, host: u32) {
+        for connection in &mut self.all {
+            for (side, of) in connection.sides.iter_mut().zip(connection.hosts) {
+                side.gone |= of == host;
+            }
+        }
     }
 
     /// A packet leaves again.
@@ -121,15 +133,31 @@ impl Connections {
         let connection = &mut self.all[place];
         if packet.sent.transport == "tcp-syn" {
             let is_last = self.last_arrival.get(&packet.sent.packet) == Some(&record.n);
-            if is_last && self.answered.contains(&packet.sent.packet) {
-                let left = self.syn_left.get(&packet.sent.packet).copied().unwrap_or(record.t_ns);
-                connection.answer_syn(record, packet, record.t_ns - left, frames);
+            if !is_last {
+                return;
+            }
+            match self.vain.get(&packet.sent.packet) {
+                Some(true) => frames.push(connection.refusal(record, packet)),
+                Some(false) => {}
+                None => {
+                    let left = self.syn_left.get(&packet.sent.packet).copied().unwrap_or(record.t_ns);
+                    connection.answer_syn(record, packet, record.t_ns - left, frames);
+                }
             }
             return;
         }
-        let Some(number) = packet.sent.segment else { return };
+        let (_, receiver) = connection.ends(packet);
+        let Some(number) = packet.sent.segment else {
+            connection.sides[receiver].gone = true;
+            return;
+        };
         connection.hand_shake(record.t_ns, frames, packet.dst == connection.client);
-        connection.arrived(number, packet);
+        // What arrives behind a gap waits for it. An acknowledgement of the same as before would ask for a fast
+        // retransmit, which the model does not have.
+        let advances = connection.arrived(number, packet);
+        if !advances || connection.sides[receiver].gone {
+            return;
+        }
         let comment = format!("acknowledges record {}; {FILLED_IN}", record.n);
         frames.push(connection.acknowledgement(record.t_ns, packet, comment));
     }
@@ -143,11 +171,12 @@ impl Connections {
 }
 
 impl Connection {
-    fn new(client: SocketAddr, place: usize) -> Self {
+    fn new(syn: &Packet<'_>, place: usize) -> Self {
         // Any numbers will do: they are the same in every capture of the run, and differ from connection to connection.
         let isn = |side: u32| (u32::try_from(place).unwrap_or(u32::MAX)).wrapping_mul(2_654_435_761).wrapping_add(side);
         let side = |isn: u32| Side { isn, next: 1, ..Side::default() };
-        Self { client, sides: [side(isn(1_000)), side(isn(900_001_000))], handshake: None }
+        let (client, hosts) = (syn.src, [syn.from, syn.to]);
+        Self { client, hosts, sides: [side(isn(1_000)), side(isn(900_001_000))], handshake: None }
     }
 
     /// The places of the end that sends a packet, and of the other.
@@ -190,13 +219,16 @@ impl Connection {
         other.isn.wrapping_add(end)
     }
 
-    fn arrived(&mut self, number: u64, packet: &Packet<'_>) {
+    /// Takes in a segment. Whether something is to be acknowledged now: it, or what waited for it.
+    fn arrived(&mut self, number: u64, packet: &Packet<'_>) -> bool {
         let (_, receiver) = self.ends(packet);
         let side = &mut self.sides[receiver];
+        let before = side.in_order;
         side.early.insert(number);
         while side.early.remove(&(side.in_order + 1)) {
             side.in_order += 1;
         }
+        side.in_order > before
     }
 
     fn acknowledgement(&self, t_ns: u64, packet: &Packet<'_>, comment: String) -> Frame {
@@ -205,6 +237,13 @@ impl Connection {
         let seq = side.isn.wrapping_add(side.next);
         let segment = Segment { seq, ack: Some(self.acknowledged(receiver, sender)), ..Segment::default() };
         back(t_ns, packet, segment, comment)
+    }
+
+    /// The server's answer to a SYN where nothing listens.
+    fn refusal(&mut self, record: &RecordLine, packet: &Packet<'_>) -> Frame {
+        let ack = Some(self.sides[0].isn.wrapping_add(1));
+        let comment = format!("refuses the SYN, record {}: nothing listens; {FILLED_IN}", record.n);
+        back(record.t_ns, packet, Segment { rst: true, ack, ..Segment::default() }, comment)
     }
 
     /// The server's answer to a SYN, and the client's to that, which is due one latency later.
@@ -223,10 +262,57 @@ impl Connection {
 
     /// Shows the last step of the handshake, if it waits and something of the client's follows it now.
     fn hand_shake(&mut self, now_ns: u64, frames: &mut Vec<Frame>, follows: bool) {
-        if follows && let Some((due, frame)) = self.handshake.take() {
+        if follows
+            && let Some((due, frame)) = self.handshake.take()
+            && !self.sides[0].gone
+        {
             frames.push(Frame { t_ns: due.min(now_ns), ..frame });
         }
     }
+}
+
+/// The SYNs that arrived in vain: no packet came of them and no record of the server, though a round trip passed before the
+/// run was over. The trace does not say that one was refused, but its client goes on because of the answer: `true`. Of a
+/// client that had stopped waiting there is no such record.
+fn vain(records: &[RecordLine], last_arrival: &BTreeMap<u64, u64>) -> BTreeMap<u64, bool> {
+    let end_ns = records.last().map_or(0, |record| record.t_ns);
+    let (mut left, mut latest) = (BTreeMap::new(), BTreeMap::new());
+    let (mut vain, mut arrivals) = (BTreeMap::new(), BTreeMap::new());
+    for record in records {
+        if let Some((packet, sent)) = record.cause.and_then(|cause| arrivals.get(&cause)).copied() {
+            let sent: &SentLine = sent;
+            if record.host.as_deref() == Some(&sent.to) {
+                vain.remove(&packet);
+            } else if record.host.as_deref() == Some(&sent.from) {
+                vain.entry(packet).and_modify(|refused| *refused = true);
+            }
+        }
+        match &record.what {
+            WhatLine::Sent(sent) if sent.transport == "tcp-syn" => {
+                left.insert(sent.packet, (record.t_ns, sent));
+                latest.insert((&sent.src, &sent.dst), sent.packet);
+            }
+            WhatLine::Sent(sent) => {
+                let (ends, reverse) = ((&sent.src, &sent.dst), (&sent.dst, &sent.src));
+                if let Some(packet) = latest.get(&ends).or_else(|| latest.get(&reverse)) {
+                    vain.remove(packet);
+                }
+            }
+            WhatLine::Retransmitted { packet, .. } => {
+                left.entry(*packet).and_modify(|(t_ns, _)| *t_ns = record.t_ns);
+            }
+            WhatLine::Delivered { packet, .. } if last_arrival.get(packet) == Some(&record.n) => {
+                if let Some((left_ns, sent)) = left.get(packet)
+                    && record.t_ns + (record.t_ns - left_ns) < end_ns
+                {
+                    vain.insert(*packet, false);
+                    arrivals.insert(record.n, (*packet, *sent));
+                }
+            }
+            _ => {}
+        }
+    }
+    vain
 }
 
 fn seen(t_ns: u64, packet: &Packet<'_>, segment: Segment, comment: String) -> Frame {

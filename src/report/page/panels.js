@@ -110,8 +110,9 @@ function effectsOf(run, n) {
 function chainStep(run, n, effect) {
   const step = make("li", {}, make("span", { className: "when", textContent: moment(run.t[n]) }));
   const host = run.hostName(n);
-  step.append(link(run.index, n, `${host ? `${host} ` : ""}${recordWords(run, n)}`));
-  if (effect !== undefined && run.byTimer[effect]) step.append(make("span", { className: "when", textContent: ` timer, ${length(run.t[effect] - run.t[n])}` }));
+  const words = make("span", {}, link(run.index, n, `${host ? `${host} ` : ""}${recordWords(run, n)}`));
+  if (effect !== undefined && run.byTimer[effect]) words.append(make("span", { className: "empty", textContent: ` (a timer, for ${length(run.t[effect] - run.t[n])})` }));
+  step.append(words);
   return step;
 }
 
