@@ -2,8 +2,10 @@
 //! it ended.
 
 use std::cell::Cell;
+use std::error::Error as _;
 use std::fmt;
 use std::future::Future as _;
+use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
@@ -13,6 +15,8 @@ use bytes::Bytes;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use tokio::time::{Instant, Sleep, sleep_until};
 
+use super::framing::Rejection;
+
 /// Why a body ended before its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BodyFault {
@@ -20,8 +24,18 @@ pub enum BodyFault {
     Stalled,
     /// There was more of it than is allowed.
     TooLarge,
+    /// It was not what a body is.
+    Refused(Rejection),
     /// Its sender went away, or it was not what its head promised.
     Broken,
+}
+
+impl BodyFault {
+    /// What made hyper give a body up: what the guard before it refused, or the end of the connection.
+    fn of(error: &hyper::Error) -> Self {
+        let refused = error.source().and_then(|error| error.downcast_ref::<io::Error>()?.get_ref()?.downcast_ref());
+        refused.map_or(Self::Broken, |rejection| Self::Refused(*rejection))
+    }
 }
 
 impl fmt::Display for BodyFault {
@@ -29,6 +43,7 @@ impl fmt::Display for BodyFault {
         f.write_str(match self {
             Self::Stalled => "nothing of the body came for too long",
             Self::TooLarge => "the body is larger than is allowed",
+            Self::Refused(rejection) => rejection.reason,
             Self::Broken => "the body ended before its end",
         })
     }
@@ -122,7 +137,7 @@ impl Body for RequestBody {
                 this.progress.is_sent.set(inner.is_end_stream());
                 Poll::Ready(Some(Ok(frame)))
             }
-            Poll::Ready(Some(Err(_))) => this.fail(BodyFault::Broken),
+            Poll::Ready(Some(Err(error))) => this.fail(BodyFault::of(&error)),
             Poll::Ready(None) => {
                 this.progress.is_sent.set(true);
                 Poll::Ready(None)

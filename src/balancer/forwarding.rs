@@ -5,9 +5,10 @@ use std::fmt::Write as _;
 use std::net::IpAddr;
 
 use hyper::header::{
-    CONNECTION, Entry, FORWARDED, HOST, HeaderMap, HeaderName, HeaderValue, TE, TRANSFER_ENCODING, UPGRADE, VIA,
+    CONNECTION, CONTENT_LENGTH, Entry, FORWARDED, HOST, HeaderMap, HeaderName, HeaderValue, TE, TRANSFER_ENCODING,
+    UPGRADE, VIA,
 };
-use hyper::http::uri::{Authority, PathAndQuery, Scheme};
+use hyper::http::uri::{Authority, PathAndQuery};
 use hyper::{Uri, Version};
 
 use super::config::{Forwarding, Origin};
@@ -48,9 +49,14 @@ fn has_token(value: &HeaderValue, token: &str) -> bool {
     value.as_bytes().split(|byte| *byte == b',').any(|part| part.trim_ascii().eq_ignore_ascii_case(token.as_bytes()))
 }
 
+/// Headers that `Connection` cannot name away: by them the message is found to end, or its way can be seen.
+const STAYING: [HeaderName; 7] =
+    [HOST, CONTENT_LENGTH, X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PROTO, FORWARDED, VIA];
+
 /// Takes out what is about the connection that a message came over: what `Connection` names, and what always is.
 ///
-/// Headers that end a message are not named away: `Host` and `Content-Length` stay.
+/// Where a client came from and which way is for all who get the message. A client that could name that away would make
+/// its own address of another proxy's before this one.
 pub fn remove_hop_by_hop(headers: &mut HeaderMap) {
     if headers.contains_key(CONNECTION) {
         let named: Vec<HeaderName> = headers
@@ -58,7 +64,7 @@ pub fn remove_hop_by_hop(headers: &mut HeaderMap) {
             .iter()
             .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
             .filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok())
-            .filter(|name| *name != HOST && *name != hyper::header::CONTENT_LENGTH)
+            .filter(|name| !STAYING.contains(name))
             .collect();
         for name in named {
             headers.remove(name);
@@ -82,7 +88,6 @@ pub fn request_headers(headers: &mut HeaderMap, host: &HeaderValue, client: Clie
         headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
         headers.insert(UPGRADE, protocol);
     }
-    // What a client's `Connection` named is gone by now, so that it cannot take out what is set here.
     append(headers, X_FORWARDED_FOR, |text| _ = write!(text, "{}", client.addr));
     headers.insert(X_FORWARDED_HOST, host.clone());
     headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static("http"));
@@ -99,6 +104,19 @@ pub fn answer_headers(headers: &mut HeaderMap, version: Version, settings: &Forw
     remove_hop_by_hop(headers);
     if settings.via {
         append_via(headers, version);
+    }
+}
+
+/// Whether all who read an answer find it to end at the same place: by one length, or by chunks alone. hyper would take
+/// the chunks where there is a length too, and what is left of it would be passed on as if it held.
+pub fn ends_in_one_place(headers: &HeaderMap) -> bool {
+    let mut lengths = headers.get_all(CONTENT_LENGTH).iter();
+    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
+    match (lengths.next(), codings.next()) {
+        (None, None) => true,
+        (Some(length), None) => lengths.next().is_none() && length.as_bytes().iter().all(u8::is_ascii_digit),
+        (None, Some(coding)) => codings.next().is_none() && coding.as_bytes().eq_ignore_ascii_case(b"chunked"),
+        (Some(_), Some(_)) => false,
     }
 }
 
@@ -137,16 +155,14 @@ fn append(headers: &mut HeaderMap, name: HeaderName, element: impl FnOnce(&mut S
 /// The path and query that the backend is asked for: as they came, below the backend's own path, with one `/` between.
 pub fn target(origin: &Origin, uri: &Uri) -> Uri {
     let asked = uri.path_and_query().map_or("/", PathAndQuery::as_str);
-    if origin.base_path.is_empty() {
+    if origin.base_path.is_empty() || asked == "*" {
         return match uri.path_and_query() {
             Some(path) => Uri::from(path.clone()),
             None => Uri::from_static("/"),
         };
     }
-    let joined = match asked.strip_prefix('/') {
-        Some(asked) => format!("{}/{asked}", origin.base_path),
-        None => format!("{}{asked}", origin.base_path),
-    };
+    // An absolute URI may have a query and no path, which is the path / (RFC 9110, 4.2.3).
+    let joined = format!("{}/{}", origin.base_path, asked.strip_prefix('/').unwrap_or(asked));
     Uri::try_from(joined).unwrap_or_else(|_| Uri::from_static("/"))
 }
 
@@ -154,11 +170,6 @@ pub fn target(origin: &Origin, uri: &Uri) -> Uri {
 pub fn host(uri: &Uri, headers: &HeaderMap) -> HeaderValue {
     let of_target = uri.authority().map(Authority::as_str).and_then(|authority| HeaderValue::from_str(authority).ok());
     of_target.or_else(|| headers.get(HOST).cloned()).unwrap_or_else(|| HeaderValue::from_static(""))
-}
-
-/// Whether a target in absolute form is one that is served here.
-pub fn is_served(uri: &Uri) -> bool {
-    uri.scheme().is_none_or(|scheme| *scheme == Scheme::HTTP)
 }
 
 #[cfg(test)]
@@ -212,13 +223,33 @@ mod tests {
     }
 
     #[test]
+    fn an_answer_ends_by_a_length_or_by_chunks() {
+        for good in [&[][..], &[("content-length", "12")], &[("transfer-encoding", "Chunked")]] {
+            assert!(ends_in_one_place(&map(good)), "{good:?}");
+        }
+        for bad in [
+            [("content-length", "5"), ("content-length", "5")],
+            [("content-length", "5, 5"), ("etag", "1")],
+            [("content-length", "5"), ("transfer-encoding", "chunked")],
+            [("transfer-encoding", "gzip, chunked"), ("etag", "1")],
+            [("transfer-encoding", "chunked"), ("transfer-encoding", "chunked")],
+            [("transfer-encoding", "identity"), ("etag", "1")],
+        ] {
+            assert!(!ends_in_one_place(&map(&bad)), "{bad:?}");
+        }
+    }
+
+    #[test]
     fn a_client_cannot_take_out_what_is_set_here() {
         let headers = [
             ("host", "a.example"),
             ("connection", "x-forwarded-for, host, x-forwarded-host"),
             ("x-forwarded-for", "10.0.0.1"),
         ];
-        assert_eq!(asked(&headers), with(&["host: a.example"]));
+        let sent = asked(&headers);
+        assert_eq!(sent[0], "host: a.example");
+        assert!(sent.contains(&"x-forwarded-for: 10.0.0.1, 192.0.2.7".to_owned()), "nor what others have: {sent:?}");
+        assert!(sent.contains(&"x-forwarded-host: a.example".to_owned()), "{sent:?}");
     }
 
     #[test]
@@ -268,6 +299,8 @@ mod tests {
         assert_eq!(target("/base", "http://a.example/x/"), "/base/x/");
         assert_eq!(target("/base", "http://a.example"), "/base/");
         assert_eq!(target("", "http://a.example?q"), "/?q");
+        assert_eq!(target("/base", "http://a.example?q"), "/base/?q");
+        assert_eq!(target("/base", "*"), "*");
     }
 
     #[test]

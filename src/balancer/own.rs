@@ -67,6 +67,7 @@ pub fn client_fault(fault: BodyFault) -> Response<AnswerBody> {
     let status = match fault {
         BodyFault::Stalled => StatusCode::REQUEST_TIMEOUT,
         BodyFault::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+        BodyFault::Refused(rejection) => StatusCode::from_u16(rejection.status).expect("a rejection has a status code"),
         BodyFault::Broken => StatusCode::BAD_REQUEST,
     };
     closing(status, format!("{fault}\n"))

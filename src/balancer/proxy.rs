@@ -203,6 +203,7 @@ async fn send<N: Net>(config: &Config, upstream: &Upstream<N>, mut link: Link<N>
     let sending = link.sender.try_send_request(request);
     let answer = within(config.timeouts.answer, outgoing, sending).await;
     match answer {
+        Some(Ok(response)) if !forwarding::ends_in_one_place(response.headers()) => Tried::Lost(Failure::Malformed),
         Some(Ok(response)) => Tried::Answered(response, link),
         Some(Err(mut error)) => {
             if let Some(request) = error.take_message() {

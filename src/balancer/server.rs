@@ -132,13 +132,13 @@ async fn converse<N: Net>(
         service_fn(move |request| answer(shared.clone(), talk.clone(), request, peer))
     };
     let ended = {
+        // Not with `pipeline_flush`: hyper would take in an answer whole, however slowly the client reads.
         let mut connection = pin!(
             http1::Builder::new()
                 .half_close(true)
                 .auto_date_header(false)
                 .max_headers(config.limits.headers_max)
                 .max_buf_size(config.limits.head_bytes_max.max(64 << 10))
-                .pipeline_flush(true)
                 .serve_connection(TokioIo::new(guarded), service)
         );
         let mut watch = Watch::new(&config.timeouts);

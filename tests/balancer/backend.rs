@@ -22,6 +22,12 @@ pub enum Fault {
     Fails,
     /// It ends its answers in the middle.
     CutsBodies,
+    /// It says nothing more in the middle of its answers.
+    StallsBodies,
+    /// It acts on a request of which it has read the first line, and resets the connection.
+    Resets,
+    /// It answers with 503 and says when to come again.
+    Busy,
     /// It closes a connection on which it has answered once, without having said so.
     ClosesIdle,
     /// It answers with what is no HTTP.
@@ -82,60 +88,80 @@ fn converse(stream: &TcpStream, fault: Fault, executed: &Mutex<Vec<String>>) -> 
     if fault == Fault::ClosesOnAccept {
         return Ok(());
     }
-    let mut reader = BufReader::new(stream);
+    // One that resets must not have read more than it says.
+    let capacity = if fault == Fault::Resets { 1 } else { 8192 };
+    let mut reader = BufReader::with_capacity(capacity, stream);
+    let execute = |request: &str| {
+        let request = request.trim_end().replace(" HTTP/1.1", "");
+        executed.lock().expect("no thread panics with it").push(request);
+    };
     let mut out = stream;
     loop {
-        let (mut line, mut length) = (String::new(), 0);
+        let mut line = String::new();
         if reader.read_line(&mut line)? == 0 {
             return Ok(());
         }
-        let mut headers = String::new();
-        loop {
-            let mut header = String::new();
-            reader.read_line(&mut header)?;
-            if header.trim_end().is_empty() {
-                break;
-            }
-            if let Some(value) = header.to_ascii_lowercase().strip_prefix("content-length:") {
-                length = value.trim().parse().unwrap_or(0);
-            }
-            headers += &header;
-        }
-        let is_chunked = headers.to_ascii_lowercase().contains("transfer-encoding: chunked");
-        let mut body = vec![0; length];
-        if is_chunked {
-            body = read_chunks(&mut reader)?;
-        } else {
-            reader.read_exact(&mut body)?;
-        }
-        if line.contains(" /healthz ") {
-            write!(out, "HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n")?;
+        if fault == Fault::Resets && !line.contains(" /healthz ") {
+            execute(&line);
+            // What is unread when the stream is closed makes it a reset.
             return Ok(());
         }
-        let request = format!("{} {}", line.trim_end().trim_end_matches(" HTTP/1.1"), String::from_utf8_lossy(&body));
-        executed.lock().expect("no thread panics with it").push(request.trim_end().to_owned());
-        let answer = format!("{line}{headers}");
-        let status = if fault == Fault::Fails { "500 Internal Server Error" } else { "200 OK" };
-        match fault {
-            Fault::ClosesAfterRequest => return Ok(()),
-            Fault::Hangs => {
-                thread::sleep(Duration::from_secs(30));
-                return Ok(());
-            }
-            Fault::Garbles => return out.write_all(b"what?\r\n\r\n"),
-            Fault::CutsBodies => {
-                return write!(out, "HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nhalf of it");
-            }
-            _ => write!(
-                out,
-                "HTTP/1.1 {status}\r\nContent-Length: {}\r\nX-Own: 1\r\nConnection: x-own\r\n\r\n{answer}",
-                answer.len()
-            )?,
+        let (headers, body) = read_message(&mut reader)?;
+        if line.contains(" /healthz ") {
+            return write!(out, "HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n");
         }
-        if fault == Fault::ClosesIdle {
+        execute(&format!("{} {}", line.trim_end(), String::from_utf8_lossy(&body)));
+        answer(&mut out, fault, &line, &headers)?;
+        if !matches!(fault, Fault::None | Fault::Fails | Fault::Busy) {
             return Ok(());
         }
     }
+}
+
+/// The header lines of a request, and its body.
+fn read_message(reader: &mut impl BufRead) -> std::io::Result<(String, Vec<u8>)> {
+    let (mut headers, mut length) = (String::new(), 0);
+    loop {
+        let mut header = String::new();
+        reader.read_line(&mut header)?;
+        if header.trim_end().is_empty() {
+            break;
+        }
+        if let Some(value) = header.to_ascii_lowercase().strip_prefix("content-length:") {
+            length = value.trim().parse().unwrap_or(0);
+        }
+        headers += &header;
+    }
+    if headers.to_ascii_lowercase().contains("transfer-encoding: chunked") {
+        return Ok((headers, read_chunks(reader)?));
+    }
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body)?;
+    Ok((headers, body))
+}
+
+/// Says what was asked, unless something is wrong.
+fn answer(out: &mut impl Write, fault: Fault, line: &str, headers: &str) -> std::io::Result<()> {
+    let half = "HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nhalf of it";
+    let status = match fault {
+        Fault::ClosesAfterRequest => return Ok(()),
+        Fault::Garbles => return out.write_all(b"what?\r\n\r\n"),
+        Fault::CutsBodies => return out.write_all(half.as_bytes()),
+        Fault::StallsBodies | Fault::Hangs => {
+            if fault == Fault::StallsBodies {
+                out.write_all(half.as_bytes())?;
+            }
+            thread::sleep(Duration::from_secs(30));
+            return Ok(());
+        }
+        Fault::Fails => "500 Internal Server Error",
+        Fault::Busy => "503 Service Unavailable\r\nRetry-After: 7",
+        _ => "200 OK",
+    };
+    let said = format!("{line}{headers}");
+    let length = said.len();
+    write!(out, "HTTP/1.1 {status}\r\nContent-Length: {length}\r\nX-Own: 1\r\nConnection: x-own\r\n\r\n")?;
+    if line.starts_with("HEAD ") { Ok(()) } else { out.write_all(said.as_bytes()) }
 }
 
 fn read_chunks(reader: &mut impl BufRead) -> std::io::Result<Vec<u8>> {
@@ -153,4 +179,25 @@ fn read_chunks(reader: &mut impl BufRead) -> std::io::Result<Vec<u8>> {
             return Ok(body);
         }
     }
+}
+
+/// A backend that takes one connection and does with it what it is told.
+pub fn scripted(serve: impl FnOnce(&mut BufReader<TcpStream>, &mut TcpStream) + Send + 'static) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
+    let url = format!("http://{}", listener.local_addr().expect("it is bound"));
+    thread::spawn(move || {
+        let (mut stream, _) = listener.accept().expect("the balancer connects");
+        let mut reader = BufReader::new(stream.try_clone().expect("a stream has clones"));
+        serve(&mut reader, &mut stream);
+    });
+    url
+}
+
+/// A head, to the empty line that ends it.
+pub fn head(reader: &mut impl BufRead) -> String {
+    let mut head = String::new();
+    while !head.ends_with("\r\n\r\n") {
+        assert!(reader.read_line(&mut head).expect("a head comes") > 0, "it ends with: {head}");
+    }
+    head
 }

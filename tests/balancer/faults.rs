@@ -67,6 +67,59 @@ fn one_that_closes_after_a_request_costs_no_get_and_runs_no_post_twice() {
 }
 
 #[test]
+fn one_that_resets_costs_no_get_and_runs_no_post_twice() {
+    let (gets, posts, most) = served(Fault::Resets);
+    assert!(all_200(&gets), "{gets:?}");
+    assert!(posts.iter().all(|status| matches!(status, 200 | 502)), "{posts:?}");
+    assert_eq!(most, 1);
+}
+
+#[test]
+fn a_post_that_was_read_is_never_tried_again() {
+    for fault in [Fault::ClosesAfterRequest, Fault::Resets] {
+        let backends = [Backend::start(fault), Backend::start(fault)];
+        let balancer = Balancer::start(&backends.each_ref().map(Backend::url), "");
+        assert_eq!(balancer.post("/", "x").status, 502, "{fault:?}");
+        assert_eq!(backends.iter().flat_map(Backend::take_executed).count(), 1, "{fault:?}");
+        assert!(matches!(balancer.get("/").status, 502 | 503), "{fault:?}");
+        assert!(backends.iter().flat_map(Backend::take_executed).count() > 1, "{fault:?}: a GET is");
+    }
+}
+
+#[test]
+fn one_that_is_known_to_be_dead_leaves_the_others_even_shares() {
+    let gone = Backend::start(Fault::None).stop();
+    let backends = [Backend::start(Fault::None), Backend::start(Fault::None)];
+    let urls = [backends[0].url(), format!("http://{gone}"), backends[1].url()];
+    let balancer = Balancer::start(&urls, "checks.interval = '50ms'");
+    while !balancer.page("/backends").contains("\"unhealthy\"") {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    for n in 0..300 {
+        assert_eq!(balancer.get(&format!("/get/{n}")).status, 200);
+    }
+    assert_eq!(backends.map(|backend| backend.take_executed().len()), [150, 150]);
+}
+
+#[test]
+fn a_503_is_passed_on_and_tried_again_only_if_that_is_asked_for() {
+    let backends = [Backend::start(Fault::Busy), Backend::start(Fault::None)];
+    let urls = backends.each_ref().map(Backend::url);
+    let never = "ejection = { consecutive_failures = 0, failure_percent = 0 }";
+    let balancer = Balancer::start(&urls, never);
+    let answers: Vec<_> = (0..10).map(|n| balancer.get(&format!("/{n}"))).collect();
+    let busy: Vec<_> = answers.iter().filter(|answer| answer.status == 503).collect();
+    assert_eq!(busy.len(), 5, "{answers:?}");
+    assert!(busy.iter().all(|answer| answer.head.to_ascii_lowercase().contains("\r\nretry-after: 7\r\n")));
+    let balancer =
+        Balancer::start(&urls, &format!("{never}\nretries = {{ on_503 = true, budget_floor_per_second = 100 }}"));
+    let gets: Vec<_> = (0..10).map(|n| balancer.get(&format!("/{n}"))).collect();
+    assert!(gets.iter().all(|answer| answer.status == 200), "{gets:?}");
+    let posts: Vec<_> = (0..10).map(|n| balancer.post(&format!("/{n}"), "").status).collect();
+    assert_eq!(posts.iter().filter(|status| **status == 503).count(), 5, "{posts:?}");
+}
+
+#[test]
 fn one_that_hangs_is_given_up_in_time_and_ejected() {
     let began = Instant::now();
     let (gets, posts, most) = served(Fault::Hangs);
@@ -119,7 +172,8 @@ fn when_all_refuse_the_answer_says_so_and_when_one_returns_it_is_used() {
     let _backend = Backend::start_at(&addr.to_string(), Fault::None);
     let returned = Instant::now();
     while balancer.get("/").status != 200 {
-        assert!(returned.elapsed() < Duration::from_secs(3), "it is not used");
+        // The interval of the checks is a second, and the machine may be busy.
+        assert!(returned.elapsed() < Duration::from_millis(1500), "it is not used");
         std::thread::sleep(Duration::from_millis(50));
     }
 }

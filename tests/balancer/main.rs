@@ -3,11 +3,14 @@
 
 mod backend;
 mod faults;
+mod forwarding;
+mod limits;
 #[path = "../processes/mod.rs"]
 #[allow(dead_code, reason = "shared with other tests")]
 mod processes;
-mod requests;
+mod refusals;
 mod settings;
+mod streams;
 mod upgrades;
 
 use std::io::{BufRead, BufReader, Read, Write};
@@ -100,8 +103,29 @@ impl Balancer {
         ask(self.addr, raw.as_ref())
     }
 
+    /// Sends these bytes and reads all answers, until the connection ends.
+    fn ask_to_the_end(&self, raw: impl AsRef<[u8]>) -> Vec<Answer> {
+        let mut stream = self.connect();
+        stream.write_all(raw.as_ref()).expect("it takes what is sent");
+        let mut reader = BufReader::new(stream);
+        let mut answers = Vec::new();
+        while !reader.fill_buf().expect("the connection ends in order").is_empty() {
+            answers.push(read_answer(&mut reader));
+        }
+        answers
+    }
+
+    /// Resident memory in KiB.
+    fn memory_kib(&self) -> u64 {
+        processes::memory_kib(self.child.id())
+    }
+
     fn page(&self, path: &str) -> String {
-        ask(self.pages, format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n").as_bytes()).body
+        self.page_answer(path).body
+    }
+
+    fn page_answer(&self, path: &str) -> Answer {
+        ask(self.pages, format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n").as_bytes())
     }
 }
 
