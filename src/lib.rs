@@ -57,6 +57,7 @@ pub mod events;
 pub mod explore;
 pub mod figure;
 pub mod guide;
+pub mod model;
 pub mod net;
 pub mod pages;
 #[cfg(feature = "planted-bugs")]

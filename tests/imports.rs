@@ -43,6 +43,7 @@ const RULES: &[Rule] = &[
     Rule { of: "events.rs", may: &[], says: "the sink knows nobody" },
     Rule { of: "planted.rs", may: &[], says: "a list of bugs knows nobody" },
     Rule { of: "figure.rs", may: &[], says: "figures are plain data" },
+    Rule { of: "model.rs", may: &[], says: "the search knows models by their trait" },
     Rule { of: "script/", may: &[], says: "scripts are plain data" },
     Rule { of: "sim/", may: &["script", "rng", "events", "net", "disk", "systems::System"], says: TESTBED },
     Rule {
@@ -52,7 +53,7 @@ const RULES: &[Rule] = &[
     },
     Rule {
         of: "systems/",
-        may: &["echo", "raft", "balancer", "check", "net", "disk", "rng", "events", "figure", "script", "sim"],
+        may: &["echo", "raft", "balancer", "check", "net", "disk", "rng", "events", "figure", "model", "script", "sim"],
         says: "a system is where a host meets the testbed, not the command",
     },
     Rule {
@@ -70,6 +71,7 @@ const RULES: &[Rule] = &[
         may: &[
             "explore",
             "figure",
+            "model",
             "report",
             "script",
             "sim",

@@ -13,8 +13,10 @@ use crate::explore::log;
 use crate::script::{ByteSize, Setting, parse_duration};
 pub(super) use sweep::{MergeArgs, SweepArgs, SweepFiles};
 
+mod exhaust;
 mod show;
 
+pub(super) use exhaust::ExhaustArgs;
 pub(super) use show::{ShowArgs, View};
 
 const EXIT_CODES: &str = "Exit codes: 0 as expected, 1 violation, 2 bad usage or script, 3 not deterministic, \
@@ -59,6 +61,8 @@ pub(super) enum Command {
     Report(ReportArgs),
     /// Make a published figure again: measured against published, with the error.
     Figure(FigureArgs),
+    /// Visit every state of a small system: each order, loss, duplication and crash within bounds.
+    Exhaust(ExhaustArgs),
     /// Print a JSON Schema.
     Schema(SchemaArgs),
     /// Make runs for another process.

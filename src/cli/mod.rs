@@ -16,6 +16,7 @@ mod args;
 mod bisect;
 mod bugs;
 mod certify;
+mod exhaust;
 mod figure;
 mod keep;
 mod list;
@@ -132,6 +133,7 @@ impl Shell {
             Command::Show(args) => show::show(self, &args, &mut out),
             Command::Report(args) => report::report(self, &args, &mut out),
             Command::Figure(args) => figure::figure(self, &args, &mut out),
+            Command::Exhaust(args) => exhaust::exhaust(self, &args, &mut out),
             Command::Schema(args) => schema::schema(self, &args, &mut out),
             Command::Worker(_) => anyhow::bail!("`worker` is not for people"),
         }

@@ -11,6 +11,7 @@ use schemars::Schema;
 
 use crate::events::Value;
 use crate::figure::Figure;
+use crate::model::{Bounds, Search};
 use crate::script::{Script, ScriptError, Setting, Sometimes};
 use crate::sim::Setup;
 use crate::sim::meaning::Meaning;
@@ -100,6 +101,13 @@ pub trait System: Sync {
     fn patience(&self, setup: &Setup<'_>) -> Result<Duration, ScriptError> {
         let _ = setup;
         Ok(Duration::from_secs(1))
+    }
+
+    /// Visits every state of a small one within bounds: none if it cannot be stepped so. `watch` hears how many states
+    /// were visited, and how deep.
+    fn exhaust(&self, bounds: &Bounds, watch: &mut dyn FnMut(usize, usize)) -> Option<Result<Search, String>> {
+        let _ = (bounds, watch);
+        None
     }
 
     /// Reads the script's section and sets up hosts, workload and checks.

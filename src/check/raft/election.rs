@@ -15,6 +15,7 @@ const E5: &str = "E5 honest terms";
 const E7: &str = "E7 legal roles";
 const E8: &str = "E8 an armed timer";
 
+#[derive(Clone)]
 pub(super) struct Election {
     quorum: usize,
     timeout_max: Duration,
@@ -23,6 +24,7 @@ pub(super) struct Election {
 }
 
 /// A node, as its events tell of it.
+#[derive(Clone)]
 struct Node {
     role: Role,
     /// The term in which it took on its role.
@@ -78,6 +80,20 @@ impl Election {
                 Ok(())
             }
         }
+    }
+
+    pub(super) fn write_memory(&self, name: &dyn Fn(NodeId) -> u8, bytes: &mut Vec<u8>) {
+        let node = |(id, node): (&NodeId, &Node)| {
+            let disk = (node.disk.term, node.disk.voted_for.map_or(0, name));
+            (name(*id), node.role as u8, node.role_term, node.term, disk)
+        };
+        let mut nodes: Vec<_> = self.nodes.iter().map(node).collect();
+        nodes.sort_unstable();
+        for (name, role, role_term, term, (disk_term, vote)) in nodes {
+            bytes.extend([name, role, vote]);
+            [role_term, term, disk_term].iter().for_each(|term| bytes.extend(term.to_le_bytes()));
+        }
+        self.history.write(name, bytes);
     }
 
     fn node(&mut self, id: NodeId) -> &mut Node {

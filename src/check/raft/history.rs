@@ -15,13 +15,25 @@ pub(super) const E6: &str = "E6 elected by a majority";
 pub(super) type Checked = Result<(), Box<Breach>>;
 
 /// Leaders and votes over all time.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct History {
     leader_of: BTreeMap<Term, (NodeId, Seen)>,
     vote_of: BTreeMap<(NodeId, Term), (NodeId, Seen)>,
 }
 
 impl History {
+    /// Writes who led and who voted for whom.
+    pub(super) fn write(&self, name: &dyn Fn(NodeId) -> u8, bytes: &mut Vec<u8>) {
+        let leaders = self.leader_of.iter().map(|(term, (leader, _))| (*term, 0, name(*leader)));
+        let votes = self.vote_of.iter().map(|((voter, term), (candidate, _))| (*term, name(*voter), name(*candidate)));
+        let mut all: Vec<_> = leaders.chain(votes).collect();
+        all.sort_unstable();
+        for (term, voter, of) in all {
+            bytes.extend(term.to_le_bytes());
+            bytes.extend([voter, of]);
+        }
+    }
+
     /// A node leads a term.
     pub(super) fn leads(&mut self, id: NodeId, term: Term, (at, record): Seen) -> Checked {
         let (first, (first_at, first_record)) = *self.leader_of.entry(term).or_insert((id, (at, record)));

@@ -59,6 +59,7 @@ struct Calm {
 }
 
 /// A node's time as a leader, which it may not know to be over.
+#[derive(Clone)]
 struct Tenure {
     term: Term,
     since: Seen,
@@ -66,6 +67,7 @@ struct Tenure {
     answers: BTreeMap<NodeId, Seen>,
 }
 
+#[derive(Clone)]
 pub(super) struct Liveness {
     members: usize,
     quorum: usize,

@@ -54,6 +54,7 @@ pub enum Scope {
 }
 
 /// Watches the nodes of one cluster.
+#[derive(Clone)]
 pub struct RaftCheck {
     scope: Scope,
     election: election::Election,
@@ -120,6 +121,12 @@ impl RaftCheck {
     /// What the nodes agree on.
     pub fn agreement(&self) -> &Agreement {
         self.liveness.agreement()
+    }
+
+    /// Writes all that E1 to E8 go by but when it was seen: two checks that write the same judge the same. `name` gives a
+    /// node's name.
+    pub fn write_memory(&self, name: &dyn Fn(NodeId) -> u8, bytes: &mut Vec<u8>) {
+        self.election.write_memory(name, bytes);
     }
 
     /// A node, as it last told of itself, if it is alive.

@@ -11,6 +11,7 @@ use crate::raft::{Config, Event as CoreEvent, Message, NodeId, Role, Status, Ter
 use crate::sim::Breach;
 
 /// What a node's present step owes somebody.
+#[derive(Clone)]
 enum Owed {
     /// It granted its vote.
     Vote { to: NodeId, seen: Seen },
@@ -18,6 +19,7 @@ enum Owed {
     Heartbeat { from: NodeId, term: Term, seen: Seen },
 }
 
+#[derive(Clone)]
 pub(super) struct Patience {
     timeout_min: Duration,
     /// The shortest election timeout that a node was ever told to have.

@@ -204,6 +204,17 @@ impl Ballot {
         self.granted.contains(&peer) || self.refused.contains(&peer)
     }
 
+    /// Writes who answered what, in an order that does not depend on names.
+    pub(super) fn write(&self, name: &dyn Fn(NodeId) -> u8, bytes: &mut Vec<u8>) {
+        for answered in [&self.granted, &self.refused] {
+            let mut names: Vec<u8> = answered.iter().map(|id| name(*id)).collect();
+            names.sort_unstable();
+            bytes.extend(names);
+            bytes.push(0);
+        }
+        bytes.extend((self.votes() as u64).to_le_bytes());
+    }
+
     fn votes(&self) -> usize {
         #[cfg(feature = "planted-bugs")]
         let twice = self.twice;

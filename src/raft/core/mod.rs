@@ -167,6 +167,21 @@ impl Core {
         }
     }
 
+    /// Writes all that decides how it goes on where time does not count and logs stay as they are: two nodes that write
+    /// the same do the same. `name` gives a node's name.
+    pub fn write_untimed(&self, name: &dyn Fn(NodeId) -> u8, bytes: &mut Vec<u8>) {
+        let mut write = |state: HardState| {
+            bytes.extend(state.term.to_le_bytes());
+            bytes.push(state.voted_for.map_or(0, name));
+        };
+        write(self.hard_state);
+        write(self.durable);
+        bytes.extend([self.role() as u8, u8::from(self.timer.due().is_some()), self.leader().map_or(0, name)]);
+        if let State::PreCandidate { ballot, .. } | State::Candidate { ballot, .. } = &self.state {
+            ballot.write(name, bytes);
+        }
+    }
+
     fn on_message(&mut self, from: NodeId, message: Message) {
         if from == self.id || !self.config.members.contains(&from) {
             return self.ignore(from, &message, Ignored::NotAPeer);

@@ -3,6 +3,7 @@
 #[cfg(feature = "planted-bugs")]
 mod bugs;
 mod cluster;
+mod exhaust;
 mod figures;
 mod options;
 
@@ -14,6 +15,7 @@ use schemars::{Schema, schema_for};
 
 use crate::events::Value;
 use crate::figure::Figure;
+use crate::model::{Bounds, Search};
 use crate::raft::{ClusterId, Codec, Message};
 use crate::script::{Script, ScriptError, Setting, Sometimes};
 use crate::sim::meaning::Meaning;
@@ -136,6 +138,10 @@ impl System for Raft {
         ];
         let all = all.into_iter().map(|(name, counter)| Sometimes::counted(name, counter));
         script.chaos.iter().flat_map(|_| all.clone()).collect()
+    }
+
+    fn exhaust(&self, bounds: &Bounds, watch: &mut dyn FnMut(usize, usize)) -> Option<Result<Search, String>> {
+        Some(exhaust::exhaust(bounds, watch))
     }
 
     fn build(&self, setup: &mut Setup<'_>) -> Result<(), ScriptError> {

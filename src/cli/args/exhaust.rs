@@ -1,0 +1,37 @@
+//! The arguments of `exhaust`.
+
+use clap::Args;
+
+#[derive(Debug, Args)]
+pub(in crate::cli) struct ExhaustArgs {
+    /// The system.
+    pub(in crate::cli) system: String,
+    /// How many hosts there are.
+    #[arg(long, value_name = "N", default_value_t = 3)]
+    pub(in crate::cli) nodes: u64,
+    /// In how many terms a campaign may begin.
+    #[arg(long, value_name = "N", default_value_t = 2)]
+    pub(in crate::cli) terms: u64,
+    /// How many messages may be in flight at once.
+    #[arg(long, value_name = "N", default_value_t = 3)]
+    pub(in crate::cli) messages: usize,
+    /// How many power losses there may be in all.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(in crate::cli) crashes: u8,
+    /// How many duplicates of messages may arrive in all.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(in crate::cli) duplicates: u8,
+    /// Give up at this many distinct states.
+    #[arg(long, value_name = "N", default_value_t = 1_000_000, value_parser = some)]
+    pub(in crate::cli) states: usize,
+    /// Tell states apart that differ in the names of hosts only.
+    #[arg(long)]
+    pub(in crate::cli) no_symmetry: bool,
+    /// Plant this bug; needs a build with `--features planted-bugs`.
+    #[arg(long, value_name = "NAME")]
+    pub(in crate::cli) bug: Option<String>,
+}
+
+fn some(text: &str) -> Result<usize, String> {
+    text.parse().ok().filter(|count| *count > 0).ok_or_else(|| "expected a whole number from 1".to_owned())
+}
