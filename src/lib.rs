@@ -34,6 +34,7 @@
 //! - [`systems`] holds the trait through which a system meets the testbed, and one file for each system; [`check`] what
 //!   must hold in them.
 //! - [`figure`] is what was published, as plain data that a system declares.
+//! - [`model`] visits every state of a small system; a system says what its states and steps are.
 //! - [`explore`] makes many runs, in processes that are watched, and makes failures small; [`report`] shows them; [`cli`] is the command line, public,
 //!   so that a program with systems of its own has all of it; [`testing`] runs sims inside `cargo test`.
 //!

@@ -1,12 +1,17 @@
 //! Every path of a small system: breadth first, each state once.
 //!
-//! The search is a page, and own code for three reasons. A state is known by a key of 128 bits, so what is kept of a
-//! state that was left is that key and the step that led there, not the state. The path is made again from its steps, with each in words. And
-//! one thread visits states in one order, so counts and the path found are the same on every machine.
+//! The search is a page, and own code: the crate `stateright`, made for this, reduces by symmetry in its depth-first search
+//! only, whose first violation is not on a shortest path, and judges states where the checks here judge the events of a step.
+//!
+//! Of a state that was left, a key of 128 bits is kept and the step that led there, not the state: a path is made again
+//! from its steps. One thread visits states in one order, so counts and paths are the same on every machine.
 //!
 //! **Invariant:** the search is breadth first, so the first violation is one that no shorter path leads to.
 
 use std::collections::BTreeSet;
+
+/// How many states are left between two looks at whether to go on.
+const LOOK_EVERY: u64 = 512;
 
 /// A system whose steps can be enumerated.
 pub trait Model {
@@ -29,6 +34,9 @@ pub trait Model {
 
     /// A step in words.
     fn tell(&self, action: &Self::Action) -> String;
+
+    /// The path as a script that breaks the same invariant, or why none can say it.
+    fn script(&self, path: &[Self::Action], broken: &Broken) -> Result<String, String>;
 }
 
 /// An invariant that a step broke.
@@ -57,6 +65,8 @@ pub struct Bounds {
     pub states: usize,
     /// Whether states that differ in the names of hosts only are one.
     pub symmetry: bool,
+    /// The one weaker check that is made, instead of all.
+    pub check: Option<String>,
     /// The bug that every host has.
     pub bug: Option<String>,
 }
@@ -70,10 +80,21 @@ pub struct Search {
     pub transitions: u64,
     /// The most steps from the start to a state.
     pub depth: usize,
-    /// Whether no state within the bounds is left.
-    pub exhausted: bool,
-    /// The first violation, with the shortest path to it.
-    pub violation: Option<Violation>,
+    /// Why it ended.
+    pub end: End,
+}
+
+/// Why a search ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum End {
+    /// No state within the bounds is left, and nothing was broken.
+    Exhausted,
+    /// An invariant was broken.
+    Violated(Violation),
+    /// There were more states than were asked for.
+    TooManyStates,
+    /// It was told to end.
+    Interrupted,
 }
 
 /// A shortest path to a violation.
@@ -83,51 +104,59 @@ pub struct Violation {
     pub broken: Broken,
     /// The steps, in words.
     pub steps: Vec<String>,
+    /// The steps as a script, or why none can say them.
+    pub script: Result<String, String>,
 }
 
-/// Visits at most `states_max` states. `watch` hears, now and then, how many were visited and how deep.
-pub fn search<M: Model>(model: &M, states_max: usize, watch: &mut dyn FnMut(usize, usize)) -> Search {
+/// Visits at most `states_max` states. `goes_on` hears, now and then, how many were visited and how deep, and says whether
+/// to go on.
+pub fn search<M: Model>(model: &M, states_max: usize, goes_on: &mut dyn FnMut(usize, usize) -> bool) -> Search {
     let start = model.start();
     let mut known = BTreeSet::from([model.key(&start)]);
     // Of each state: the state before, and the step from there.
     let mut steps: Vec<Option<(usize, M::Action)>> = vec![None];
     let mut level = vec![(0, start)];
-    let mut found = Search { states: 1, transitions: 0, depth: 0, exhausted: false, violation: None };
-    while !level.is_empty() {
-        let mut deeper = Vec::new();
-        for (place, state) in level {
-            for action in model.actions(&state) {
-                let next = match model.next(&state, &action) {
-                    Ok(Some(next)) => next,
-                    Ok(None) => continue,
-                    Err(broken) => {
-                        found.transitions += 1;
-                        found.depth += 1;
-                        let steps = path(&steps, place, action).iter().map(|action| model.tell(action)).collect();
-                        found.violation = Some(Violation { broken, steps });
-                        return found;
+    let (mut transitions, mut depth, mut left) = (0, 0, 0_u64);
+    let end = 'ended: {
+        while !level.is_empty() {
+            let mut deeper = Vec::new();
+            for (place, state) in level {
+                left += 1;
+                if left % LOOK_EVERY == 0 && !goes_on(steps.len(), depth) {
+                    break 'ended End::Interrupted;
+                }
+                for action in model.actions(&state) {
+                    let next = match model.next(&state, &action) {
+                        Ok(Some(next)) => next,
+                        Ok(None) => continue,
+                        Err(broken) => {
+                            (transitions, depth) = (transitions + 1, depth + 1);
+                            break 'ended End::Violated(violation(model, broken, &path(&steps, place, action)));
+                        }
+                    };
+                    transitions += 1;
+                    if !known.insert(model.key(&next)) {
+                        continue;
                     }
-                };
-                found.transitions += 1;
-                if !known.insert(model.key(&next)) {
-                    continue;
-                }
-                if found.states == states_max {
-                    return found;
-                }
-                found.states += 1;
-                deeper.push((steps.len(), next));
-                steps.push(Some((place, action)));
-                if found.states % 4096 == 0 {
-                    watch(found.states, found.depth + 1);
+                    if steps.len() == states_max {
+                        break 'ended End::TooManyStates;
+                    }
+                    deeper.push((steps.len(), next));
+                    steps.push(Some((place, action)));
                 }
             }
+            depth += usize::from(!deeper.is_empty());
+            level = deeper;
         }
-        found.depth += usize::from(!deeper.is_empty());
-        level = deeper;
-    }
-    found.exhausted = true;
-    found
+        End::Exhausted
+    };
+    Search { states: steps.len(), transitions, depth, end }
+}
+
+fn violation<M: Model>(model: &M, broken: Broken, path: &[M::Action]) -> Violation {
+    let steps = path.iter().map(|action| model.tell(action)).collect();
+    let script = model.script(path, &broken);
+    Violation { broken, steps, script }
 }
 
 /// The steps from the start to the state at `place`, and the one after.
@@ -139,4 +168,127 @@ fn path<A: Clone>(steps: &[Option<(usize, A)>], mut place: usize, last: A) -> Ve
     }
     path.reverse();
     path
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Two jugs, of 3 and 5 litres: fill one, empty one, pour one into the other. `wanted` litres in one break it.
+    struct Jugs {
+        wanted: u8,
+    }
+
+    const SIZES: [u8; 2] = [3, 5];
+
+    impl Model for Jugs {
+        type State = [u8; 2];
+        type Action = (&'static str, usize);
+
+        fn start(&self) -> [u8; 2] {
+            [0, 0]
+        }
+
+        fn actions(&self, _: &[u8; 2]) -> Vec<Self::Action> {
+            ["fill", "empty", "pour"].into_iter().flat_map(|what| [(what, 0), (what, 1)]).collect()
+        }
+
+        fn next(&self, state: &[u8; 2], &(what, jug): &Self::Action) -> Result<Option<[u8; 2]>, Broken> {
+            let mut next = *state;
+            match what {
+                "fill" => next[jug] = SIZES[jug],
+                "empty" => next[jug] = 0,
+                _ => {
+                    let poured = state[jug].min(SIZES[1 - jug] - state[1 - jug]);
+                    next[jug] -= poured;
+                    next[1 - jug] += poured;
+                }
+            }
+            if next.contains(&self.wanted) {
+                return Err(Broken { invariant: "litres".into(), message: format!("{next:?}") });
+            }
+            Ok(Some(next))
+        }
+
+        fn key(&self, state: &[u8; 2]) -> u128 {
+            u128::from(state[0]) * 10 + u128::from(state[1])
+        }
+
+        fn tell(&self, (what, jug): &Self::Action) -> String {
+            format!("{what} {jug}")
+        }
+
+        fn script(&self, path: &[Self::Action], _: &Broken) -> Result<String, String> {
+            Err(format!("no script of {} steps", path.len()))
+        }
+    }
+
+    fn found(wanted: u8, states: usize) -> Search {
+        search(&Jugs { wanted }, states, &mut |_, _| true)
+    }
+
+    #[test]
+    fn the_path_is_a_shortest_one() {
+        let found = found(4, 100);
+        let End::Violated(violation) = found.end else { panic!("{found:?}") };
+        assert_eq!(violation.steps, ["fill 1", "pour 1", "empty 0", "pour 1", "fill 1", "pour 1"]);
+        assert_eq!((violation.broken.message.as_str(), found.depth), ("[3, 4]", 6));
+        assert_eq!(violation.script, Err("no script of 6 steps".into()));
+    }
+
+    #[test]
+    fn all_states_are_visited_once() {
+        // Of the 24 pairs, those in which one jug is empty or full.
+        let found = found(9, 100);
+        assert_eq!((found.end, found.states, found.transitions, found.depth), (End::Exhausted, 16, 96, 7));
+    }
+
+    #[test]
+    fn a_search_that_is_cut_short_says_so() {
+        let cut = found(9, 15);
+        assert_eq!((cut.end, cut.states), (End::TooManyStates, 15));
+        assert_eq!(found(9, 16).end, End::Exhausted);
+    }
+
+    /// Counts up for ever.
+    struct Endless;
+
+    impl Model for Endless {
+        type State = u64;
+        type Action = ();
+
+        fn start(&self) -> u64 {
+            0
+        }
+
+        fn actions(&self, _: &u64) -> Vec<()> {
+            vec![()]
+        }
+
+        fn next(&self, state: &u64, (): &()) -> Result<Option<u64>, Broken> {
+            Ok(Some(state + 1))
+        }
+
+        fn key(&self, state: &u64) -> u128 {
+            u128::from(*state)
+        }
+
+        fn tell(&self, (): &()) -> String {
+            String::new()
+        }
+
+        fn script(&self, _: &[()], _: &Broken) -> Result<String, String> {
+            Err(String::new())
+        }
+    }
+
+    #[test]
+    fn it_ends_when_it_is_told_to() {
+        let mut looks = 0;
+        let ended = search(&Endless, usize::MAX, &mut |states, depth| {
+            looks += 1;
+            (states, depth) != (3 * 512, 3 * 512 - 1)
+        });
+        assert_eq!((ended.end, ended.states, looks), (End::Interrupted, 3 * 512, 3));
+    }
 }

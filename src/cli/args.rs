@@ -353,6 +353,8 @@ pub(super) enum Shape {
     Sweep,
     /// The object of `figure --json`.
     Figure,
+    /// The object of `exhaust --json`.
+    Exhaust,
     /// A line of `show --json`.
     Records,
 }

@@ -1,68 +1,149 @@
 //! `exhaust`: every state of a small system.
 
-use anyhow::Context as _;
-use indicatif::ProgressBar;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::Shell;
+use anyhow::Context as _;
+
 use super::args::ExhaustArgs;
-use super::out::Out;
-use crate::explore::wall::Stopwatch;
-use crate::model::{Bounds, Search};
+use super::out::{self, Out};
+use super::{Shell, here};
+use crate::explore::library::{is_path, shown};
+use crate::explore::wall::{self, Stopwatch};
+use crate::explore::{Job, Watcher};
+use crate::model::{Bounds, End, Search, Violation};
+use crate::report::exhaust::{ExhaustReport, PathReport, ScriptRun, after, before};
+use crate::report::json::{milliseconds, quoted};
 use crate::report::judgement::Exit;
+use crate::report::style::count;
+use crate::script::{Setting, settings};
+use crate::sim::Verdict;
 
 pub(super) fn exhaust(shell: &Shell, args: &ExhaustArgs, out: &mut Out) -> anyhow::Result<Exit> {
     let known = shell.systems.iter().find(|system| system.name() == args.system);
     let system = known.with_context(|| format!("no system `{}`: `{} list` shows all", args.system, shell.program))?;
-    if let Some(bug) = &args.bug {
-        shell.plant(&args.system, bug)?;
-    }
-    let bounds = Bounds {
-        nodes: args.nodes,
-        terms: args.terms,
-        messages: args.messages,
-        crashes: args.crashes,
-        duplicates: args.duplicates,
-        states: args.states,
-        symmetry: !args.no_symmetry,
-        bug: args.bug.clone(),
-    };
-    let bar = ProgressBar::new_spinner();
-    let mut watch = |states: usize, depth: usize| {
-        bar.set_message(format!("{states} states, depth {depth}"));
+    let plant = args.bug.as_ref().map(|bug| shell.plant(&args.system, bug)).transpose()?;
+    args.output.as_deref().map_or(Ok(()), check_output)?;
+    let interrupted = Arc::new(AtomicBool::new(false));
+    let flag = interrupted.clone();
+    wall::on_interrupt(move || flag.store(true, Ordering::Relaxed))?;
+    let bar = if args.json { indicatif::ProgressBar::hidden() } else { out::bar(0, "  {spinner} {msg}, {elapsed}") };
+    let mut goes_on = |states: usize, depth: usize| {
+        bar.set_message(format!("{} states, depth {depth}", count(states as u64)));
         bar.tick();
+        !interrupted.load(Ordering::Relaxed)
     };
     let clock = Stopwatch::start();
-    let searched = system.exhaust(&bounds, &mut watch);
-    let seconds = clock.elapsed().as_secs_f64();
+    let searched = system.exhaust(&bounds(args), &mut goes_on);
+    let wall_ms = milliseconds(clock.elapsed());
     bar.finish_and_clear();
     let searched = searched.with_context(|| format!("the system `{}` has no model to search", args.system))?;
     let found = searched.map_err(anyhow::Error::msg)?;
-    tell(&found, seconds, out)
+    let mut report = report(args, &found, wall_ms);
+    if let End::Violated(violation) = &found.end {
+        report.violation = Some(path(shell, args, violation, plant.as_ref())?);
+    }
+    if args.json {
+        out.json(&report)?;
+    } else {
+        out.rows(&before(&report))?;
+        out.rows(&after(&report))?;
+    }
+    out.flush()?;
+    Ok(exit(&found.end))
 }
 
-fn tell(found: &Search, seconds: f64, out: &mut Out) -> anyhow::Result<Exit> {
-    let Search { states, transitions, depth, exhausted, violation } = found;
-    let rate = *states as f64 / seconds.max(1e-9);
-    let exit = match violation {
-        Some(violation) => {
-            out.line(&format!("FAIL {}: {}", violation.broken.invariant, violation.broken.message))?;
-            for (number, step) in violation.steps.iter().enumerate() {
-                out.line(&format!("  {}. {step}", number + 1))?;
-            }
-            Exit::Found
-        }
-        None if *exhausted => {
-            out.line("PASS no invariant is broken, and no state within the bounds is left")?;
-            Exit::Expected
-        }
-        None => {
-            out.line("CUT SHORT no invariant was broken before `--states` was reached")?;
-            Exit::Inconclusive
-        }
+fn bounds(args: &ExhaustArgs) -> Bounds {
+    let ExhaustArgs { nodes, terms, messages, crashes, duplicates, .. } = *args;
+    let (symmetry, check, bug) = (!args.no_symmetry, args.check.clone(), args.bug.clone());
+    Bounds { nodes, terms, messages, crashes, duplicates, states: args.states.get(), symmetry, check, bug }
+}
+
+fn exit(end: &End) -> Exit {
+    match end {
+        End::Exhausted => Exit::Expected,
+        End::Violated(_) => Exit::Found,
+        End::TooManyStates => Exit::Inconclusive,
+        End::Interrupted => Exit::Interrupted,
+    }
+}
+
+/// Says what is wrong with a script's path before the search, and not after.
+fn check_output(file: &Path) -> anyhow::Result<()> {
+    anyhow::ensure!(is_path(&file.display().to_string()), "{}: the path of a script ends in `.toml`", file.display());
+    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).map_or(PathBuf::from("."), Into::into);
+    anyhow::ensure!(folder.is_dir(), "{}: there is no folder {}", file.display(), folder.display());
+    anyhow::ensure!(!file.is_dir(), "{}: it is a folder", file.display());
+    Ok(())
+}
+
+fn report(args: &ExhaustArgs, found: &Search, wall_ms: f64) -> ExhaustReport {
+    ExhaustReport {
+        system: args.system.clone(),
+        bug: args.bug.clone(),
+        check: args.check.clone(),
+        nodes: args.nodes,
+        terms: args.terms,
+        messages: args.messages as u64,
+        crashes: args.crashes.into(),
+        duplicates: args.duplicates.into(),
+        symmetry: !args.no_symmetry,
+        states: found.states as u64,
+        transitions: found.transitions,
+        depth: found.depth as u64,
+        exhausted: found.end == End::Exhausted,
+        interrupted: found.end == End::Interrupted,
+        wall_ms,
+        states_per_second: found.states as f64 / (wall_ms / 1000.0).max(1e-9),
+        violation: None,
+        exit_code: exit(&found.end) as u8,
+    }
+}
+
+/// The path, its script, and what a run of that comes to.
+fn path(
+    shell: &Shell,
+    args: &ExhaustArgs,
+    violation: &Violation,
+    plant: Option<&Setting>,
+) -> anyhow::Result<PathReport> {
+    let Violation { broken, steps, script } = violation;
+    let mut report = PathReport {
+        invariant: broken.invariant.clone(),
+        message: broken.message.clone(),
+        steps: steps.clone(),
+        script: script.clone().ok(),
+        no_script: script.clone().err(),
+        file: None,
+        run: None,
+        reproduce: None,
     };
-    out.line(&format!(
-        "{states} distinct states, {transitions} steps, depth {depth}, {seconds:.2} s, {rate:.0} states/s"
-    ))?;
-    out.flush()?;
-    Ok(exit)
+    let Ok(text) = script else { return Ok(report) };
+    let planted = settings::apply(text, plant.map_or(&[][..], std::slice::from_ref))?;
+    // Errors name a file in a folder that is there.
+    let path = args.output.clone().unwrap_or(here()?.join("path.toml"));
+    let job = Job { path: shown(&path), text: planted, seed: 0, keep_records: false, careful_from: None };
+    let ran = Watcher::new(Shell::launch(&args.watching)?).run(&job, &mut |_| {})?;
+    report.run = Some(told(ran.verdict(), &broken.invariant));
+    if let Some(file) = &args.output {
+        fs::write(file, text).with_context(|| format!("cannot write {}", file.display()))?;
+        let bug = args.bug.as_ref().map_or(String::new(), |bug| format!(" --bug {bug}"));
+        let (program, shown) = (quoted(&shell.program), shown(file));
+        report.reproduce = Some(format!("{program} run {}{bug} --seed 0", quoted(&shown)));
+        report.file = Some(shown);
+    }
+    Ok(report)
+}
+
+fn told(verdict: &Verdict, invariant: &str) -> ScriptRun {
+    match verdict {
+        Verdict::Pass => ScriptRun { same: false, verdict: "it passes".to_owned() },
+        Verdict::Inconclusive { reason } => ScriptRun { same: false, verdict: format!("it is inconclusive: {reason}") },
+        Verdict::Violation(finding) | Verdict::Panic(finding) | Verdict::Stuck(finding) | Verdict::Memory(finding) => {
+            let verdict = format!("{}: {}", finding.invariant, finding.message);
+            ScriptRun { same: finding.invariant == invariant, verdict }
+        }
+    }
 }

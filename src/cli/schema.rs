@@ -8,6 +8,7 @@ use crate::explore::corpus::case_schema;
 use crate::explore::ledger::LedgerReport;
 use crate::explore::shrink::ShrinkReport;
 use crate::explore::sweep::SweepReport;
+use crate::report::exhaust::ExhaustReport;
 use crate::report::figure::FigureReport;
 use crate::report::json::RunReport;
 use crate::report::judgement::Exit;
@@ -30,6 +31,7 @@ pub(super) fn schema(shell: &Shell, args: &SchemaArgs, out: &mut Out) -> anyhow:
         Shape::Shrink => schemars::schema_for!(ShrinkReport).to_value(),
         Shape::Sweep => schemars::schema_for!(SweepReport).to_value(),
         Shape::Figure => schemars::schema_for!(FigureReport).to_value(),
+        Shape::Exhaust => schemars::schema_for!(ExhaustReport).to_value(),
         Shape::Records => schemars::schema_for!(ShowLine).to_value(),
     };
     out.line(&serde_json::to_string_pretty(&schema)?)?;

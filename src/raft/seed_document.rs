@@ -12,6 +12,7 @@ use super::{Core, Input, NodeId, Role};
 pub(super) fn step(core: &mut Core, input: &Input) {
     let Input::Message { from, message } = input else {
         if core.timer.is_due(core.now) {
+            core.timer.unpin();
             initiate_election(core);
         }
         return;

@@ -4,6 +4,7 @@
 //! stored result can be shown later.
 
 pub mod capture;
+pub mod exhaust;
 pub mod figure;
 pub mod json;
 pub mod judgement;

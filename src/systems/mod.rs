@@ -103,10 +103,17 @@ pub trait System: Sync {
         Ok(Duration::from_secs(1))
     }
 
-    /// Visits every state of a small one within bounds: none if it cannot be stepped so. `watch` hears how many states
-    /// were visited, and how deep.
-    fn exhaust(&self, bounds: &Bounds, watch: &mut dyn FnMut(usize, usize)) -> Option<Result<Search, String>> {
-        let _ = (bounds, watch);
+    /// Visits every state of a small one within bounds: none if it cannot be stepped so. `goes_on` hears how many states
+    /// were visited and how deep, and says whether to go on.
+    ///
+    /// # Errors
+    /// What is wrong with the bounds.
+    fn exhaust(
+        &self,
+        bounds: &Bounds,
+        goes_on: &mut dyn FnMut(usize, usize) -> bool,
+    ) -> Option<Result<Search, String>> {
+        let _ = (bounds, goes_on);
         None
     }
 

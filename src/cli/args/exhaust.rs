@@ -1,6 +1,11 @@
 //! The arguments of `exhaust`.
 
+use std::num::NonZero;
+use std::path::PathBuf;
+
 use clap::Args;
+
+use super::Watching;
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct ExhaustArgs {
@@ -22,16 +27,23 @@ pub(in crate::cli) struct ExhaustArgs {
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub(in crate::cli) duplicates: u8,
     /// Give up at this many distinct states.
-    #[arg(long, value_name = "N", default_value_t = 1_000_000, value_parser = some)]
-    pub(in crate::cli) states: usize,
+    #[arg(long, value_name = "N", default_value = "1000000")]
+    pub(in crate::cli) states: NonZero<usize>,
     /// Tell states apart that differ in the names of hosts only.
     #[arg(long)]
     pub(in crate::cli) no_symmetry: bool,
+    /// Make this weaker check alone, such as `one-leader-per-term`.
+    #[arg(long, value_name = "NAME")]
+    pub(in crate::cli) check: Option<String>,
     /// Plant this bug; needs a build with `--features planted-bugs`.
     #[arg(long, value_name = "NAME")]
     pub(in crate::cli) bug: Option<String>,
-}
-
-fn some(text: &str) -> Result<usize, String> {
-    text.parse().ok().filter(|count| *count > 0).ok_or_else(|| "expected a whole number from 1".to_owned())
+    /// Write the script of what is found into this file.
+    #[arg(long, short, value_name = "FILE.toml")]
+    pub(in crate::cli) output: Option<PathBuf>,
+    /// Print one JSON object and nothing else.
+    #[arg(long)]
+    pub(in crate::cli) json: bool,
+    #[command(flatten)]
+    pub(in crate::cli) watching: Watching,
 }

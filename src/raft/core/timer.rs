@@ -38,7 +38,7 @@ impl ElectionTimer {
         }
     }
 
-    pub(super) fn unpin(&mut self) {
+    pub(in crate::raft) fn unpin(&mut self) {
         self.pinned = None;
     }
 }

@@ -140,8 +140,12 @@ impl System for Raft {
         script.chaos.iter().flat_map(|_| all.clone()).collect()
     }
 
-    fn exhaust(&self, bounds: &Bounds, watch: &mut dyn FnMut(usize, usize)) -> Option<Result<Search, String>> {
-        Some(exhaust::exhaust(bounds, watch))
+    fn exhaust(
+        &self,
+        bounds: &Bounds,
+        goes_on: &mut dyn FnMut(usize, usize) -> bool,
+    ) -> Option<Result<Search, String>> {
+        Some(exhaust::exhaust(bounds, goes_on))
     }
 
     fn build(&self, setup: &mut Setup<'_>) -> Result<(), ScriptError> {
