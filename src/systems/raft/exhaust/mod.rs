@@ -1,4 +1,4 @@
-//! The pure core as a [`Model`]: every order, loss, duplication and crash within bounds, and any armed timer at any time.
+//! The pure core as a [`Model`](crate::model::Model): every order, loss, duplication and crash within bounds, and any armed timer at any time.
 //!
 //! **Time does not count.** A timer that is armed may run out at any moment, a message may take any time. So what reads the
 //! clock (leader stickiness, check-quorum, repeated requests) is switched off, and so is pre-vote; what a bug does to liveness
