@@ -61,7 +61,7 @@ pub(super) enum Command {
     Report(ReportArgs),
     /// Make a published figure again: measured against published, with the error.
     Figure(FigureArgs),
-    /// Visit every state of a small system: each order, loss, duplication and crash within bounds.
+    /// Visit every state of a small system within bounds.
     Exhaust(ExhaustArgs),
     /// Print a JSON Schema.
     Schema(SchemaArgs),
