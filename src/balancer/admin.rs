@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::Full;
@@ -11,7 +12,7 @@ use serde::Serialize;
 
 use super::config::Origin;
 use super::event::Event;
-use super::policy::{BackendStatus, State};
+use super::policy::{BackendId, BackendStatus, State};
 use super::shared::Shared;
 use crate::net::Net;
 use crate::pages::{self, JSON, Pages, TEXT, exposition::CONTENT_TYPE, exposition::Exposition, page};
@@ -23,7 +24,7 @@ const THERE: &str = "there are /metrics, /backends and /healthz\n";
 #[derive(Clone, Debug, Default)]
 pub struct Counts(Rc<RefCell<Numbers>>);
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Numbers {
     connections: u64,
     answers: BTreeMap<u16, u64>,
@@ -33,8 +34,18 @@ struct Numbers {
     reloads: u64,
 }
 
+/// What there is to see of a balancer, or of one of its threads, at one time.
+#[derive(Clone, Debug, Default)]
+pub struct View {
+    is_panic: bool,
+    available: usize,
+    in_flight: u64,
+    numbers: Numbers,
+    backends: Vec<Row>,
+}
+
 /// One backend on the page `/backends`.
-#[derive(Serialize)]
+#[derive(Clone, Debug, Serialize)]
 struct Row {
     url: String,
     weight: u32,
@@ -67,72 +78,145 @@ impl Counts {
     }
 }
 
+impl Numbers {
+    fn add(&mut self, other: &Self) {
+        let all = |into: &mut BTreeMap<u16, u64>, from: &BTreeMap<u16, u64>| {
+            from.iter().for_each(|(status, count)| *into.entry(*status).or_default() += count);
+        };
+        all(&mut self.answers, &other.answers);
+        all(&mut self.rejections, &other.rejections);
+        self.connections += other.connections;
+        self.retries += other.retries;
+        self.retries_refused += other.retries_refused;
+        // Each thread takes the same settings.
+        self.reloads = self.reloads.max(other.reloads);
+    }
+}
+
+impl Row {
+    /// How bad its state is, for who sees it in two.
+    fn badness(&self) -> u8 {
+        match self.state {
+            "healthy" => 0,
+            "slow-start" => 1,
+            "half-open" => 2,
+            "ejected" => 3,
+            "unhealthy" => 4,
+            _ => 5,
+        }
+    }
+
+    /// Adds what another thread has of it. Where they do not agree on its state, the worst is shown.
+    fn add(&mut self, other: &Self) {
+        if other.badness() > self.badness() {
+            (self.state, self.why) = (other.state, other.why.clone());
+        }
+        self.share_percent = self.share_percent.min(other.share_percent);
+        self.latency_ms = self.latency_ms.max(other.latency_ms);
+        self.in_flight += other.in_flight;
+        self.idle_connections += other.idle_connections;
+        self.requests += other.requests;
+        self.successes += other.successes;
+        self.failures += other.failures;
+        self.cancelled += other.cancelled;
+        self.ejections += other.ejections;
+    }
+}
+
+impl View {
+    /// Of one balancer.
+    pub fn of<N: Net>(shared: &Shared<N>, counts: &Counts) -> Self {
+        let (snapshot, places) = shared.snapshot();
+        let now = shared.now();
+        let row = |status| row(status, &places, now);
+        Self {
+            is_panic: snapshot.is_panic,
+            available: snapshot.available,
+            in_flight: shared.in_flight() as u64,
+            numbers: counts.0.borrow().clone(),
+            backends: snapshot.backends.iter().map(row).collect(),
+        }
+    }
+
+    /// With what another thread has.
+    #[must_use]
+    pub fn and(mut self, other: &Self) -> Self {
+        self.is_panic |= other.is_panic;
+        self.in_flight += other.in_flight;
+        self.numbers.add(&other.numbers);
+        for row in &other.backends {
+            match self.backends.iter_mut().find(|known| known.url == row.url) {
+                Some(known) => known.add(row),
+                None => self.backends.push(row.clone()),
+            }
+        }
+        self
+    }
+
+    fn configured(&self) -> usize {
+        self.backends.iter().filter(|row| row.state != "draining").count()
+    }
+}
+
 /// Answers those who ask at `listener`, until the future is dropped.
-pub async fn serve<N: Net>(listener: N::Listener, shared: Rc<Shared<N>>, counts: Counts) {
-    let there: Pages = Rc::new(move |path| at(&shared, &counts, path));
+pub async fn serve<N: Net>(listener: N::Listener, view: impl Fn() -> View + 'static) {
+    let there: Pages = Rc::new(move |path| at(&view, path));
     pages::serve::<N>(listener, there, THERE).await;
 }
 
-fn at<N: Net>(shared: &Shared<N>, counts: &Counts, path: &str) -> Option<Response<Full<Bytes>>> {
+fn at(view: &dyn Fn() -> View, path: &str) -> Option<Response<Full<Bytes>>> {
     match path {
-        "/metrics" => Some(page(StatusCode::OK, CONTENT_TYPE, metrics(shared, &counts.0.borrow()))),
+        "/metrics" => Some(page(StatusCode::OK, CONTENT_TYPE, metrics(&view()))),
         "/backends" => {
-            let rows = rows(shared);
-            let text = serde_json::to_string_pretty(&rows).expect("numbers and texts have a JSON form") + "\n";
-            Some(page(StatusCode::OK, JSON, text))
+            let text = serde_json::to_string_pretty(&view().backends).expect("numbers and texts have a JSON form");
+            Some(page(StatusCode::OK, JSON, text + "\n"))
         }
-        "/healthz" => Some(healthz(shared)),
+        "/healthz" => Some(healthz(&view())),
         _ => None,
     }
 }
 
 /// Whether the balancer itself is of use: it is while a backend is.
-fn healthz<N: Net>(shared: &Shared<N>) -> Response<Full<Bytes>> {
-    let (snapshot, _) = shared.snapshot();
-    let status = if snapshot.available > 0 { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    let panic = if snapshot.is_panic { ", all are used" } else { "" };
-    page(status, TEXT, format!("{} of {} backends are available{panic}\n", snapshot.available, snapshot.configured))
+fn healthz(view: &View) -> Response<Full<Bytes>> {
+    let status = if view.available > 0 { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let panic = if view.is_panic { ", all are used" } else { "" };
+    page(status, TEXT, format!("{} of {} backends are available{panic}\n", view.available, view.configured()))
 }
 
-fn rows<N: Net>(shared: &Shared<N>) -> Vec<Row> {
-    let (snapshot, places) = shared.snapshot();
-    let now = shared.now();
-    let row = |status: &BackendStatus| {
-        let (origin, idle): (Option<&Origin>, usize) =
-            places.get(&status.id).map_or((None, 0), |(origin, idle)| (Some(origin), *idle));
-        let left = |until: std::time::Duration| format!("{:.1} s left", until.saturating_sub(now).as_secs_f64());
-        let (state, why, share_percent) = match status.state {
-            State::Healthy => ("healthy", None, 100),
-            State::SlowStart { share_permille, until } => ("slow-start", Some(left(until)), share_permille / 10),
-            State::Unhealthy => ("unhealthy", Some("health checks fail".to_owned()), 0),
-            State::Ejected { until, why } => ("ejected", Some(format!("{why}, {}", left(until))), 0),
-            State::HalfOpen { is_probed: true } => ("half-open", Some("a probe is under way".to_owned()), 0),
-            State::HalfOpen { is_probed: false } => ("half-open", Some("the next request is a probe".to_owned()), 0),
-            State::Draining => ("draining", None, 0),
-        };
-        Row {
-            url: origin.map_or_else(|| "removed".to_owned(), ToString::to_string),
-            weight: status.weight,
-            state,
-            why,
-            share_percent,
-            in_flight: status.in_flight,
-            idle_connections: idle,
-            latency_ms: status.latency.as_secs_f64() * 1e3,
-            requests: status.totals.picks,
-            successes: status.totals.successes,
-            failures: status.totals.failures,
-            cancelled: status.totals.cancelled,
-            ejections: status.totals.ejections,
-        }
+fn row(status: &BackendStatus, places: &BTreeMap<BackendId, (Origin, usize)>, now: Duration) -> Row {
+    let (origin, idle): (Option<&Origin>, usize) =
+        places.get(&status.id).map_or((None, 0), |(origin, idle)| (Some(origin), *idle));
+    let left = |until: Duration| format!("{:.1} s left", until.saturating_sub(now).as_secs_f64());
+    let (state, why, share_percent) = match status.state {
+        State::Healthy => ("healthy", None, 100),
+        State::SlowStart { share_permille, until } => ("slow-start", Some(left(until)), share_permille / 10),
+        State::Unhealthy => ("unhealthy", Some("health checks fail".to_owned()), 0),
+        State::Ejected { until, why } => ("ejected", Some(format!("{why}, {}", left(until))), 0),
+        State::HalfOpen { is_probed: true } => ("half-open", Some("a probe is under way".to_owned()), 0),
+        State::HalfOpen { is_probed: false } => ("half-open", Some("the next request is a probe".to_owned()), 0),
+        State::Draining => ("draining", None, 0),
     };
-    snapshot.backends.iter().map(row).collect()
+    Row {
+        url: origin.map_or_else(|| "removed".to_owned(), ToString::to_string),
+        weight: status.weight,
+        state,
+        why,
+        share_percent,
+        in_flight: status.in_flight,
+        idle_connections: idle,
+        latency_ms: status.latency.as_secs_f64() * 1e3,
+        requests: status.totals.picks,
+        successes: status.totals.successes,
+        failures: status.totals.failures,
+        cancelled: status.totals.cancelled,
+        ejections: status.totals.ejections,
+    }
 }
 
-fn metrics<N: Net>(shared: &Shared<N>, numbers: &Numbers) -> String {
-    let mut page = Exposition::default();
+fn metrics(view: &View) -> String {
+    let (mut page, numbers) = (Exposition::default(), &view.numbers);
     page.counter("balancer_connections_total", "Connections of clients.", numbers.connections);
-    page.gauge("balancer_requests_in_flight", "Requests that wait for an answer.", shared.in_flight() as u64);
+    page.gauge("balancer_requests_in_flight", "Requests that wait for an answer.", view.in_flight);
     let help = "Answers to requests, by their status.";
     page.family("balancer_answers_total", "counter", help, "status", pairs(&numbers.answers));
     let help = "Requests that were refused as wrong, by the status of the answer.";
@@ -141,7 +225,7 @@ fn metrics<N: Net>(shared: &Shared<N>, numbers: &Numbers) -> String {
     let help = "Requests that were not tried again, for the budget was spent.";
     page.counter("balancer_retries_refused_total", help, numbers.retries_refused);
     page.counter("balancer_reloads_total", "Times that other settings were taken.", numbers.reloads);
-    let rows = rows(shared);
+    let rows = &view.backends;
     let mut family = |name: &str, kind: &str, help: &str, value: fn(&Row) -> u64| {
         page.family(name, kind, help, "backend", rows.iter().map(|row| (&row.url, value(row))));
     };

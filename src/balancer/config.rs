@@ -131,6 +131,19 @@ impl Config {
         }
     }
 
+    /// What one of so many threads may take, so that all together take what one balancer may; at least one of each.
+    #[must_use]
+    pub fn part_of(&self, threads: usize) -> Self {
+        let mut part = self.clone();
+        let count = u32::try_from(threads).unwrap_or(u32::MAX);
+        for most in [&mut part.limits.connections_max, &mut part.limits.in_flight_max, &mut part.limits.pool_max] {
+            *most = most.div_ceil(threads);
+        }
+        part.policy.in_flight_max = part.policy.in_flight_max.map(|most| most.div_ceil(count));
+        part.retries.budget.floor_per_second = part.retries.budget.floor_per_second.div_ceil(count);
+        part
+    }
+
     /// Whether all of it makes sense.
     pub fn validate(&self) -> Result<(), ConfigError> {
         let mut seen = BTreeSet::new();
@@ -320,6 +333,17 @@ mod tests {
             let error = parsed(url).expect_err(url);
             assert!(error.contains(reason), "{url}: {error}");
         }
+    }
+
+    #[test]
+    fn threads_share_what_one_balancer_may() {
+        let mut config = Config::new(vec![Backend { origin: Origin::parse("http://a").unwrap(), weight: 1 }]);
+        config.policy.in_flight_max = Some(5);
+        assert_eq!(config.part_of(1), config);
+        let part = config.part_of(3);
+        assert_eq!((part.limits.connections_max, part.limits.in_flight_max, part.limits.pool_max), (3_334, 3_334, 22));
+        assert_eq!((part.policy.in_flight_max, part.retries.budget.floor_per_second), (Some(2), 1));
+        assert_eq!(config.part_of(100_000).limits.connections_max, 1);
     }
 
     #[test]

@@ -29,12 +29,28 @@ const HOP_BY_HOP: [HeaderName; 8] =
 const PSEUDONYM: &str = "stormglass";
 
 /// Who sent a request, as the balancer sees it.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Client {
     /// Its address.
     pub addr: IpAddr,
+    /// The same, as `X-Forwarded-For` has it: written once for all requests of a connection.
+    shown: HeaderValue,
     /// The version of the protocol that it speaks.
     pub version: Version,
+}
+
+impl Client {
+    /// A client with this address.
+    pub fn new(addr: IpAddr, version: Version) -> Self {
+        let shown = HeaderValue::try_from(addr.to_string()).expect("an address is plain");
+        Self { addr, shown, version }
+    }
+
+    /// The same client, which has sent a request of this version.
+    #[must_use]
+    pub fn speaking(&self, version: Version) -> Self {
+        Self { version, ..self.clone() }
+    }
 }
 
 /// The protocol that a message asks to switch to, if it does so in both of the headers that this takes. That is never
@@ -58,6 +74,9 @@ const STAYING: [HeaderName; 7] =
 /// Where a client came from and which way is for all who get the message. A client that could name that away would make
 /// its own address of another proxy's before this one.
 pub fn remove_hop_by_hop(headers: &mut HeaderMap) {
+    if !has_hop_by_hop(headers) {
+        return;
+    }
     if headers.contains_key(CONNECTION) {
         let named: Vec<HeaderName> = headers
             .get_all(CONNECTION)
@@ -75,20 +94,31 @@ pub fn remove_hop_by_hop(headers: &mut HeaderMap) {
     }
 }
 
+/// Most messages have none, and one look at each of their few headers is cheaper than to look each of eight up.
+fn has_hop_by_hop(headers: &HeaderMap) -> bool {
+    headers.keys().any(|name| HOP_BY_HOP.contains(name))
+}
+
 /// Makes the headers of a request those that its backend gets.
-pub fn request_headers(headers: &mut HeaderMap, host: &HeaderValue, client: Client, settings: &Forwarding) {
-    let takes_trailers = headers.get_all(TE).iter().any(|value| has_token(value, "trailers"));
-    let upgrade = upgrade_of(headers);
-    remove_hop_by_hop(headers);
-    if takes_trailers {
-        headers.insert(TE, HeaderValue::from_static("trailers"));
-        headers.insert(CONNECTION, HeaderValue::from_static("TE"));
+pub fn request_headers(headers: &mut HeaderMap, host: &HeaderValue, client: &Client, settings: &Forwarding) {
+    if has_hop_by_hop(headers) {
+        let takes_trailers = headers.get_all(TE).iter().any(|value| has_token(value, "trailers"));
+        let upgrade = upgrade_of(headers);
+        remove_hop_by_hop(headers);
+        if takes_trailers {
+            headers.insert(TE, HeaderValue::from_static("trailers"));
+            headers.insert(CONNECTION, HeaderValue::from_static("TE"));
+        }
+        if let Some(protocol) = upgrade {
+            headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
+            headers.insert(UPGRADE, protocol);
+        }
     }
-    if let Some(protocol) = upgrade {
-        headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
-        headers.insert(UPGRADE, protocol);
+    if headers.contains_key(X_FORWARDED_FOR) {
+        append(headers, X_FORWARDED_FOR, |text| _ = write!(text, "{}", client.addr));
+    } else {
+        headers.insert(X_FORWARDED_FOR, client.shown.clone());
     }
-    append(headers, X_FORWARDED_FOR, |text| _ = write!(text, "{}", client.addr));
     headers.insert(X_FORWARDED_HOST, host.clone());
     headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static("http"));
     if settings.forwarded {
@@ -191,8 +221,8 @@ mod tests {
     fn asked(headers: &[(&str, &str)]) -> Vec<String> {
         let mut map = map(headers);
         let host = host(&Uri::from_static("/"), &map);
-        let client = Client { addr: "192.0.2.7".parse().unwrap(), version: Version::HTTP_11 };
-        request_headers(&mut map, &host, client, &Forwarding::default());
+        let client = Client::new("192.0.2.7".parse().unwrap(), Version::HTTP_11);
+        request_headers(&mut map, &host, &client, &Forwarding::default());
         shown(&map)
     }
 
@@ -279,9 +309,9 @@ mod tests {
     #[test]
     fn forwarded_and_via_are_for_those_who_ask() {
         let mut headers = map(&[("via", "1.0 fred")]);
-        let client = Client { addr: "2001:db8::1".parse().unwrap(), version: Version::HTTP_10 };
+        let client = Client::new("2001:db8::1".parse().unwrap(), Version::HTTP_10);
         let settings = Forwarding { forwarded: true, via: true };
-        request_headers(&mut headers, &HeaderValue::from_static("a.example:80"), client, &settings);
+        request_headers(&mut headers, &HeaderValue::from_static("a.example:80"), &client, &settings);
         assert_eq!(headers[VIA], "1.0 fred, 1.0 stormglass");
         assert_eq!(headers[FORWARDED], "for=\"[2001:db8::1]\";host=\"a.example:80\";proto=http");
     }

@@ -17,7 +17,7 @@
 //!   [`tunnel`] is what an upgraded connection becomes. [`shared`] is what all of them share.
 //! - [`forwarding`] is what becomes of headers and paths, [`body`] of bodies, [`own`] are the balancer's own answers.
 //! - [`config`] is what a balancer is told, as plain data, and [`mod@file`] reads it from TOML. [`admin`] is what a balancer tells
-//!   of itself, [`cli`] the command line of `load-balancer`.
+//!   of itself, [`cli`] the command line of `load-balancer`, on one thread or several.
 //!
 //! There is no TLS and no HTTP/2, and 103 (Early Hints) is not passed on: hyper's server cannot send it.
 //!

@@ -18,6 +18,8 @@ crate::planted_bugs! {
     UnboundedRetries = "unbounded-retries" from "Metastable Failures in Distributed Systems (HotOS 2021)",
     /// What an answer says to the balancer alone is passed on.
     HopByHopLeak = "hop-by-hop-leak" from "Go #46313, vertx-http-proxy #152",
+    /// A length that an answer's chunks contradict is passed on, and counts for the client.
+    SmuggledLength = "smuggled-length" from "this one, until a test on sockets: hyper's client leaves both to its caller",
     /// Connections that wait for a request are not told of the end.
     DrainForgetsIdle = "drain-forgets-idle" from "wai #853, hyper #2730, hasura #7785",
     /// A client that goes away counts against the backend.

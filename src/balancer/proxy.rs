@@ -64,7 +64,7 @@ enum Tried<N: Net> {
 pub async fn forward<N: Net>(shared: Rc<Shared<N>>, request: Request<Incoming>, client: Client) -> Answered<N> {
     let config = shared.config();
     let Some(_request) = shared.begin() else { return own::busy().into() };
-    let mut outgoing = Outgoing::new(request, client, &config);
+    let mut outgoing = Outgoing::new(request, &client, &config);
     let mut tried: Vec<BackendId> = Vec::new();
     let mut retries = 0;
     let mut last: Option<Failure> = None;
@@ -123,7 +123,7 @@ async fn may_retry<N: Net>(shared: &Shared<N>, config: &Config, retries: &mut u3
 }
 
 impl Outgoing {
-    fn new(request: Request<Incoming>, client: Client, config: &Config) -> Self {
+    fn new(request: Request<Incoming>, client: &Client, config: &Config) -> Self {
         let (parts, body) = request.into_parts();
         let progress = Rc::new(Progress::default());
         let body = RequestBody::new(body, config.timeouts.idle, config.limits.body_bytes_max, progress.clone());
@@ -203,7 +203,7 @@ async fn send<N: Net>(config: &Config, upstream: &Upstream<N>, mut link: Link<N>
     let sending = link.sender.try_send_request(request);
     let answer = within(config.timeouts.answer, outgoing, sending).await;
     match answer {
-        Some(Ok(response)) if !forwarding::ends_in_one_place(response.headers()) => Tried::Lost(Failure::Malformed),
+        Some(Ok(response)) if !may_be_passed_on(config, response.headers()) => Tried::Lost(Failure::Malformed),
         Some(Ok(response)) => Tried::Answered(response, link),
         Some(Err(mut error)) => {
             if let Some(request) = error.take_message() {
@@ -220,6 +220,11 @@ async fn send<N: Net>(config: &Config, upstream: &Upstream<N>, mut link: Link<N>
         }
         None => Tried::Lost(Failure::Timeout),
     }
+}
+
+#[cfg_attr(not(feature = "planted-bugs"), allow(unused_variables, reason = "the bug's place"))]
+fn may_be_passed_on(config: &Config, headers: &HeaderMap) -> bool {
+    forwarding::ends_in_one_place(headers) || planted!(config.policy, SmuggledLength)
 }
 
 /// The answer, unless its time is over; that begins when the backend has the whole request.

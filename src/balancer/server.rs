@@ -11,10 +11,11 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
+use hyper::body::Incoming;
 use hyper::header::CONNECTION;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper::{Request, Response};
+use hyper::{Request, Response, Version};
 use hyper_util::rt::TokioIo;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -129,7 +130,11 @@ async fn converse<N: Net>(
     });
     let service = {
         let (shared, talk) = (shared.clone(), talk.clone());
-        service_fn(move |request| answer(shared.clone(), talk.clone(), request, peer))
+        let client = Client::new(peer.ip(), Version::HTTP_11);
+        service_fn(move |request: Request<Incoming>| {
+            let client = client.speaking(request.version());
+            answer(shared.clone(), talk.clone(), request, client)
+        })
     };
     let ended = {
         // Not with `pipeline_flush`: hyper would take in an answer whole, however slowly the client reads.
@@ -194,11 +199,10 @@ enum End {
 async fn answer<N: Net>(
     shared: Rc<Shared<N>>,
     talk: Rc<Talk<N>>,
-    request: Request<hyper::body::Incoming>,
-    peer: SocketAddr,
+    request: Request<Incoming>,
+    client: Client,
 ) -> Result<Response<AnswerBody>, Infallible> {
     talk.asked.set(talk.asked.get() + 1);
-    let client = Client { addr: peer.ip(), version: request.version() };
     let events = shared.events().clone();
     let answered = proxy::forward(shared, request, client).await;
     talk.answered.set(talk.answered.get() + 1);

@@ -16,7 +16,7 @@ use super::policy::{BackendId, Backends, Failure, NoBackend, Outcome, Pick, Retr
 use super::upstream::Upstream;
 use crate::events::Sink;
 use crate::net::Net;
-use crate::rng::Rng;
+use crate::rng::{Rng, Seed};
 
 /// The heart of a balancer.
 pub struct Shared<N: Net> {
@@ -40,6 +40,13 @@ pub struct Rngs {
     pub policy: Rng,
     /// How long before a retry.
     pub backoff: Rng,
+}
+
+impl Rngs {
+    /// Both of one seed.
+    pub fn of(seed: Seed) -> Self {
+        Self { policy: seed.stream("policy"), backoff: seed.stream("backoff") }
+    }
 }
 
 struct Member<N: Net> {

@@ -1,4 +1,4 @@
-//! How to use the testbed: scripts, many seeds, what to do with a failure, a service of one's own, and the network that it all runs in.
+//! How to use the testbed: scripts, many seeds, what to do with a failure, a service of one's own, the load balancer before real services, and the network that it all runs in.
 
 #[doc = include_str!("scripts.md")]
 pub mod scripts {}
@@ -14,6 +14,9 @@ pub mod failures {}
 
 #[doc = include_str!("own_service.md")]
 pub mod own_service {}
+
+#[doc = include_str!("balancer.md")]
+pub mod balancer {}
 
 #[doc = include_str!("report.md")]
 pub mod report {}

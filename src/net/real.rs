@@ -4,7 +4,7 @@ use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 
-use tokio::net::{TcpListener, TcpStream, UdpSocket, lookup_host};
+use tokio::net::{TcpListener, TcpSocket, TcpStream, UdpSocket, lookup_host};
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -37,6 +37,37 @@ impl Net for RealNet {
         let found = lookup_host(addr).await.map_err(|error| cannot("resolve", addr, &error))?.next();
         found.ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, format!("{addr} has no address")))
     }
+}
+
+/// How many connections may wait to be accepted.
+const BACKLOG: u32 = 1024;
+
+/// A listener that another runtime opens.
+#[derive(Debug)]
+pub struct Unopened(std::net::TcpListener);
+
+impl Unopened {
+    /// Opens it in the runtime that this is called in.
+    pub fn open(self) -> io::Result<TcpListener> {
+        TcpListener::from_std(self.0)
+    }
+}
+
+/// Listens at one address with several sockets, over which the system spreads connections (`SO_REUSEPORT`).
+pub async fn listen_apart(addr: &str, count: usize) -> io::Result<Vec<Unopened>> {
+    // Without the option first: with it two services would share the port and never know.
+    let first = RealNet.listen(addr).await?;
+    let addr = first.local_addr()?;
+    drop(first);
+    let listen = |_| {
+        let socket = if addr.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+        socket.set_reuseaddr(true)?;
+        socket.set_reuseport(true)?;
+        socket.bind(addr)?;
+        Ok(Unopened(socket.listen(BACKLOG)?.into_std()?))
+    };
+    let listeners: io::Result<_> = (0..count).map(listen).collect();
+    listeners.map_err(|error| cannot("listen on", &addr.to_string(), &error))
 }
 
 /// The same kind of error, with the address and what to do about it.

@@ -1,5 +1,6 @@
 //! One of three backends is bad: what the client sees, and what is executed.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::Balancer;
@@ -117,6 +118,48 @@ fn a_503_is_passed_on_and_tried_again_only_if_that_is_asked_for() {
     assert!(gets.iter().all(|answer| answer.status == 200), "{gets:?}");
     let posts: Vec<_> = (0..10).map(|n| balancer.post(&format!("/{n}"), "").status).collect();
     assert_eq!(posts.iter().filter(|status| **status == 503).count(), 5, "{posts:?}");
+}
+
+/// Backends that are processes: balancers themselves, each before a backend of its own.
+#[test]
+fn a_kill_of_a_backend_loses_no_get_and_runs_no_post_twice() {
+    let backends: [Backend; 3] = std::array::from_fn(|_| Backend::start(Fault::None));
+    let mut processes = backends.each_ref().map(|backend| Balancer::start(&[backend.url()], "")).map(Some);
+    let urls = processes.each_ref().map(|process| format!("http://{}", process.as_ref().expect("it runs").addr));
+    for threads in ["1", "2"] {
+        let balancer = Balancer::start_with(&urls, QUICK, &["--threads", threads]);
+        let killed = usize::from(threads == "2");
+        let is_over = AtomicBool::new(false);
+        let (gets, posts) = std::thread::scope(|scope| {
+            let (balancer, is_over) = (&balancer, &is_over);
+            let ask = move |who: u32| {
+                let (mut gets, mut posts, mut n) = (Vec::new(), Vec::new(), 0);
+                while !is_over.load(Ordering::Relaxed) {
+                    gets.push(balancer.get(&format!("/get/{threads}/{who}/{n}")).status);
+                    posts.push(balancer.post(&format!("/post/{threads}/{who}/{n}"), "x").status);
+                    n += 1;
+                }
+                (gets, posts)
+            };
+            let askers: Vec<_> = (0..3).map(|who| scope.spawn(move || ask(who))).collect();
+            std::thread::sleep(Duration::from_millis(300));
+            // SIGKILL, as the kernel's killer sends it.
+            processes[killed] = None;
+            std::thread::sleep(Duration::from_millis(500));
+            is_over.store(true, Ordering::Relaxed);
+            let ends = askers.into_iter().map(|asker| asker.join().expect("all are answered"));
+            ends.fold((Vec::new(), Vec::new()), |all, (gets, posts)| ([all.0, gets].concat(), [all.1, posts].concat()))
+        });
+        assert!(gets.len() > 30 && all_200(&gets), "{threads}: {gets:?}");
+        assert!(posts.iter().all(|status| matches!(status, 200 | 502)), "{threads}: {posts:?}");
+        assert!(posts.iter().filter(|status| **status == 502).count() <= 3, "{threads}: {posts:?}");
+        let shown = balancer.page("/metrics");
+        assert!(shown.contains("balancer_answers_total{status=\"200\"}"), "{shown}");
+    }
+    let mut executed: Vec<String> = backends.iter().flat_map(Backend::take_executed).collect();
+    executed.retain(|request| request.starts_with("POST"));
+    executed.sort();
+    assert!(executed.windows(2).all(|two| two[0] != two[1]), "a POST is executed twice");
 }
 
 #[test]

@@ -41,11 +41,16 @@ struct Answer {
 impl Balancer {
     /// Over these backends, with these settings on top of quick ones.
     fn start(urls: &[String], settings: &str) -> Self {
+        Self::start_with(urls, settings, &[])
+    }
+
+    fn start_with(urls: &[String], settings: &str, options: &[&str]) -> Self {
         let mut config = tempfile::NamedTempFile::new().expect("a file");
         config.write_all(Self::settings(urls, settings).as_bytes()).expect("it can be written");
         let mut child = Command::new(env!("CARGO_BIN_EXE_load-balancer"))
             .args(["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--config"])
             .arg(config.path())
+            .args(options)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()

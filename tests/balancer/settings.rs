@@ -24,12 +24,21 @@ fn other_settings_are_taken_and_wrong_ones_are_not() {
     assert_eq!((backends[0].take_executed().len(), backends[1].take_executed().len()), (0, 10));
 }
 
-/// Requests on connections that are kept and on new ones, while the backends are others each time.
 #[test]
 fn a_reload_under_load_loses_nothing() {
+    reload_under_load("1");
+}
+
+#[test]
+fn a_reload_of_two_threads_loses_nothing() {
+    reload_under_load("2");
+}
+
+/// Requests on connections that are kept and on new ones, while the backends are others each time.
+fn reload_under_load(threads: &str) {
     let backends: [Backend; 4] = std::array::from_fn(|_| Backend::start(Fault::None));
     let urls = backends.each_ref().map(Backend::url);
-    let mut balancer = Balancer::start(&urls[..2], "");
+    let mut balancer = Balancer::start_with(&urls[..2], "", &["--threads", threads]);
     let (addr, is_over) = (balancer.addr, &AtomicBool::new(false));
     let asked = thread::scope(|scope| {
         let askers: Vec<_> = (0..4).map(|who| scope.spawn(move || ask_until(is_over, addr, who))).collect();
@@ -44,7 +53,13 @@ fn a_reload_under_load_loses_nothing() {
     let executed = backends.map(|backend| backend.take_executed().len());
     assert_eq!(executed.iter().sum::<usize>(), asked, "each was executed once");
     assert!(executed.iter().all(|count| *count > 0), "{executed:?}");
-    assert!(balancer.page("/metrics").contains("balancer_reloads_total 12\n"));
+    // What other threads have done is shown a moment later.
+    thread::sleep(Duration::from_millis(300));
+    let shown = balancer.page("/metrics");
+    assert!(shown.contains("balancer_reloads_total 12\n"), "{shown}");
+    assert!(shown.contains(&format!("balancer_answers_total{{status=\"200\"}} {asked}\n")), "{asked}: {shown}");
+    balancer.signal("TERM");
+    assert_eq!(balancer.wait(), Some(0));
 }
 
 /// GETs and POSTs by turns until it is over, a new connection each tenth time; how many. All have to be answered with 200.

@@ -9,24 +9,28 @@
 //! | an answer belongs to its request | its id, its backend and its body are those of one execution, whole |
 //! | a request arrives as it was sent | a backend executes what a client sent, with the body it sent |
 //! | every request is answered | by the deadline, with an answer or a clean error, as long as the balancer runs and the client's own link is well |
-//! | nothing is lost that could be served | a GET gets no error of the balancer's own while a backend serves all that it is given, unless the retry budget is spent |
+//! | nothing is lost that could be served | a GET gets no error of the balancer's own while a backend serves all that it is given, unless the retry budget is spent; a POST gets no 502 as long as nothing was wrong with any backend |
+//! | who is blamed has failed | a request counts against a backend only if something was wrong with that; too slow is another matter |
 //! | who is avoided is not asked | but for panic, and for one request at a time to see how it is |
 //! | somebody is always asked | a request is handed to a backend, where panic allows it, however many are down |
 //! | an ejection ends in time | a backend is probed when its time is over |
 //! | a drain takes nothing on | a balancer that is asked to end takes no request on but what is under way by then |
 //! | what is of one hop stays there | headers that a message names in `Connection` do not come out at the other side |
 //! | round robin is exact | between changes of who is asked, the counts of backends of one weight differ by at most one |
+//! | a slow start is slow | a backend that has come back is asked no more often than its share allows, as far as that has grown |
 //! | retries stay within the budget | over every window that ends with a retry |
-//! | nothing leaks | when nobody asks any more, nothing is in flight and no connection is open |
+//! | nothing leaks | when nobody asks any more, nothing is in flight and no connection is open, but to a client whose reset was lost, for as long as connections are kept |
 //! | service comes back | once nothing is disturbed, the share of successes and the 99th percentile are what they were |
 //!
 //! The check takes its facts from what clients, backends and the balancer tell, and from packets: [`requests`],
-//! [`rotation`], [`retries`], [`recovery`].
+//! [`rotation`], [`starts`], [`retries`], [`causes`], [`recovery`].
 
+mod causes;
 mod recovery;
 mod requests;
 mod retries;
 mod rotation;
+mod starts;
 
 use std::fmt;
 use std::time::Duration;
@@ -39,6 +43,7 @@ use crate::balancer::policy::{self, BackendId, Outcome};
 use crate::sim::Breach;
 use crate::sim::trace::Record;
 
+use causes::Causes;
 pub use recovery::Phase;
 use recovery::Recovery;
 use requests::Requests;
@@ -150,6 +155,7 @@ pub struct BalancerCheck {
     rotation: Rotation,
     retries: Retries,
     recovery: Recovery,
+    causes: Causes,
     /// Clients' connections that the balancer's process has open.
     connections: u64,
     /// Requests that it has handed to backends, and not got back.
@@ -170,6 +176,7 @@ impl BalancerCheck {
             rotation: Rotation::new(config, Duration::ZERO),
             retries: Retries::new(config),
             recovery: Recovery::default(),
+            causes: Causes::default(),
             connections: 0,
             at_backends: 0,
             unplaced: None,
@@ -241,7 +248,10 @@ impl BalancerCheck {
                 self.at_backends = self.at_backends.saturating_sub(1);
                 match outcome {
                     Outcome::Success { .. } => self.requests.backend_served(&name(*id), seen.0),
-                    Outcome::Failure(_) => self.requests.backend_failed(&name(*id), seen.0),
+                    Outcome::Failure(failure) => {
+                        self.requests.backend_failed(&name(*id), seen.0);
+                        return self.causes.blamed(&name(*id), *failure, seen.0);
+                    }
                     Outcome::Cancelled => self.rotation.cancelled(&name(*id)),
                 }
             }
@@ -260,16 +270,37 @@ impl BalancerCheck {
         self.requests.executed(seen, backend, is_post, id, body)
     }
 
+    /// Something is wrong with a host from now on, for all that is known of it.
+    pub fn misbehaves(&mut self, host: &str) {
+        self.causes.misbehaves(host);
+    }
+
+    /// A backend closes a connection that carries nothing; `is_fresh` if it never has.
+    pub fn closes(&mut self, at: Duration, backend: &str, is_fresh: bool) {
+        self.causes.closes(backend, at);
+        if is_fresh {
+            // A request may be on its way that could not know.
+            self.causes.misbehaves(backend);
+        }
+    }
+
     /// A client's request has come to its end.
     pub fn ended(&mut self, seen: Seen, request: &Request, end: &End) -> Option<Breach> {
         let began = self.requests.began(&request.id)?;
         self.recovery.ended(began, seen.0, end.is_success());
+        if request.is_post && self.causes.are_none() && matches!(end, End::Answered { status: 502, backend: None, .. })
+        {
+            let text = format!("{}, a POST, gets 502, and nothing was ever wrong with a backend", request.id);
+            let breach = Breach::new("nothing is lost that could be served", text);
+            return Some(breach.fact(began, seen.1, format!("{} ends: {end}", request.id)));
+        }
         self.requests.ended(seen, request, end, &self.rotation)
     }
 
     /// Any record.
     pub fn record(&mut self, record: &Record, names: &[String]) {
         self.requests.record(record, names);
+        self.causes.record(record, names);
         self.recovery.record(record);
     }
 
@@ -298,11 +329,12 @@ impl BalancerCheck {
     pub fn at_end(&self, at: Duration, settle: Duration, counted: Option<(u64, u64)>) -> Option<Breach> {
         let has_settled = self.recovery.calm_since().is_some_and(|calm| calm + settle <= at);
         let (in_flight, at_backends) = counted.filter(|_| has_settled && self.requests.is_balancer_up())?;
+        let is_open = if self.requests.may_keep_half_open(settle) { 0 } else { self.connections };
         let left = [
             (in_flight, "requests count as in flight"),
             (at_backends, "requests count as in flight at backends"),
             (self.at_backends, "requests were handed to backends and not got back"),
-            (self.connections, "connections of clients are open"),
+            (is_open, "connections of clients are open"),
         ];
         let (count, what) = left.into_iter().find(|(count, _)| *count > 0)?;
         Some(Breach::new("nothing leaks", format!("nobody has asked for {settle:?}, and {count} {what}")))

@@ -1,22 +1,22 @@
 //! Each request on its way: where it was executed, how it ended, and whether it may have ended so.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::rotation::Rotation;
 use super::{End, Request, Seen};
 use crate::balancer::config::Config;
 use crate::sim::Breach;
-use crate::sim::trace::{Record, What};
+use crate::sim::trace::{PacketKind, Record, What};
 
 /// The host that is the balancer.
-const BALANCER: &str = "balancer";
+pub(super) const BALANCER: &str = "balancer";
 
 /// How much later than its own deadlines the balancer's answer may be there.
 const SLACK: Duration = Duration::from_secs(1);
 
-/// A packet that takes longer than this between a client and the balancer counts as a disturbance of that link.
-const TRANSIT_MAX: Duration = Duration::from_millis(100);
+/// A packet that takes longer than this to the balancer or from it counts as a disturbance of that link.
+pub(super) const TRANSIT_MAX: Duration = Duration::from_millis(100);
 
 struct Sent {
     seen: Seen,
@@ -51,6 +51,11 @@ pub(super) struct Requests {
     disturbed: BTreeMap<String, Duration>,
     /// Packets between clients and the balancer: the client, and when each was sent.
     packets: BTreeMap<u64, (String, Duration)>,
+    /// How long the balancer keeps a connection whose client says nothing.
+    keep_alive: Duration,
+    /// Resets that clients sent, and whether one was lost: nothing tells the balancer that its client has gone.
+    resets: BTreeSet<u64>,
+    has_lost_reset: bool,
 }
 
 impl Requests {
@@ -67,6 +72,9 @@ impl Requests {
             balancer_changed: Duration::ZERO,
             disturbed: BTreeMap::new(),
             packets: BTreeMap::new(),
+            keep_alive: Duration::ZERO,
+            resets: BTreeSet::new(),
+            has_lost_reset: false,
         };
         requests.configure(config);
         requests
@@ -74,6 +82,7 @@ impl Requests {
 
     pub(super) fn configure(&mut self, config: &Config) {
         self.timeout = config.timeouts.request;
+        self.keep_alive = self.keep_alive.max(config.timeouts.keep_alive);
         self.tries_max = config.retries.attempts_max as usize;
         self.is_limited = config.policy.in_flight_max.is_some();
     }
@@ -88,6 +97,11 @@ impl Requests {
 
     pub(super) fn is_balancer_up(&self) -> bool {
         self.is_balancer_up
+    }
+
+    /// Whether the balancer may still keep a connection whose client has gone, when nobody has asked for so long.
+    pub(super) fn may_keep_half_open(&self, settle: Duration) -> bool {
+        self.has_lost_reset && self.keep_alive >= settle
     }
 
     pub(super) fn retry_refused(&mut self, at: Duration) {
@@ -204,6 +218,9 @@ impl Requests {
                     _ => return,
                 };
                 self.packets.insert(packet.id, (client.to_owned(), record.at));
+                if packet.kind == PacketKind::Rst && name(packet.from) == client {
+                    self.resets.insert(packet.id);
+                }
             }
             What::Delivered { packet, .. } => {
                 if let Some((client, sent)) = self.packets.remove(packet)
@@ -213,6 +230,7 @@ impl Requests {
                 }
             }
             What::Lost { packet, .. } | What::Held { packet } | What::GivenUp { packet, .. } => {
+                self.has_lost_reset |= self.resets.contains(packet);
                 if let Some((client, _)) = self.packets.get(packet) {
                     self.disturbed.insert(client.clone(), record.at);
                 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::Seen;
+use super::starts::Starts;
 use crate::balancer::config::Config;
 use crate::balancer::policy::{self, Policy};
 use crate::sim::Breach;
@@ -43,6 +44,7 @@ pub(super) struct Rotation {
     /// Whether each is to be asked as often as the others.
     is_even: bool,
     has_slow_start: bool,
+    starts: Starts,
     is_panic: bool,
     members: BTreeMap<String, Member>,
     /// Since when who may be asked is who may be asked.
@@ -58,6 +60,7 @@ impl Rotation {
         let mut rotation = Self {
             is_even: false,
             has_slow_start: false,
+            starts: Starts::new(config),
             is_panic: false,
             members: members.collect(),
             since: Seen::default(),
@@ -74,6 +77,7 @@ impl Rotation {
         let is_in_turn = config.policy.policy == Policy::RoundRobin && !is_limited;
         self.is_even = is_in_turn && weights.clone().min() == weights.max();
         self.has_slow_start = config.policy.slow_start.is_some();
+        self.starts = Starts::new(config);
         self.begin_anew(self.since);
     }
 
@@ -105,6 +109,10 @@ impl Rotation {
                 E::DrainBegan { .. } | E::Drained { .. } => drop(self.members.remove(name)),
                 E::PanicBegan { .. } | E::PanicEnded { .. } => {}
             }
+            match event {
+                E::CheckRecovered { .. } | E::Readmitted { .. } => self.starts.begins(name, seen.0),
+                _ => self.starts.ends(name),
+            }
         }
         match event {
             E::PanicBegan { .. } => self.is_panic = true,
@@ -115,6 +123,11 @@ impl Rotation {
     }
 
     fn begin_anew(&mut self, seen: Seen) {
+        self.starts.begin_anew();
+        self.begin_turns_anew(seen);
+    }
+
+    fn begin_turns_anew(&mut self, seen: Seen) {
         self.since = seen;
         self.members.values_mut().for_each(|member| member.picks = 0);
     }
@@ -147,8 +160,10 @@ impl Rotation {
     /// A backend is asked; `is_special` if not everybody could have been.
     pub(super) fn picked(&mut self, backend: &str, is_special: bool, seen: Seen) -> Option<Breach> {
         if is_special || self.members.values().any(|member| member.is_starting) {
-            self.begin_anew(seen);
-            return None;
+            self.begin_turns_anew(seen);
+            let others = self.members.values().filter(|member| member.is_available() && !member.is_starting);
+            let others = others.count();
+            return if is_special || self.is_panic { None } else { self.starts.picked(backend, others, seen) };
         }
         self.members.get_mut(backend)?.picks += 1;
         let everybody = self.is_panic;

@@ -188,3 +188,51 @@ fn contents_tell_requests_and_authors_apart() {
     assert_ne!(of("a", "b1")[20..], of("b", "b1")[20..]);
     assert!(content("a", "b1", 0).len() > 16);
 }
+
+#[test]
+fn nobody_is_blamed_without_a_cause() {
+    let failed = |failure| Event::Finished { id: BackendId(0), outcome: Outcome::Failure(failure) };
+    let mut check = check();
+    let blamed = Some("who is blamed has failed".to_owned());
+    assert_eq!(invariant(check.balancer(ms(10), &failed(Failure::Reset), &name)), blamed);
+    assert_eq!(invariant(check.balancer(ms(10), &failed(Failure::Timeout), &name)), None, "too slow is another matter");
+    check.closes(Duration::from_millis(20), "b1", false);
+    assert_eq!(invariant(check.balancer(ms(30), &failed(Failure::Reset), &name)), None, "it has just closed one");
+    assert_eq!(invariant(check.balancer(ms(5_000), &failed(Failure::Reset), &name)), blamed);
+    check.misbehaves("b2");
+    assert_eq!(invariant(check.balancer(ms(5_000), &failed(Failure::Reset), &name)), blamed, "it is another one");
+    check.misbehaves("b1");
+    assert_eq!(invariant(check.balancer(ms(5_000), &failed(Failure::Reset), &name)), None);
+}
+
+#[test]
+fn a_post_is_not_lost_while_nothing_is_wrong() {
+    let mut check = check();
+    let (post, end) = (request("c1.0/1", true), answered(502, None, true));
+    check.sent(ms(10), &post);
+    let lost = Some("nothing is lost that could be served".to_owned());
+    assert_eq!(invariant(check.ended(ms(20), &post, &end)), lost);
+    check.closes(Duration::from_millis(20), "b1", false);
+    assert_eq!(invariant(check.ended(ms(20), &post, &end)), lost, "a POST has a connection of its own");
+    assert_eq!(invariant(check.ended(ms(20), &post, &answered(504, None, true))), None, "that was too slow");
+    check.closes(Duration::from_millis(20), "b1", true);
+    assert_eq!(invariant(check.ended(ms(20), &post, &end)), None, "that may have been the one");
+}
+
+#[test]
+fn who_comes_back_is_asked_as_often_as_its_share_has_grown() {
+    let pick = |id| Event::Picked { id: BackendId(id), is_probe: false, is_first: true };
+    let back = Event::Policy { event: policy::Event::CheckRecovered { id: BackendId(0) }, origin: None };
+    let mut config = config();
+    config.policy.slow_start = Some(policy::SlowStart { window: Duration::from_secs(10), share_percent_min: 10 });
+    let slow = |turns: &[u32]| {
+        let mut check = BalancerCheck::new(&config, Duration::from_mins(5));
+        check.balancer_started(&config, ms(0));
+        check.balancer(ms(1_000), &back, &name);
+        // A second later its share has grown to 19 %.
+        turns.iter().find_map(|id| invariant(check.balancer(ms(2_000), &pick(*id), &name)))
+    };
+    assert_eq!(slow(&[0, 1, 2].repeat(30)), Some("a slow start is slow".to_owned()));
+    let turns = [1, 2, 1, 2, 1, 2, 1, 2, 1, 0, 2].repeat(10);
+    assert_eq!(slow(&turns), None, "one of eleven");
+}

@@ -1,20 +1,22 @@
 //! A backend: an HTTP server with a few workers and a queue before them, which can be unwell.
 
 use std::cell::{Cell, RefCell};
+use std::error::Error as _;
 use std::future::pending;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http_body_util::BodyExt as _;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
-use hyper::header::{CONTENT_LENGTH, HeaderValue};
+use hyper::header::{CONTENT_LENGTH, HeaderValue, TRANSFER_ENCODING};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use rand::Rng as _;
+use tokio::io::AsyncWriteExt as _;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::{JoinSet, spawn_local};
 use tokio::time::{Instant, sleep, sleep_until};
@@ -47,6 +49,8 @@ struct Asked {
     open: u64,
     /// When the last one came or was answered.
     last: Instant,
+    /// There was none yet.
+    is_fresh: bool,
 }
 
 /// What becomes of a request, drawn when it comes.
@@ -57,6 +61,7 @@ enum Fate {
     Hangs,
     Closes,
     Cut,
+    Contradicts,
 }
 
 /// A backend's life, from a start to its end.
@@ -91,43 +96,52 @@ pub(super) async fn serve(fleet: Rc<Fleet>, host: Host) -> HostResult {
 
 impl Backend {
     async fn converse(self: Rc<Self>, stream: <SimNet as crate::net::Net>::Stream, mut stopped: watch::Receiver<bool>) {
-        let asked = Rc::new(Cell::new(Asked { open: 0, last: Instant::now() }));
+        let asked = Rc::new(Cell::new(Asked { open: 0, last: Instant::now(), is_fresh: true }));
         let service = service_fn(|request| {
             let (backend, asked) = (self.clone(), asked.clone());
-            asked.set(Asked { open: asked.get().open + 1, last: Instant::now() });
-            async move {
+            asked.set(Asked { open: asked.get().open + 1, last: Instant::now(), is_fresh: false });
+            Box::pin(async move {
                 let answer = backend.answer(request).await;
-                asked.set(Asked { open: asked.get().open - 1, last: Instant::now() });
+                asked.set(Asked { open: asked.get().open - 1, last: Instant::now(), is_fresh: false });
                 answer
-            }
+            })
         });
         let mut connection =
-            pin!(http1::Builder::new().auto_date_header(false).serve_connection(TokioIo::new(stream), service));
+            http1::Builder::new().auto_date_header(false).serve_connection(TokioIo::new(stream), service);
         let ended = tokio::select! {
             biased;
             Ok(_) = stopped.wait_for(|stopped| *stopped) => None,
-            ended = connection.as_mut() => Some(ended),
-            () = self.kept_too_long(&asked) => None,
+            ended = &mut connection => Some(ended),
+            is_fresh = self.kept_too_long(&asked) => {
+                self.fleet.check.borrow_mut().closes(self.host.events.now(), &self.name, is_fresh);
+                None
+            }
         };
         let ended = if let Some(ended) = ended {
             ended
         } else {
-            connection.as_mut().graceful_shutdown();
-            connection.await
+            Pin::new(&mut connection).graceful_shutdown();
+            (&mut connection).await
         };
+        let Err(error) = ended else { return };
         // Whoever is at the other end goes away when it likes.
-        if let Err(error) = ended {
-            tracing::debug!(%error, "a connection has ended");
+        tracing::debug!(%error, "a connection has ended");
+        let gone = error.source().and_then(|error| error.downcast_ref::<Gone>());
+        if let Some(Gone { last_words }) = gone.filter(|gone| !gone.last_words.is_empty()) {
+            let mut stream = connection.into_parts().io.into_inner();
+            // Nobody may hear them.
+            _ = stream.write_all(last_words).await;
+            _ = stream.shutdown().await;
         }
     }
 
-    /// Resolves when a connection has been idle for as long as the backend keeps one.
-    async fn kept_too_long(&self, asked: &Cell<Asked>) {
+    /// Resolves when a connection has been idle for as long as the backend keeps one: whether it never carried anything.
+    async fn kept_too_long(&self, asked: &Cell<Asked>) -> bool {
         let Some(TimeSpan(keep_alive)) = self.fleet.options.keep_alive else { return pending().await };
         loop {
-            let Asked { open, last } = asked.get();
+            let Asked { open, last, is_fresh } = asked.get();
             if open == 0 && last.elapsed() >= keep_alive {
-                return;
+                return is_fresh;
             }
             sleep_until(if open == 0 { last } else { Instant::now() } + keep_alive).await;
         }
@@ -138,13 +152,14 @@ impl Backend {
             return Ok(self.health());
         }
         let (parts, body) = request.into_parts();
-        let body = body.collect().await.map_err(|_| Gone)?.to_bytes();
+        let body = body.collect().await.map_err(|_| Gone::default())?.to_bytes();
         if parts.headers.contains_key(HOP_HEADER) {
             let text = format!("{} gets what a client said to the balancer alone", self.name);
             self.host.events.violation(ONE_HOP, text);
         }
         let id = parts.headers.get(ID_HEADER).and_then(|id| id.to_str().ok()).unwrap_or_default().to_owned();
         if self.waiting.get() >= self.fleet.options.queue {
+            self.fleet.check.borrow_mut().misbehaves(&self.name);
             return Ok(self.response(
                 StatusCode::SERVICE_UNAVAILABLE,
                 &id,
@@ -155,13 +170,14 @@ impl Backend {
         self.waiting.set(self.waiting.get() + 1);
         // A worker does its work whether or not anybody still waits for it.
         let work = spawn_local(SimNet::task(self.clone().work(parts.method, id.clone(), body)));
-        match work.await.map_err(|_| Gone)? {
+        match work.await.map_err(|_| Gone::default())? {
             Fate::Served => Ok(self.response(StatusCode::OK, &id, self.content(&id), false)),
             Fate::Cut => Ok(self.response(StatusCode::OK, &id, self.content(&id), true)),
             Fate::Fails => {
                 Ok(self.response(StatusCode::INTERNAL_SERVER_ERROR, &id, b"something is wrong here\n".to_vec(), false))
             }
-            Fate::Closes => Err(Gone),
+            Fate::Closes => Err(Gone::default()),
+            Fate::Contradicts => Err(Gone { last_words: self.contradiction(&id) }),
             Fate::Hangs => pending().await,
         }
     }
@@ -185,6 +201,8 @@ impl Backend {
                 [_, true, ..] => Fate::Hangs,
                 [_, _, true, _] => Fate::Closes,
                 [.., true] => Fate::Cut,
+                // Drawn only where it is asked for: runs without it are what they were before there was such a thing.
+                _ if condition.contradict.is_some() && hits(condition.contradict) => Fate::Contradicts,
                 _ => Fate::Served,
             };
             let slower = condition.slow.map_or_else(Default::default, |slow| sample(&slow, unit(rng.random())));
@@ -194,6 +212,18 @@ impl Backend {
         sleep(service).await;
         drop(worker);
         fate
+    }
+
+    /// An answer that ends in one place for who reads its length and in another for who reads its chunks.
+    fn contradiction(&self, id: &str) -> Vec<u8> {
+        let content = String::from_utf8(self.content(id)).expect("it is text");
+        let (length, name) = (content.len(), &self.name);
+        format!(
+            "HTTP/1.1 200 OK\r\n{CONTENT_LENGTH}: {}\r\n{TRANSFER_ENCODING}: chunked\r\n{NAME_HEADER}: {name}\r\n\
+             {ID_HEADER}: {id}\r\n\r\n{length:x}\r\n{content}\r\n0\r\n\r\n",
+            length / 2
+        )
+        .into_bytes()
     }
 
     fn health(&self) -> Response<Content> {
@@ -221,10 +251,13 @@ impl Backend {
     }
 }
 
-/// The connection ends here, without an answer.
-#[derive(Debug, thiserror::Error)]
+/// The connection ends here, without an answer that hyper would give.
+#[derive(Debug, Default, thiserror::Error)]
 #[error("the backend closes")]
-struct Gone;
+struct Gone {
+    /// What is still sent.
+    last_words: Vec<u8>,
+}
 
 /// A body, whole or not.
 struct Content {
@@ -240,7 +273,7 @@ impl Body for Content {
         match self.left.take() {
             Some(whole) if self.is_cut => Poll::Ready(Some(Ok(Frame::data(whole.slice(..whole.len() / 2))))),
             Some(whole) => Poll::Ready(Some(Ok(Frame::data(whole)))),
-            None if self.is_cut => Poll::Ready(Some(Err(Gone))),
+            None if self.is_cut => Poll::Ready(Some(Err(Gone::default()))),
             None => Poll::Ready(None),
         }
     }

@@ -3,21 +3,21 @@
 use crate::balancer::planted::Bug;
 use crate::systems::PlantedBug;
 
-/// What each bug breaks first depends on the seed. An expectation is one of its script, where what is wrong is wrong
-/// only there.
+/// What each bug breaks first depends on the seed.
 pub(super) const BUGS: &[PlantedBug] = &[
     bug(Bug::PostRetried, "balancer/closes-after-request", &["a POST runs at most once"]),
     bug(Bug::TurnShifted, "balancer/backend-crash", &["round robin is exact"]),
     bug(Bug::EjectedForGood, "balancer/gray-failure", &["an ejection ends in time"]),
     bug(Bug::NoPanic, "balancer/failing-checks", &["somebody is always asked"]),
-    bug(Bug::StaleConnection, "balancer/closes-idle", &["expectation"]),
+    bug(Bug::StaleConnection, "balancer/closes-idle", &["nothing is lost that could be served"]),
     bug(Bug::UnboundedRetries, "balancer/retry-storm", &["retries stay within the budget"]),
     bug(Bug::HopByHopLeak, "balancer/steady", &["what is of one hop stays there"]),
+    bug(Bug::SmuggledLength, "balancer/contradictions", &["an answer belongs to its request"]),
     bug(Bug::DrainForgetsIdle, "balancer/drain", &["a drain takes nothing on"]),
-    bug(Bug::CancelledCounts, "balancer/impatient-clients", &["expectation"]),
+    bug(Bug::CancelledCounts, "balancer/impatient-clients", &["who is blamed has failed"]),
     bug(Bug::HalfOpenFloods, "balancer/gray-failure", &["who is avoided is not asked"]),
     bug(Bug::InFlightLeak, "balancer/chaos", &["nothing leaks"]),
-    bug(Bug::SlowStartIgnored, "balancer/slow-start", &["expectation"]),
+    bug(Bug::SlowStartIgnored, "balancer/slow-start", &["a slow start is slow"]),
     bug(Bug::PoolUnused, "balancer/chaos", &[]),
 ];
 

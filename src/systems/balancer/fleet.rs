@@ -67,8 +67,7 @@ impl Fleet {
         let events = host.events.clone();
         let (telling, told) = (self.clone(), events.clone());
         let sink = Sink::new(move |event: Event| telling.heard(&told, &event));
-        let seed = Seed(host.rng.next_u64());
-        let rngs = Rngs { policy: seed.stream("policy"), backoff: seed.stream("backoff") };
+        let rngs = Rngs::of(Seed(host.rng.next_u64()));
         let config = self.config.borrow().clone();
         self.check.borrow_mut().balancer_started(&config, (events.now(), events.next_record()));
         let shared = Shared::new(host.net.clone(), config, rngs, sink)?;
@@ -109,6 +108,7 @@ impl Fleet {
         match order {
             Order::Backends { names, condition } => {
                 for name in names {
+                    self.check.borrow_mut().misbehaves(name);
                     self.conditions.borrow_mut().insert(name.clone(), condition.clone());
                 }
             }
@@ -122,6 +122,7 @@ impl Fleet {
             }
             Order::Stop(names) => {
                 for name in names {
+                    self.check.borrow_mut().misbehaves(name);
                     self.stops.borrow().get(name).iter().for_each(|stop| _ = stop.send_replace(true));
                 }
             }

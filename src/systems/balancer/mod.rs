@@ -7,6 +7,7 @@ mod bugs;
 mod client;
 mod fleet;
 mod options;
+mod smuggler;
 
 use std::time::Duration;
 
@@ -81,6 +82,7 @@ impl System for Balancer {
             "chaos",
             "closes-after-request",
             "closes-idle",
+            "contradictions",
             "drain",
             "failing-checks",
             "flapping-backend",
@@ -95,6 +97,7 @@ impl System for Balancer {
             "rolling-restart",
             "slow-client",
             "slow-start",
+            "smuggler",
             "steady",
             "thundering-herd",
         ]
@@ -165,6 +168,10 @@ impl System for Balancer {
         for name in fleet.options.slow_clients() {
             let fleet = fleet.clone();
             setup.workload(name, move |host| client::dawdle(fleet.clone(), host));
+        }
+        for name in fleet.options.smugglers() {
+            let fleet = fleet.clone();
+            setup.workload(name, move |host| smuggler::smuggle(fleet.clone(), host));
         }
 
         let names: Vec<String> = setup.host_names();

@@ -17,7 +17,7 @@ use super::{BACKEND_PORT, BACKENDS_MAX};
 const BODY_BYTES_MAX: u64 = 4 << 20;
 
 /// The table `[balancer]` of a script: a host called `balancer`, backends called b1, b2 and so on, clients called c1, c2
-/// and so on, and slow clients called s1, s2 and so on.
+/// and so on, slow clients called s1, s2 and so on, and smugglers called x1, x2 and so on.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Options {
@@ -27,6 +27,8 @@ pub(super) struct Options {
     clients: u64,
     /// How many slow clients there are: each sends a request's head a byte at a time, over several connections at once.
     slow_clients: u64,
+    /// How many smugglers there are: each sends requests that hide another one from whoever reads them in another way.
+    smugglers: u64,
     /// Requests a second, of all clients together. They come whether or not earlier ones are answered.
     pub(super) rate: f64,
     /// How the times between two requests of a client are distributed.
@@ -76,6 +78,7 @@ impl Default for Options {
             backends: 3,
             clients: 2,
             slow_clients: 0,
+            smugglers: 0,
             rate: 100.0,
             arrivals: Arrivals::Poisson,
             load_for: TimeSpan(Duration::from_secs(10)),
@@ -102,6 +105,7 @@ impl Options {
             size("backends", self.backends, 1),
             size("clients", self.clients, 1),
             size("slow_clients", self.slow_clients, 0),
+            size("smugglers", self.smugglers, 0),
             size("workers", self.workers as u64, 1),
             size("queue", self.queue as u64, 0),
             size("client_retries", u64::from(self.client_retries), 0),
@@ -119,6 +123,9 @@ impl Options {
         }
         if self.slow_clients > 100 {
             return Err(table.error("slow_clients", "expected at most 100"));
+        }
+        if self.smugglers > 100 {
+            return Err(table.error("smugglers", "expected at most 100"));
         }
         rate(self.rate).map_err(|message| table.error("rate", message))?;
         if self.load_for.0.is_zero() {
@@ -178,6 +185,10 @@ impl Options {
 
     pub(super) fn slow_clients(&self) -> impl Iterator<Item = String> + use<> {
         (1..=self.slow_clients).map(|number| format!("s{number}"))
+    }
+
+    pub(super) fn smugglers(&self) -> impl Iterator<Item = String> + use<> {
+        (1..=self.smugglers).map(|number| format!("x{number}"))
     }
 }
 
@@ -241,6 +252,8 @@ pub(super) struct Condition {
     pub(super) close: Option<Chance>,
     /// The part whose answers end in the middle.
     pub(super) cut: Option<Chance>,
+    /// The part whose answers have a length and, beside it, chunks that are twice as long.
+    pub(super) contradict: Option<Chance>,
     /// How much longer each takes.
     pub(super) slow: Option<Latency>,
     /// Whether health checks fail.

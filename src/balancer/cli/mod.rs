@@ -2,7 +2,11 @@
 //!
 //! The addresses go to stdout, in a line that a script can read; what becomes of backends goes to stderr.
 
+mod cores;
+
+use std::future::pending;
 use std::io;
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::rc::Rc;
@@ -11,17 +15,20 @@ use clap::Parser;
 #[cfg(test)]
 use clap::error::ErrorKind;
 
-use super::admin::{self, Counts};
+use tokio::sync::watch;
+
+use super::admin::{self, Counts, View};
 use super::config::{Backend, Config, Origin};
 use super::event::Event;
 use super::file::File;
 use super::server;
 use super::shared::{Rngs, Shared};
 use crate::events::Sink;
-use crate::net::real::{RealNet, reload_signal, shutdown_signal};
+use crate::net::real::{RealNet, listen_apart, reload_signal, shutdown_signal};
 use crate::net::{Listener, Net};
 use crate::rng::fresh_seed;
 use crate::service;
+use cores::{Cores, Told};
 
 const LISTEN: &str = "127.0.0.1:8080";
 
@@ -41,6 +48,9 @@ pub struct Options {
     /// Where to tell of itself: /metrics, /backends and /healthz [default: nowhere, or the file's]
     #[arg(long, value_name = "ADDR")]
     admin: Option<String>,
+    /// How many threads serve clients, each with connections and health checks of its own
+    #[arg(long, value_name = "N", default_value = "1")]
+    threads: NonZeroUsize,
 }
 
 impl Options {
@@ -60,34 +70,60 @@ pub async fn run(options: Options) -> io::Result<ExitCode> {
             return Ok(ExitCode::from(2));
         }
     };
-    let listener = RealNet.listen(options.listen.as_deref().or(file.listen.as_deref()).unwrap_or(LISTEN)).await?;
+    let threads = options.threads.get();
+    let address = options.listen.as_deref().or(file.listen.as_deref()).unwrap_or(LISTEN);
+    let (listener, others) = if threads == 1 {
+        (RealNet.listen(address).await?, Vec::new())
+    } else {
+        let mut listeners = listen_apart(address, threads).await?;
+        (listeners.remove(0).open()?, listeners)
+    };
     let pages = match options.admin.as_ref().or(file.admin.as_ref()) {
         Some(address) => Some(RealNet.listen(address).await?),
         None => None,
     };
-    announce(&listener, pages.as_ref())?;
     let counts = Counts::default();
     let seed = fresh_seed();
-    let rngs = Rngs { policy: seed.stream("policy"), backoff: seed.stream("backoff") };
-    let shared = Shared::new(RealNet, config, rngs, sink(counts.clone())).map_err(io::Error::other)?;
-    let told = async {
+    let config = config.part_of(threads);
+    let shared =
+        Shared::new(RealNet, config.clone(), Rngs::of(seed), sink(counts.clone())).map_err(io::Error::other)?;
+    let (tell, told) = watch::channel(Told { config, ends: false });
+    let mut cores = Cores::start(others, &told, seed)?;
+    announce(&listener, pages.as_ref())?;
+    let views = cores.views();
+    let viewed = shared.clone();
+    let view = move || views().iter().fold(View::of(&viewed, &counts), View::and);
+    let (telling, reloading) = (tell.clone(), shared.clone());
+    let ending = async move {
+        shutdown.await;
+        tell.send_modify(|told| told.ends = true);
+    };
+    let pages = async {
         match pages {
-            Some(pages) => admin::serve(pages, shared.clone(), counts).await,
-            None => std::future::pending().await,
+            Some(pages) => admin::serve::<RealNet>(pages, view).await,
+            None => pending().await,
         }
     };
     let reloaded = async {
         loop {
             reloads.next().await;
-            reload(&shared, options.config.as_deref());
+            if let Some(config) = reload(&reloading, options.config.as_deref(), threads) {
+                telling.send_modify(|told| told.config = config);
+            }
         }
+    };
+    let lost = async {
+        cores.ended().await;
+        if told.borrow().ends { pending().await } else { Err(io::Error::other("a thread of the balancer has ended")) }
     };
     tokio::select! {
         biased;
-        served = server::serve(shared.clone(), listener, shutdown) => served?,
-        () = told => {}
+        served = server::serve(shared, listener, ending) => served?,
+        () = pages => {}
         () = reloaded => {}
+        lost = lost => lost?,
     }
+    cores.join()?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -106,16 +142,21 @@ fn read(path: &Path) -> Result<(File, Config), String> {
     File::parse(&path.display().to_string(), &text).map_err(|error| error.to_string())
 }
 
-/// Takes the file's settings as they are now. What is wrong is told, and the old ones hold.
-fn reload(shared: &Rc<Shared<RealNet>>, path: Option<&Path>) {
+/// Takes the file's settings as they are now, and returns each thread's part. What is wrong is told, and the old ones hold.
+fn reload(shared: &Rc<Shared<RealNet>>, path: Option<&Path>, threads: usize) -> Option<Config> {
     let Some(path) = path else {
-        return service::note("SIGHUP: there is no file to read again");
+        service::note("SIGHUP: there is no file to read again");
+        return None;
     };
-    let taken = read(path).and_then(|(_, config)| shared.configure(config).map_err(|error| error.to_string()));
-    match taken {
-        Ok(()) => service::note(format_args!("{} is read again, and holds", path.display())),
+    let taken = read(path).and_then(|(_, config)| {
+        let config = config.part_of(threads);
+        shared.configure(config.clone()).map(|()| config).map_err(|error| error.to_string())
+    });
+    match &taken {
+        Ok(_) => service::note(format_args!("{} is read again, and holds", path.display())),
         Err(error) => service::note(format_args!("error: {error}; the settings stay as they were")),
     }
+    taken.ok()
 }
 
 fn announce(listener: &impl Listener, pages: Option<&impl Listener>) -> io::Result<()> {
