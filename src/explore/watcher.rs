@@ -129,7 +129,7 @@ impl Watcher {
                 Attempt::Cut(again) => again,
                 Attempt::Done(_) => cut,
             },
-            Why::Stalled | Why::TookMemory => match self.attempt(&careful, see)? {
+            Why::Stalled | Why::TookMemory => match self.attempt(&careful_enough(&cut.why, careful), see)? {
                 Attempt::Cut(again) => again,
                 // The machine stood still, not the run; or it was not this run that took the memory.
                 Attempt::Done(ran) => return Ok(ran),
@@ -145,7 +145,7 @@ impl Watcher {
             None => Worker::start(&self.launch)?,
         };
         let mut cut = Cut { at: job.careful_from.unwrap_or_default(), host: None, why: Why::Stalled };
-        let mut ran = None;
+        let (mut ran, mut polled_last) = (None, None);
         // A worker that cannot be written to has died: the messages end, and its status says how.
         let _ = worker.give(job);
         loop {
@@ -154,7 +154,10 @@ impl Watcher {
                     (cut.at, cut.host) = (at, None);
                     see(Seen::Time(at));
                 }
-                Ok(Message::Polls { at, host }) => (cut.at, cut.host) = (at, Some(host)),
+                Ok(Message::Polls { at, host }) => {
+                    polled_last = Some(host.clone());
+                    (cut.at, cut.host) = (at, Some(host));
+                }
                 Ok(Message::Finished { outcome, wall, hosts }) => {
                     ran = Some(Ran { ended: Ended::Complete(outcome.clone()), wall });
                     see(Seen::Finished { outcome, hosts });
@@ -169,6 +172,8 @@ impl Watcher {
                 Ok(Message::Refused { message }) => return Err(JobError::Refused(message)),
                 Err(Silence::Stalled) => return Ok(Attempt::Cut(cut)),
                 Err(Silence::TookMemory) => {
+                    // What a host took is still there when it has been left.
+                    cut.host = cut.host.or(polled_last);
                     cut.why = Why::TookMemory;
                     return Ok(Attempt::Cut(cut));
                 }
@@ -178,6 +183,14 @@ impl Watcher {
                 }
             }
         }
+    }
+}
+
+/// How much memory there is is looked at now and again, so that another time it is too much earlier in the run.
+fn careful_enough(why: &Why, careful: Job) -> Job {
+    match why {
+        Why::TookMemory => Job { careful_from: Some(Duration::ZERO), ..careful },
+        Why::Stalled | Why::Died(_) => careful,
     }
 }
 
