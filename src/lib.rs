@@ -30,7 +30,8 @@
 //! - [`service`] is what the binaries on real sockets share: how they begin and end, and what they print where.
 //! - `planted` (with the cargo feature `planted-bugs`) is how the wrong versions of a host are listed.
 //! - [`script`] reads scripts into plain data.
-//! - [`sim`] makes a run of a script and a seed: it steps turmoil with every packet in its own hand.
+//! - [`sim`] makes a run of a script and a seed, in one of two lanes ([`guide::lanes`]): it steps turmoil with every packet
+//!   in its own hand, or goes from event to event by itself.
 //! - [`systems`] holds the trait through which a system meets the testbed, and one file for each system; [`check`] what
 //!   must hold in them.
 //! - [`figure`] is what was published, as plain data that a system declares.
@@ -46,6 +47,9 @@
 //! **Invariant:** nothing that a run does depends on anything but its script and its seed. What would break that (clocks,
 //! threads, maps in random order, generators from the air) is banned by `.clippy.toml`, and `stormglass verify` compares
 //! two processes record by record.
+//!
+//! **Invariant:** the lanes are one truth: a script and a seed give the same records in both, and the same hash.
+//! `tests/lanes.rs` holds every script of Raft to it.
 //!
 //! **Invariant:** both worlds are in one build. There is no `cfg` for simulation.
 

@@ -9,11 +9,14 @@ use std::path::{Path, PathBuf};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, FileFailurePersistence, RngSeed, TestError, TestRunner};
 use stormglass::rng::Seed;
-use stormglass::script::Script;
+use stormglass::script::{Lane, Script};
 use stormglass::sim::{Finding, RunOptions, Verdict, run};
 use stormglass::systems::raft::Raft;
 
-const CASES: u32 = 150;
+const CASES: u32 = 600;
+
+/// One case in so many is made in both lanes; the others in the core lane, which is quicker.
+const IN_BOTH_LANES: u64 = 4;
 
 /// Every case is the same on every machine; a failure is kept as a seed.
 fn settings() -> Config {
@@ -72,7 +75,16 @@ fn script() -> impl Strategy<Value = String> {
 /// What a run finds, if it does not pass.
 fn found(text: &str, seed: u64) -> Option<Finding> {
     let script = Script::parse("generated.toml", text).unwrap_or_else(|error| panic!("{error}"));
-    let outcome = run(&Raft, &script, Seed(seed), &RunOptions::default()).unwrap_or_else(|error| panic!("{error}"));
+    let in_lane = |lane| {
+        let script = Script { lane, ..script.clone() };
+        run(&Raft, &script, Seed(seed), &RunOptions::default()).unwrap_or_else(|error| panic!("{error}"))
+    };
+    let outcome = in_lane(Lane::Core);
+    if seed.is_multiple_of(IN_BOTH_LANES) {
+        let turmoil = in_lane(Lane::Turmoil);
+        let same = (turmoil.hash, &turmoil.verdict) == (outcome.hash, &outcome.verdict);
+        assert!(same, "the lanes make {} and {} of seed {seed} of\n{text}", turmoil.hash, outcome.hash);
+    }
     match outcome.verdict {
         Verdict::Pass => None,
         Verdict::Inconclusive { reason } => panic!("{reason}: seed {seed} of\n{text}"),

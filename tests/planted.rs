@@ -19,7 +19,7 @@ fn text(bytes: &[u8]) -> String {
 
 #[test]
 fn every_bug_is_caught_and_the_control_is_not() {
-    let output = stormglass("bugs --seeds 100 --control-seeds 40 --weaker-seeds 20 --shrink-runs 0 --json");
+    let output = stormglass("bugs --lanes --seeds 100 --control-seeds 40 --weaker-seeds 20 --shrink-runs 0 --json");
     let ledger: Value = serde_json::from_slice(&output.stdout).expect("one JSON object");
     assert!(output.status.success(), "{ledger:#}");
     let bugs = ledger["bugs"].as_array().expect("a list");
@@ -35,6 +35,12 @@ fn every_bug_is_caught_and_the_control_is_not() {
         let told = format!("{} {} ", found["caught_by"].as_str().unwrap_or_default(), found["seeds"]);
         let words = shown.split_whitespace().collect::<Vec<_>>().join(" ");
         assert!(is_control || words.contains(&told), "{told} is not in the README's\n{shown}");
+        // Raft's core lane finds the same, in the same seed.
+        let core = &bug["core_lane"];
+        assert_eq!(core.is_null(), bug["system"] != "raft", "{bug:#}");
+        if !core.is_null() {
+            assert_eq!((&core["caught_by"], &core["seeds"]), (&found["caught_by"], &found["seeds"]), "{bug:#}");
+        }
         // Only Raft has weaker checks to compare with.
         let [history, moment] = &bug["weaker"].as_array().expect("a list")[..] else { continue };
         by_history += u64::from(!history["caught_by"].is_null());
@@ -58,11 +64,12 @@ fn a_bug_that_is_not_caught_fails_the_ledger() {
 fn the_ledger_is_the_same_with_one_job_and_with_many() {
     let ledger = |jobs: u64| {
         let output =
-            stormglass(&format!("bugs stale-vote-counted seed-document --weaker-seeds 3 --json --jobs {jobs}"));
+            stormglass(&format!("bugs stale-vote-counted seed-document --lanes --weaker-seeds 3 --json --jobs {jobs}"));
         let mut ledger: Value = serde_json::from_slice(&output.stdout).expect("one JSON object");
         ledger["wall_ms"] = Value::Null;
         for bug in ledger["bugs"].as_array_mut().expect("a list") {
             bug["found"]["wall_ms"] = Value::Null;
+            bug["core_lane"]["wall_ms"] = Value::Null;
             bug["weaker"].as_array_mut().expect("a list").iter_mut().for_each(|hunt| hunt["wall_ms"] = Value::Null);
         }
         ledger

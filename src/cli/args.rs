@@ -91,6 +91,9 @@ pub(super) struct VerifyArgs {
     pub(super) sim: String,
     #[command(flatten)]
     pub(super) set: SetArgs,
+    /// Make one of the two runs in the turmoil lane and the other in the core lane.
+    #[arg(long, conflicts_with = "lane")]
+    pub(super) lanes: bool,
     #[command(flatten)]
     pub(super) seed: SeedArg,
     #[command(flatten)]
@@ -223,6 +226,10 @@ pub(super) struct BugsArgs {
     /// How many seeds a control must get through: a bug that breaks nothing.
     #[arg(long, value_name = "N", default_value = "2000")]
     pub(super) control_seeds: NonZero<u64>,
+    /// Hunt each bug in the core lane too, where its system has it: it must be found in the same seed, and how many times
+    /// sooner that is gets a column.
+    #[arg(long)]
+    pub(super) lanes: bool,
     /// How many seeds are tried with each of the weaker checks; 0 leaves them out.
     #[arg(long, value_name = "N", default_value_t = 100)]
     pub(super) weaker_seeds: u64,
@@ -271,6 +278,8 @@ pub(super) struct FigureArgs {
     /// The first seed. Unless it is given, the same trials are made everywhere.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = seed, allow_hyphen_values = true)]
     pub(super) seeds_from: u64,
+    #[command(flatten)]
+    pub(super) lane: LaneArg,
     /// Draw the curves into this file, as SVG.
     #[arg(long, short, value_name = "FILE.svg")]
     pub(super) output: Option<PathBuf>,
@@ -312,6 +321,39 @@ pub(super) struct SetArgs {
     /// Plant a bug in the system, in a build that has them; `bugs` lists them.
     #[arg(long, value_name = "NAME")]
     pub(super) bug: Option<String>,
+    #[command(flatten)]
+    pub(super) lane: LaneArg,
+}
+
+impl SetArgs {
+    /// All settings but the bug, which needs to know the system.
+    pub(super) fn settings(&self) -> impl Iterator<Item = Setting> {
+        self.set.iter().cloned().chain(self.lane.setting())
+    }
+}
+
+#[derive(Clone, Copy, Debug, Default, Args)]
+pub(super) struct LaneArg {
+    /// How hosts run and packets travel, the same as `--set lane=…`: `core` runs from event to event and gives the same
+    /// run as `turmoil`, much sooner, for systems that have it.
+    #[arg(long, value_enum)]
+    pub(super) lane: Option<LaneName>,
+}
+
+impl LaneArg {
+    /// The setting that it is.
+    pub(super) fn setting(self) -> Option<Setting> {
+        let lane = self.lane?.to_possible_value()?;
+        Some(Setting::new("lane", lane.get_name()).expect("a key and a name"))
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum LaneName {
+    /// Each host in a runtime of its own, over turmoil's sockets, tick by tick.
+    Turmoil,
+    /// From event to event, without sockets and runtimes.
+    Core,
 }
 
 #[derive(Debug, Args)]

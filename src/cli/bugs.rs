@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::num::NonZero;
 
-use super::args::BugsArgs;
+use super::args::{BugsArgs, LaneArg, LaneName};
 use super::out::{self, Out};
 use super::{Shell, is_planted};
 use crate::explore::Launch;
@@ -81,6 +81,8 @@ struct Entry {
     sim: Sim,
     bug: &'static PlantedBug,
     hunts: Vec<(&'static str, Hunt)>,
+    /// Whether the second hunt is the first one again, in the core lane.
+    in_core_lane: bool,
 }
 
 impl Entry {
@@ -93,21 +95,26 @@ impl Entry {
         let sim = shell.open_library()?.find(bug.sim)?;
         let set =
             |key: &str, value| Setting::new(&format!("{}.{key}", system.name()), value).map_err(anyhow::Error::msg);
-        let hunt = |check: Option<&WeakerCheck>, seeds| {
+        let hunt = |check: Option<&WeakerCheck>, lane, seeds| {
             let check_setting = check.map(|check| set("check", check.name)).transpose()?;
-            let settings: Vec<_> = [set("bug", bug.name)?].into_iter().chain(check_setting).collect();
+            let lane = LaneArg { lane }.setting();
+            let settings: Vec<_> = [set("bug", bug.name)?].into_iter().chain(check_setting).chain(lane).collect();
             let job = shell.understand(sim.clone().with(&settings)?)?.job(0);
             let hunt = Hunt { job, seeds, invariant: check.map(|check| check.invariant) };
             anyhow::Ok((check.map_or("all", |check| check.name), hunt))
         };
         let seeds = if bug.caught_by.is_empty() { args.control_seeds } else { args.seeds };
-        let mut hunts = vec![hunt(None, seeds.get())?];
+        let mut hunts = vec![hunt(None, None, seeds.get())?];
+        let in_core_lane = args.lanes && system.lacks_in_core_lane().is_none();
+        if in_core_lane {
+            hunts.push(hunt(None, Some(LaneName::Core), seeds.get())?);
+        }
         if args.weaker_seeds > 0 {
             for check in system.weaker_checks() {
-                hunts.push(hunt(Some(check), args.weaker_seeds)?);
+                hunts.push(hunt(Some(check), None, args.weaker_seeds)?);
             }
         }
-        Ok(Self { system, sim, bug, hunts })
+        Ok(Self { system, sim, bug, hunts, in_core_lane })
     }
 
     fn report(&self, quarries: &mut impl Iterator<Item = Quarry>) -> BugReport {
@@ -115,12 +122,14 @@ impl Entry {
             .map(|((check, hunt), quarry)| HuntReport::new(check, hunt.seeds, &quarry))
             .collect();
         let found = hunts.remove(0);
+        let core_lane = self.in_core_lane.then(|| hunts.remove(0));
         let Self { bug, .. } = self;
         let is_known = |invariant: &String| bug.caught_by.iter().any(|known| invariant.starts_with(known));
         let as_expected = match &found.caught_by {
             Some(invariant) => is_known(invariant),
             None => bug.caught_by.is_empty() && !found.is_cut_short(),
         };
+        let as_expected = as_expected && core_lane.as_ref().is_none_or(|core| core.agrees(&found));
         BugReport {
             system: self.system.name().to_owned(),
             bug: bug.name.to_owned(),
@@ -130,6 +139,7 @@ impl Entry {
             may_break: bug.caught_by.iter().map(|&name| name.to_owned()).collect(),
             as_expected,
             found,
+            core_lane,
             weaker: hunts,
             shrunk: None,
         }
@@ -178,7 +188,8 @@ fn exit(bugs: &[BugReport], finish: Finish) -> Exit {
 /// What heads the columns of the weaker checks.
 fn titles(entries: &[Entry]) -> Vec<&'static str> {
     let mut titles = Vec::new();
-    for check in entries.iter().filter(|entry| entry.hunts.len() > 1).flat_map(|entry| entry.system.weaker_checks()) {
+    let is_weaker = |entry: &&Entry| entry.hunts.len() > 1 + usize::from(entry.in_core_lane);
+    for check in entries.iter().filter(is_weaker).flat_map(|entry| entry.system.weaker_checks()) {
         if !titles.contains(&check.title) {
             titles.push(check.title);
         }
@@ -191,13 +202,17 @@ fn table(report: &LedgerReport, weaker: &[&str]) -> String {
     let head = ["bug", "caught by", "seeds", "simulated", "wall"].map(str::to_owned);
     let is_shrunk = report.bugs.iter().any(|bug| bug.shrunk.is_some());
     let shrunk = is_shrunk.then(|| "shrunk".to_owned());
+    let is_in_core_lane = report.bugs.iter().any(|bug| bug.core_lane.is_some());
+    let core_lane = is_in_core_lane.then(|| "core lane".to_owned());
     let head = head
         .into_iter()
+        .chain(core_lane)
         .chain(shrunk)
         .chain(weaker.iter().map(|&title| title.to_owned()))
         .chain(["sim".to_owned()])
         .collect();
-    let rows: Vec<Vec<String>> = [head].into_iter().chain(report.bugs.iter().map(|bug| row(bug, is_shrunk))).collect();
+    let rows: Vec<Vec<String>> =
+        [head].into_iter().chain(report.bugs.iter().map(|bug| row(bug, is_shrunk, is_in_core_lane))).collect();
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let width = |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max();
     let widths: Vec<usize> = (0..columns).map(|column| width(column).unwrap_or(0)).collect();
@@ -222,7 +237,7 @@ fn table(report: &LedgerReport, weaker: &[&str]) -> String {
     text
 }
 
-fn row(bug: &BugReport, is_shrunk: bool) -> Vec<String> {
+fn row(bug: &BugReport, is_shrunk: bool, is_in_core_lane: bool) -> Vec<String> {
     let HuntReport { caught_by, seeds, sim_ms, wall_ms, .. } = &bug.found;
     let caught_by = match caught_by {
         Some(invariant) if bug.as_expected => invariant.clone(),
@@ -238,9 +253,12 @@ fn row(bug: &BugReport, is_shrunk: bool) -> Vec<String> {
         format!("{} to {}", count(shrunk.from.faults() as u64), count(shrunk.to.faults() as u64))
     });
     let shrunk = is_shrunk.then_some(shrunk);
+    let sooner = |core: &HuntReport| format!("{:.0}x", wall_ms / core.wall_ms.max(f64::EPSILON));
+    let core_lane = is_in_core_lane.then(|| bug.core_lane.as_ref().map_or("-".to_owned(), sooner));
     [bug.bug.clone(), caught_by]
         .into_iter()
         .chain(numbers)
+        .chain(core_lane)
         .chain(shrunk)
         .chain(weaker)
         .chain([bug.sim.clone()])
@@ -271,6 +289,9 @@ fn summary(program: &str, report: &LedgerReport, lanes: NonZero<usize>) -> Strin
         let seeds = counted(hunt.seeds_max, "seed", "seeds");
         let _ =
             writeln!(text, "history, moment: the seeds until such a weaker check sees it; -: it does not in {seeds}");
+    }
+    if report.bugs.iter().any(|bug| bug.core_lane.is_some()) {
+        let _ = writeln!(text, "core lane: how many times sooner it finds the same, in wall time");
     }
     let _ = write!(text, "{}", medians(report));
     let (controls, bugs): (Vec<_>, Vec<_>) = report.bugs.iter().partition(|bug| bug.may_break.is_empty());

@@ -35,7 +35,7 @@ pub(super) fn figure(shell: &Shell, args: &FigureArgs, out: &mut Out) -> anyhow:
     let chosen = figure
         .curves
         .iter()
-        .map(|curve| shell.choose(curve.sim, &SetArgs::default()))
+        .map(|curve| shell.choose(curve.sim, &SetArgs { lane: args.lane, ..SetArgs::default() }))
         .collect::<anyhow::Result<Vec<_>>>()?;
     let (seeds, launch) = (args.seeds_from..=last, Shell::launch(&args.watching)?);
     let runs = trials.saturating_mul(chosen.len() as u64);

@@ -153,9 +153,12 @@ impl Shell {
             }
             Err(error) => return Err(error.into()),
         };
-        let Some(bug) = &args.bug else { return self.understand(sim.with(&args.set)?) };
-        let plant = self.plant(&sim.script()?.system, bug)?;
-        self.understand(sim.with(&args.set)?.with(&[plant])?)
+        let plant = match &args.bug {
+            Some(bug) => Some(self.plant(&sim.script()?.system, bug)?),
+            None => None,
+        };
+        let set: Vec<Setting> = args.settings().chain(plant).collect();
+        self.understand(sim.with(&set)?)
     }
 
     /// The setting that plants a bug in a system.

@@ -49,7 +49,7 @@ fn compare(shell: &Shell, args: &ReportArgs, out: &mut Out) -> anyhow::Result<Ex
     let [a, b] = args.run.as_slice() else {
         anyhow::bail!("`--compare` takes two runs, and one is named");
     };
-    let mut set_b = SetArgs { set: args.set.set.clone(), bug: args.set.bug.clone() };
+    let mut set_b = SetArgs { set: args.set.set.clone(), bug: args.set.bug.clone(), lane: args.set.lane };
     set_b.set.extend(args.set_b.iter().cloned());
     let a = shell.record(a, args.seed.seed, &args.set, &args.watching)?;
     let seed = args.seed.seed.unwrap_or(a.recording.header.seed);
@@ -138,7 +138,7 @@ impl Shell {
     /// The run of a sim, with `:SEED` after it or without, or of a saved case.
     fn choose_run(&self, name: &str, seed: Option<u64>, set: &SetArgs) -> anyhow::Result<(Chosen, u64)> {
         if let Some(case) = self.case(name)? {
-            let sim = case.sim.with(&set.set)?;
+            let sim = case.sim.with(&set.settings().collect::<Vec<_>>())?;
             return Ok((self.understand(sim)?, case.seed));
         }
         let own = name.rsplit_once(':').and_then(|(sim, seed)| Some((sim, seed.parse().ok()?)));

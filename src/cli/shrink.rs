@@ -128,7 +128,7 @@ impl Subject {
             return Ok(Self { chosen, seed, case: None });
         };
         let case = Case::load(&file, &shell.open_library()?)?;
-        if args.seed.seed.is_some() || args.set.bug.is_some() || !args.set.set.is_empty() {
+        if args.seed.seed.is_some() || args.set.bug.is_some() || args.set.settings().next().is_some() {
             anyhow::bail!("{} is a case, which has a seed and settings of its own", shown(&file));
         }
         let chosen = shell.understand(case.sim)?;

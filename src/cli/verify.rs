@@ -4,7 +4,7 @@
 
 use std::fmt::Write as _;
 
-use super::args::VerifyArgs;
+use super::args::{LaneArg, LaneName, SetArgs, VerifyArgs};
 use super::out::Out;
 use super::{Shell, run};
 use crate::explore::verify::{Difference, Differs, Verified, differing_part, verify as verify_run};
@@ -21,11 +21,22 @@ pub(super) fn verify(shell: &Shell, args: &VerifyArgs, out: &mut Out) -> anyhow:
     let chosen = shell.choose(&args.sim, &args.set)?;
     let seed = super::seed(args.seed.seed)?;
     let name = format!("{} seed={seed}", chosen.sim.title());
-    let exit = match verify_run(&Shell::launch(&args.watching)?, &chosen.job(seed))? {
+    let again = if args.lanes {
+        let core = SetArgs {
+            set: args.set.set.clone(),
+            bug: args.set.bug.clone(),
+            lane: LaneArg { lane: Some(LaneName::Core) },
+        };
+        shell.choose(&args.sim, &core)?.job(seed)
+    } else {
+        chosen.job(seed)
+    };
+    let how = if args.lanes { "in both lanes" } else { "in two fresh processes" };
+    let exit = match verify_run(&Shell::launch(&args.watching)?, [&chosen.job(seed), &again])? {
         Verified::Same(ran) => {
             let report = run::report(&shell.program, &chosen, seed, &ran);
             let hash = report.hash.as_deref().unwrap_or_default();
-            out.line(&format!("{} {name}: same hash in two fresh processes: {hash}", paint(GOOD, "OK")))?;
+            out.line(&format!("{} {name}: same hash {how}: {hash}", paint(GOOD, "OK")))?;
             if !report.as_expected {
                 out.line(&format!("both came to the same: {}", text::failure_line(&report)))?;
             }
@@ -37,7 +48,8 @@ pub(super) fn verify(shell: &Shell, args: &VerifyArgs, out: &mut Out) -> anyhow:
         }
         Verified::Differs(differs) => {
             let sim = &chosen.sim;
-            let reproduce = json::reproduce(&shell.program, &sim.name, &sim.set, seed).replacen(" run ", " verify ", 1);
+            let call = if args.lanes { " verify --lanes " } else { " verify " };
+            let reproduce = json::reproduce(&shell.program, &sim.name, &sim.set, seed).replacen(" run ", call, 1);
             out.rows(&difference(&name, &differs, out.columns()))?;
             out.line(&format!("reproduce: {reproduce}"))?;
             Exit::NotDeterministic

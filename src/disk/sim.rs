@@ -11,8 +11,10 @@
 //! for one another.
 
 use std::cell::Cell;
+use std::future::Future;
 use std::io;
 use std::rc::Rc;
+use std::time::Duration;
 
 use crate::rng::Seed;
 use crate::sim::causality::carried;
@@ -21,11 +23,28 @@ use crate::sim::trace::HostId;
 
 use super::{Disk, cannot, checked};
 
+/// Lets simulated time pass, as a lane has it.
+pub trait Wait: Clone + 'static {
+    /// Is ready after so much time, rounded up to whole milliseconds.
+    fn wait(&self, time: Duration) -> impl Future<Output = ()>;
+}
+
+/// Time is that of the tokio runtime of this host.
+#[derive(Clone, Copy, Debug)]
+pub struct Tokio;
+
+impl Wait for Tokio {
+    async fn wait(&self, time: Duration) {
+        tokio::time::sleep(time).await;
+    }
+}
+
 /// The disk as one process of a simulated host sees it.
 #[derive(Clone)]
-pub struct SimDisk {
+pub struct SimDisk<W = Tokio> {
     platter: Rc<Platter>,
     draws: Rc<Draws>,
+    time: W,
 }
 
 /// Where the latencies come from.
@@ -36,9 +55,9 @@ struct Draws {
     syncs: Cell<u64>,
 }
 
-impl SimDisk {
-    pub(crate) fn new(platter: Rc<Platter>, seed: Seed, host: HostId, incarnation: u32) -> Self {
-        Self { platter, draws: Rc::new(Draws { seed, host, incarnation, syncs: Cell::new(0) }) }
+impl<W: Wait> SimDisk<W> {
+    pub(crate) fn new(platter: Rc<Platter>, seed: Seed, host: HostId, incarnation: u32, time: W) -> Self {
+        Self { platter, draws: Rc::new(Draws { seed, host, incarnation, syncs: Cell::new(0) }), time }
     }
 
     async fn wait(&self) {
@@ -47,12 +66,12 @@ impl SimDisk {
         let Draws { seed, host, incarnation, .. } = *self.draws;
         let latency = self.platter.latency(seed, host, incarnation, number);
         if !latency.is_zero() {
-            carried(tokio::time::sleep(latency)).await;
+            carried(self.time.wait(latency)).await;
         }
     }
 }
 
-impl Disk for SimDisk {
+impl<W: Wait> Disk for SimDisk<W> {
     async fn read(&self, name: &str) -> io::Result<Option<Vec<u8>>> {
         Ok(self.platter.read(checked(name)?))
     }

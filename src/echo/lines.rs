@@ -32,7 +32,7 @@ impl Lines {
     /// [`Next::Partial`] with the same bytes and those that came since.
     pub fn next(&mut self, unused: &[u8]) -> Next {
         let window = unused.len().min(self.limit.saturating_add(1));
-        debug_assert!(self.looked <= window, "bytes that were looked through are gone");
+        assert!(self.looked <= window, "bytes that were looked through are gone");
         match memchr::memchr(b'\n', &unused[self.looked..window]) {
             Some(at) => {
                 let len = self.looked + at + 1;

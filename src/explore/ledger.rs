@@ -159,6 +159,8 @@ pub struct BugReport {
     pub as_expected: bool,
     /// What all checks find.
     pub found: HuntReport,
+    /// With `--lanes`, what all checks find in the core lane, where the system has it: the same, sooner.
+    pub core_lane: Option<HuntReport>,
     /// What weaker checks find, by the value of the key `check`.
     pub weaker: Vec<HuntReport>,
     /// How small the failure that was found can be made; none: nothing was found, or it was not tried.
@@ -181,7 +183,7 @@ pub struct ShrunkReport {
 /// What one hunt came to.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct HuntReport {
-    /// Which checks were made: `all`, or a value of the key `check`.
+    /// Which checks were made: `all`, also in the core lane, or a value of the key `check`.
     pub check: String,
     /// How many seeds were tried, from 0 on, up to the first that was caught.
     pub seeds: u64,
@@ -206,6 +208,12 @@ impl HuntReport {
             sim_ms: milliseconds(quarry.simulated),
             wall_ms: milliseconds(quarry.wall),
         }
+    }
+
+    /// Whether another hunt came to the same, as far as both went.
+    pub fn agrees(&self, other: &Self) -> bool {
+        let same = (self.seeds, &self.caught_by) == (other.seeds, &other.caught_by);
+        same || self.is_cut_short() || other.is_cut_short()
     }
 
     /// Whether nothing was caught and seeds are left that were not tried.

@@ -6,6 +6,9 @@ pub mod scripts {}
 #[doc = include_str!("sweeps.md")]
 pub mod sweeps {}
 
+#[doc = include_str!("lanes.md")]
+pub mod lanes {}
+
 #[doc = include_str!("exhaust.md")]
 pub mod exhaust {}
 

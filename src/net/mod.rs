@@ -15,6 +15,7 @@ use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 
+use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 /// The largest payload that a UDP datagram over IPv4 carries, in bytes.
@@ -58,6 +59,10 @@ pub trait Listener: 'static {
 pub trait Socket: 'static {
     /// Sends one datagram of at most [`DATAGRAM_BYTES_MAX`] bytes.
     fn send_to(&self, payload: &[u8], to: SocketAddr) -> impl Future<Output = io::Result<usize>>;
+    /// The same for one that is shared: an implementation that keeps it need not copy it.
+    fn send_bytes(&self, payload: Bytes, to: SocketAddr) -> impl Future<Output = io::Result<usize>> {
+        async move { self.send_to(&payload, to).await }
+    }
     /// The next datagram's length and sender; what does not fit into `buffer` is cut off. Cancel-safe.
     fn recv_from(&self, buffer: &mut [u8]) -> impl Future<Output = io::Result<(usize, SocketAddr)>>;
     /// The address it is bound to, with the port that was chosen.

@@ -14,6 +14,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker, ready};
 
+use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::sim::causality::{self, Traced};
@@ -362,7 +363,8 @@ impl Socket for SimSocket {
         }
         let hosts = (self.net.host, self.net.reachable(to)?);
         let shared = &self.net.shared;
-        let departure = shared.wire.borrow_mut().send_datagram(shared, hosts, (self.local, to), payload);
+        let bytes = Bytes::copy_from_slice(payload);
+        let departure = shared.wire.borrow_mut().send_datagram(shared, hosts, (self.local, to), bytes);
         let carried = departure.corrupted.as_deref().unwrap_or(payload);
         for _ in 0..departure.copies {
             self.inner.send_to(carried, to).await?;

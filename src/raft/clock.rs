@@ -18,12 +18,12 @@ impl Default for ClockRate {
 
 impl ClockRate {
     /// What the clock shows when so much time has passed.
-    fn shows(self, passed: Duration) -> Duration {
+    pub(crate) fn shows(self, passed: Duration) -> Duration {
         nanos(passed.as_nanos() * u128::from(self.0) / PER_UNIT)
     }
 
     /// The least time after which the clock shows at least this.
-    fn passes(self, shown: Duration) -> Duration {
+    pub(crate) fn passes(self, shown: Duration) -> Duration {
         nanos((shown.as_nanos() * PER_UNIT).div_ceil(u128::from(self.0.max(1))))
     }
 }

@@ -146,6 +146,12 @@ impl Codec {
         bytes
     }
 
+    /// Whom a datagram says that it comes from; nothing of it was verified.
+    pub(super) fn claimed_sender(datagram: &[u8]) -> Option<NodeId> {
+        const AT: usize = MAGIC.len() + 2 + 8;
+        datagram.get(AT..)?.first_chunk().map(|id| NodeId(u64::from_le_bytes(*id)))
+    }
+
     /// The message in a datagram.
     pub fn decode(&self, datagram: &[u8]) -> Result<Envelope, Rejected> {
         let short = Rejected::Malformed("it is shorter than any message");

@@ -101,6 +101,7 @@ macro_rules! planted {
     };
 }
 
+pub(crate) mod by_node;
 pub mod cli;
 mod clock;
 pub mod codec;
@@ -111,6 +112,7 @@ pub mod message;
 pub mod metrics;
 #[cfg(feature = "planted-bugs")]
 pub mod planted;
+mod repeats;
 #[cfg(feature = "planted-bugs")]
 mod seed_document;
 pub mod server;

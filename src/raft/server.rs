@@ -21,8 +21,10 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{Sleep, sleep, sleep_until, timeout};
 
+use super::by_node::ByNode;
 use super::clock::Clock;
 use super::codec::{Envelope, Rejected};
+use super::repeats::Repeats;
 use super::storage::Storage;
 use super::{
     ClockRate, Codec, Config, ConfigError, Core, HardState, Input, LogPosition, Message, NodeId, Output, Status,
@@ -149,38 +151,27 @@ pub async fn serve<N: Net, D: Disk>(
     events: Sink<Event>,
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), ServeError> {
-    settings.validate()?;
-    let Settings { id, config, codec, peers, log, clock } = settings;
-    let storage = Storage::new(disk, codec.cluster(), id);
-    let state = storage.load().await?;
-    events.emit(|| Event::Loaded(state));
-    let clock = Clock::start(clock);
-    let core = Core::new(id, config, state, log, rng, clock.now())?;
-    events.emit(|| Event::Core(core.booted()));
-    let (addresses, _lookups) = look_up(net, peers);
-    let mut node = Node { core, clock, latest: Duration::ZERO, socket, storage, codec, addresses, events };
-    node.tell_status();
+    let (rate, peers) = (settings.clock, settings.peers.clone());
+    let mut node = Node::load(socket, disk, settings, rng, events).await?;
+    let clock = Clock::start(rate);
+    let _lookups = look_up(net, peers, &node.addresses);
 
     let mut buffer = vec![0; DATAGRAM_BYTES_MAX];
     let mut alarm = pin!(sleep(Duration::ZERO));
     let (mut shutdown, mut commanded) = (pin!(shutdown), true);
     loop {
-        let deadline = node.core.deadline();
+        let deadline = node.deadline();
         set(alarm.as_mut(), deadline.map(|at| clock.instant(at)));
         tokio::select! {
             biased;
             () = &mut shutdown => return Ok(()),
-            () = &mut alarm, if deadline.is_some() => {
-                // Should rounding ever wake a node before its deadline, it must not do so for ever.
-                node.latest = node.latest.max(deadline.unwrap_or_default());
-                node.step(Input::Tick).await?;
-            }
+            () = &mut alarm, if deadline.is_some() => node.tick(clock.now()).await?,
             command = commands.recv(), if commanded => match command {
-                Some(command) => node.command(command).await?,
+                Some(command) => node.command(clock.now(), command).await?,
                 None => commanded = false,
             },
             received = node.socket.recv_from(&mut buffer) => match received {
-                Ok((length, from)) => node.take_in(&buffer[..length], from).await?,
+                Ok((length, from)) => node.take_in(clock.now(), &buffer[..length], from).await?,
                 Err(error) => node.receive_failed(&error).await,
             },
         }
@@ -209,22 +200,17 @@ impl Settings {
 }
 
 /// Where peers are, as far as it is known.
-type Addresses = Rc<RefCell<BTreeMap<NodeId, SocketAddr>>>;
+pub(crate) type Addresses = Rc<RefCell<ByNode<SocketAddr>>>;
 
 /// Looks the peers' names up, now and again, beside the node's own work: a name server that is slow must not cost a
 /// leader its lead. The lookups end with the set.
-fn look_up<N: Net>(net: &N, peers: BTreeMap<NodeId, String>) -> (Addresses, JoinSet<()>) {
-    let mut addresses = BTreeMap::new();
-    let mut names = Vec::new();
-    for (id, name) in peers {
-        match name.parse() {
-            Ok(address) => _ = addresses.insert(id, address),
-            Err(_) => names.push((id, name)),
-        }
-    }
-    let addresses = Rc::new(RefCell::new(addresses));
+fn look_up<N: Net>(net: &N, peers: BTreeMap<NodeId, String>, addresses: &Addresses) -> JoinSet<()> {
     let mut lookups = JoinSet::new();
-    for (id, name) in names {
+    for (id, name) in peers {
+        if let Ok(address) = name.parse() {
+            addresses.borrow_mut().insert(id, address);
+            continue;
+        }
         let (net, addresses) = (net.clone(), addresses.clone());
         lookups.spawn_local(N::task(async move {
             loop {
@@ -244,27 +230,71 @@ fn look_up<N: Net>(net: &N, peers: BTreeMap<NodeId, String>) -> (Addresses, Join
             }
         }));
     }
-    (addresses, lookups)
+    lookups
 }
 
-struct Node<S, D> {
+/// A node without what makes it run: [`serve`] does, and so does who has another clock. Times are those on the node's own
+/// clock, since its start.
+pub(crate) struct Node<S, D> {
     core: Core,
-    clock: Clock,
     /// The latest time that the core was given: it must not go back.
     latest: Duration,
     socket: S,
     storage: Storage<D>,
-    codec: Codec,
+    codec: Repeats,
     addresses: Addresses,
     events: Sink<Event>,
 }
 
 impl<S: Socket, D: Disk> Node<S, D> {
-    async fn take_in(&mut self, datagram: &[u8], from: SocketAddr) -> io::Result<()> {
+    /// A node with what its disk has. Its clock shows zero now, and it knows no peer's address yet.
+    pub(crate) async fn load(
+        socket: S,
+        disk: D,
+        settings: Settings,
+        rng: Rng,
+        events: Sink<Event>,
+    ) -> Result<Self, ServeError> {
+        settings.validate()?;
+        let Settings { id, config, codec, log, .. } = settings;
+        let storage = Storage::new(disk, codec.cluster(), id);
+        let state = storage.load().await?;
+        events.emit(|| Event::Loaded(state));
+        let core = Core::new(id, config, state, log, rng, Duration::ZERO)?;
+        events.emit(|| Event::Core(core.booted()));
+        let (latest, addresses) = (Duration::ZERO, Addresses::default());
+        let node = Self { core, latest, socket, storage, codec: Repeats::new(codec), addresses, events };
+        node.tell_status();
+        Ok(node)
+    }
+
+    pub(crate) fn socket(&self) -> &S {
+        &self.socket
+    }
+
+    /// Where its peers are, as far as it knows.
+    pub(crate) fn addresses(&self) -> &Addresses {
+        &self.addresses
+    }
+
+    /// When it next wants a [`tick`](Self::tick).
+    pub(crate) fn deadline(&self) -> Option<Duration> {
+        self.core.deadline()
+    }
+
+    /// The deadline has come.
+    pub(crate) async fn tick(&mut self, now: Duration) -> io::Result<()> {
+        // Should rounding ever wake a node before its deadline, it must not do so for ever.
+        self.latest = self.latest.max(self.core.deadline().unwrap_or_default());
+        self.step(now, Input::Tick).await
+    }
+
+    /// A datagram has come.
+    pub(crate) async fn take_in(&mut self, now: Duration, datagram: &[u8], from: SocketAddr) -> io::Result<()> {
         match self.accept(datagram) {
             Ok(Envelope { from, message, .. }) => {
                 self.events.emit(|| Event::Received { from, message: message.clone() });
-                self.step(Input::Message { from, message }).await
+                self.step(now, Input::Message { from, message }).await
             }
             Err(why) => {
                 tracing::debug!(node = %self.core.id(), %from, %why, "a datagram is dropped");
@@ -274,9 +304,10 @@ impl<S: Socket, D: Disk> Node<S, D> {
         }
     }
 
-    fn accept(&self, datagram: &[u8]) -> Result<Envelope, Rejected> {
-        let envelope = self.codec.decode(datagram)?;
-        let (id, members) = (self.core.id(), &self.core.config().members);
+    fn accept(&mut self, datagram: &[u8]) -> Result<Envelope, Rejected> {
+        let members = &self.core.config().members;
+        let envelope = self.codec.decode(datagram, |id| members.contains(&id))?;
+        let id = self.core.id();
         if envelope.to != id {
             return Err(Rejected::Misdirected);
         }
@@ -286,9 +317,10 @@ impl<S: Socket, D: Disk> Node<S, D> {
         Ok(envelope)
     }
 
-    async fn command(&mut self, command: Command) -> io::Result<()> {
+    /// Somebody asks something of it.
+    pub(crate) async fn command(&mut self, now: Duration, command: Command) -> io::Result<()> {
         match command {
-            Command::TransferLeadership { to } => self.step(Input::TransferLeadership { to }).await,
+            Command::TransferLeadership { to } => self.step(now, Input::TransferLeadership { to }).await,
             Command::PinNextTimeout(timeout) => {
                 self.core.pin_next_timeout(timeout);
                 self.tell_status();
@@ -297,8 +329,8 @@ impl<S: Socket, D: Disk> Node<S, D> {
         }
     }
 
-    async fn step(&mut self, input: Input) -> io::Result<()> {
-        self.latest = self.latest.max(self.clock.now());
+    async fn step(&mut self, now: Duration, input: Input) -> io::Result<()> {
+        self.latest = self.latest.max(now);
         for output in self.core.step(self.latest, input) {
             match output {
                 Output::Persist(state) => {
@@ -320,9 +352,9 @@ impl<S: Socket, D: Disk> Node<S, D> {
         let envelope = Envelope { from: self.core.id(), to, message };
         let datagram = self.codec.encode(&envelope);
         self.events.emit(|| Event::Sending { to, message: envelope.message });
-        let address = self.addresses.borrow().get(&to).copied();
+        let address = self.addresses.borrow().get(to).copied();
         let sent = match address {
-            Some(address) => self.socket.send_to(&datagram, address).await.map(drop),
+            Some(address) => self.socket.send_bytes(datagram, address).await.map(drop),
             None => Err(io::ErrorKind::AddrNotAvailable.into()),
         };
         if let Err(error) = sent {

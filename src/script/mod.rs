@@ -24,8 +24,14 @@ mod units;
 pub(crate) mod writer;
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use document::Part;
 
 pub use action::{Action, HostPattern, MessageRule, Step, SystemAction, Trigger};
 pub use comparison::Comparison;
@@ -50,6 +56,8 @@ pub struct Script {
     pub duration: Duration,
     /// The resolution of simulated time.
     pub tick: Duration,
+    /// How hosts run and packets travel.
+    pub lane: Lane,
     /// Hosts that do not run until a step starts them.
     pub waiting: Vec<HostPattern>,
     /// What every link does.
@@ -81,11 +89,39 @@ pub struct Script {
 impl Script {
     /// An error about a key of the rule for a packet at this place.
     pub(crate) fn error_in_packet(&self, index: usize, key: &str, message: &str) -> ScriptError {
-        use document::Part::{Index, Key};
+        self.error_at(&[Part::Key("packet"), Part::Index(index), Part::Key(key)], message)
+    }
+
+    /// An error about its lane.
+    pub(crate) fn error_in_lane(&self, message: &str) -> ScriptError {
+        self.error_at(&[Part::Key("lane")], message)
+    }
+
+    fn error_at(&self, path: &[Part<'_>], message: &str) -> ScriptError {
         match document::Document::parse(&self.source) {
-            Ok(document) => document.error_at(&[Key("packet"), Index(index), Key(key)], message),
+            Ok(document) => document.error_at(path, message),
             Err(error) => error,
         }
+    }
+}
+
+/// How hosts run and packets travel. Each lane gives the same run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Lane {
+    /// Each host in a runtime of its own, over turmoil's sockets, tick by tick.
+    #[default]
+    Turmoil,
+    /// From event to event: for systems whose hosts are a core that takes inputs.
+    Core,
+}
+
+impl fmt::Display for Lane {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Turmoil => "turmoil",
+            Self::Core => "core",
+        })
     }
 }
 

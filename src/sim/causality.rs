@@ -79,30 +79,34 @@ pub(crate) fn left_tasks() {
     RUNNING.set(Running::Nobody);
 }
 
-/// A task's future, traced.
-pub(crate) struct Traced<F> {
-    future: Pin<Box<F>>,
+/// What leads to what in one task, from poll to poll. `T` is a time on the clock that the task is polled by.
+pub(crate) struct Thread<T> {
     alarm: Option<(Arc<Alarm>, Waker)>,
     /// What it had come of when it was left, and when that was.
     last: Option<Cause>,
-    left: Instant,
+    left: T,
     is_new: bool,
 }
 
-impl<F: Future> Traced<F> {
+impl<T: PartialOrd> Thread<T> {
     /// What it does first comes of this.
-    pub(crate) fn new(future: F, cause: Option<Cause>) -> Self {
-        Self { future: Box::pin(future), alarm: None, last: cause, left: Instant::now(), is_new: true }
+    pub(crate) fn new(cause: Option<Cause>, now: T) -> Self {
+        Self { alarm: None, last: cause, left: now, is_new: true }
+    }
+
+    /// What it had come of when it was left.
+    pub(crate) fn last(&self) -> Option<Cause> {
+        self.last
     }
 
     /// What led to its being polled.
-    fn cause(&mut self) -> Option<Cause> {
+    fn cause(&mut self, now: &T) -> Option<Cause> {
         let woken = self.alarm.as_ref().and_then(|(alarm, _)| alarm.take());
         if std::mem::take(&mut self.is_new) {
             return self.last;
         }
         // One that only let others go first (`yield_now`) is woken by the runtime, and no time has passed.
-        let timer = |cause: Cause| Cause { timer: cause.timer || self.left < Instant::now(), ..cause };
+        let timer = |cause: Cause| Cause { timer: cause.timer || self.left < *now, ..cause };
         woken.unwrap_or_else(|| self.last.map(timer))
     }
 
@@ -117,23 +121,47 @@ impl<F: Future> Traced<F> {
             }
         }
     }
-}
 
-impl<F: Future> Future for Traced<F> {
-    type Output = F::Output;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
-        let cause = self.cause();
+    /// Polls the task's future at `now`, which is read again when it is left.
+    pub(crate) fn poll<F: Future + ?Sized>(
+        &mut self,
+        future: Pin<&mut F>,
+        cx: &mut Context<'_>,
+        now: impl Fn() -> T,
+    ) -> Poll<F::Output> {
+        let cause = self.cause(&now());
         let waker = self.waker(cx.waker());
         let before = RUNNING.replace(Running::Led(cause));
-        let poll = self.future.as_mut().poll(&mut Context::from_waker(&waker));
-        (self.last, self.left) = (current().flatten(), Instant::now());
+        let poll = future.poll(&mut Context::from_waker(&waker));
+        (self.last, self.left) = (current().flatten(), now());
         RUNNING.set(match before {
             Running::Led(_) => before,
             Running::Nobody | Running::Ended(_) if poll.is_ready() => Running::Ended(self.last),
             Running::Nobody | Running::Ended(_) => Running::Nobody,
         });
         poll
+    }
+}
+
+/// A task's future, traced.
+pub(crate) struct Traced<F> {
+    future: Pin<Box<F>>,
+    thread: Thread<Instant>,
+}
+
+impl<F: Future> Traced<F> {
+    /// What it does first comes of this.
+    pub(crate) fn new(future: F, cause: Option<Cause>) -> Self {
+        Self { future: Box::pin(future), thread: Thread::new(cause, Instant::now()) }
+    }
+}
+
+impl<F: Future> Future for Traced<F> {
+    type Output = F::Output;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        let Self { future, thread } = &mut *self;
+        thread.poll(future.as_mut(), cx, Instant::now)
     }
 }
 

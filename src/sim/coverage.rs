@@ -40,7 +40,7 @@ impl Coverage {
         let coverage = Self { system, hosts: hosts.to_vec(), state, known, pairs: BTreeSet::new() };
         let coverage = Rc::new(RefCell::new(coverage));
         let watching = coverage.clone();
-        recorder.watch(Box::new(move |record| {
+        recorder.watch_the_unusual(Box::new(move |record| {
             watching.borrow_mut().take(record);
             None
         }));

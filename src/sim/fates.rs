@@ -148,6 +148,11 @@ impl Fates {
         self.waiting == 0 && self.late_until <= now
     }
 
+    /// When the last packet that was made late so far has arrived.
+    pub(crate) fn late_until(&self) -> Duration {
+        self.late_until
+    }
+
     /// The first that has not come to pass, and why.
     pub(crate) fn unmet(&self) -> Option<String> {
         let (index, entry) = self.rules.iter().enumerate().find(|(_, entry)| entry.state != State::Met)?;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::script::{Action, Family, HostPattern, LinkSettings, Step, Trigger};
 
 use super::causality;
-use super::host::Wanted;
+use super::control::Wanted;
 use super::links::named;
 use super::schedule::Due;
 use super::shared::Events;
@@ -26,23 +26,29 @@ impl Cuts {
 impl World {
     /// Does what is due now.
     pub(crate) fn fire_due(&mut self, now: Duration) {
-        self.fire_at_records(now);
+        let mut disturbed = self.fire_at_records(now);
         loop {
             let states = &self.states;
             let holds = |state: &str| states.iter().any(|(name, holds)| *name == state && holds());
             match self.schedule.pop(now, &holds) {
                 Some(Due::Begin(index)) => self.begin(index, now),
                 Some(Due::End(index)) => self.end(index, now),
-                None => return,
+                None => break,
             }
+            disturbed = true;
+        }
+        if disturbed {
+            self.lane.disturbed(now);
         }
     }
 
-    /// Does what is due after a record.
-    fn fire_at_records(&mut self, now: Duration) {
+    /// Does what is due after a record. `true`: something was.
+    fn fire_at_records(&mut self, now: Duration) -> bool {
+        let mut any = false;
         loop {
             let records = self.shared.recorder.borrow().next_number();
-            let Some(index) = self.schedule.pop_at_record(now, records) else { return };
+            let Some(index) = self.schedule.pop_at_record(now, records) else { return any };
+            any = true;
             self.begin(index, now);
             if let Action::Kill(hosts) | Action::Power(hosts) = self.schedule.step(index).action.clone() {
                 self.each(&hosts, |world, host| world.shared.crashes.done(host, records));
@@ -176,10 +182,7 @@ impl World {
             machine.boots += 1;
         }
         self.control(host).power_lost();
-        let name = self.shared.name(host).to_owned();
-        self.sim.crash(name);
-        // What its sockets emitted while they were dropped is found on the links and goes nowhere.
-        self.absorb(self.sim.elapsed());
+        self.lane.crash(host);
     }
 
     fn pause(&mut self, host: HostId) {
@@ -205,10 +208,7 @@ impl World {
         self.control(host).start();
         if self.control(host).off.replace(false) {
             self.shared.wire.borrow_mut().machine(host).off = false;
-            let name = self.shared.name(host).to_owned();
-            if !self.sim.is_host_running(name.as_str()) {
-                self.sim.bounce(name);
-            }
+            self.lane.boot(host);
         }
     }
 

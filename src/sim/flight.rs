@@ -10,7 +10,7 @@ use super::trace::{Cause, Packet};
 
 /// A packet that lies on a turmoil link.
 pub(crate) struct Flight {
-    pub(crate) packet: Packet,
+    pub(crate) packet: Box<Packet>,
     /// Its number among the packets of its direction: the key of its draws.
     pub(crate) number: u64,
     /// The record of its sending.

@@ -9,24 +9,20 @@ use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::future::{Future, poll_fn};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 
 use tokio::task::{AbortHandle, JoinHandle, LocalSet};
 
-use crate::disk::sim::SimDisk;
+use crate::disk::sim::{SimDisk, Tokio};
 use crate::net::sim::SimNet;
-use crate::rng::{Rng, Seed};
+use crate::rng::Rng;
 
-use super::Watch;
 use super::causality::{self, Traced};
-use super::panics;
-use super::platter::Platter;
-use super::recorder::Breach;
-use super::shared::{Events, Shared};
-use super::trace::{Cause, HostId, What};
+use super::control::{Control, End, Runs, Start};
+use super::shared::Events;
+use super::trace::Cause;
 
 /// What a host's root future comes to.
 pub type HostResult = Result<(), Box<dyn Error>>;
@@ -48,15 +44,6 @@ pub struct Host {
     pub rng: Rng,
     /// Where it tells what it does.
     pub events: Events,
-}
-
-/// What the testbed wants a host to be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Wanted {
-    /// Not running.
-    Dead,
-    Running,
-    Paused,
 }
 
 /// A task's future, shared by the task that polls it and the kernel that ends it.
@@ -115,184 +102,59 @@ impl Kernel {
     }
 }
 
-struct Process {
+/// A process: its root future, and the tasks that it spawned.
+pub(crate) struct Process {
     tasks: LocalSet,
     root: Option<JoinHandle<HostResult>>,
     /// What led to the end of the root.
     ended_by: Rc<Cell<Option<Cause>>>,
 }
 
-/// A host, as the testbed holds it.
-pub(crate) struct Control {
-    id: HostId,
-    shared: Rc<Shared>,
-    seed: Seed,
+/// Runs a host's processes within turmoil's runtime for it.
+pub(crate) struct Supervisor {
+    control: Rc<Control>,
     factory: RefCell<Factory>,
-    watch: Option<Rc<dyn Watch>>,
     kernel: Rc<Kernel>,
-    platter: Rc<Platter>,
-    wanted: Cell<Wanted>,
-    /// Whether the process that runs is to be replaced by a new one.
-    fresh: Cell<bool>,
-    incarnation: Cell<u32>,
-    /// Whether the root future has ended by itself.
-    pub(crate) finished: Cell<bool>,
-    /// What led to its last death or start.
-    led_by: Cell<Option<Cause>>,
-    /// Whether the machine is without power.
-    pub(crate) off: Cell<bool>,
-    waker: RefCell<Option<Waker>>,
 }
 
-impl Control {
-    pub(crate) fn new(
-        id: HostId,
-        shared: &Rc<Shared>,
-        seed: Seed,
-        factory: Factory,
-        platter: Platter,
-        watch: Option<Rc<dyn Watch>>,
-        waits: bool,
-    ) -> Rc<Self> {
-        Rc::new(Self {
-            id,
-            shared: shared.clone(),
-            seed,
-            factory: RefCell::new(factory),
-            watch,
-            kernel: Rc::default(),
-            platter: Rc::new(platter),
-            wanted: Cell::new(if waits { Wanted::Dead } else { Wanted::Running }),
-            fresh: Cell::new(false),
-            incarnation: Cell::new(0),
-            finished: Cell::new(false),
-            led_by: Cell::new(None),
-            off: Cell::new(waits),
-            waker: RefCell::new(None),
-        })
-    }
-
-    pub(crate) fn wanted(&self) -> Wanted {
-        self.wanted.get()
-    }
-
-    /// Whether it waits to be started, as the script has it from the beginning.
-    pub(crate) fn is_unstarted(&self) -> bool {
-        self.off.get() && self.incarnation.get() == 0
-    }
-
-    pub(crate) fn platter(&self) -> &Platter {
-        &self.platter
-    }
-
-    /// Says what the host is to be from the next step on.
-    pub(crate) fn want(&self, wanted: Wanted) {
-        self.wanted.set(wanted);
-        if let Some(waker) = self.waker.borrow_mut().take() {
-            waker.wake();
-        }
-    }
-
-    /// Its next death or start comes of this.
-    pub(crate) fn led_by(&self, cause: Cause) {
-        self.led_by.set(Some(cause));
-    }
-
-    /// Starts the process, in place of the one that runs, if one does.
-    pub(crate) fn start(&self) {
-        self.fresh.set(true);
-        self.finished.set(false);
-        self.want(Wanted::Running);
-    }
-
-    /// The machine loses power: whatever its sockets emit now goes nowhere.
-    pub(crate) fn power_lost(&self) {
-        self.off.set(true);
-        self.wanted.set(Wanted::Dead);
-        self.kernel.forget();
-        self.platter.power_lost();
-        self.waker.take();
+impl Supervisor {
+    pub(crate) fn new(control: Rc<Control>, factory: Factory) -> Rc<Self> {
+        Rc::new(Self { control, factory: RefCell::new(factory), kernel: Rc::default() })
     }
 
     /// The future that turmoil runs for this host.
     pub(crate) async fn supervise(self: Rc<Self>) -> turmoil::Result {
         let mut process: Option<Process> = None;
         poll_fn(|cx| {
-            self.shared.current.set(Some(self.id));
-            let poll = self.poll(&mut process, cx);
-            self.shared.current.set(None);
-            poll
+            self.control.turn(&*self, &mut process, cx);
+            self.kernel.start_new();
+            Poll::Pending
         })
         .await
     }
 
-    fn poll(&self, process: &mut Option<Process>, cx: &mut Context<'_>) -> Poll<turmoil::Result> {
-        let wanted = self.wanted.get();
-        if wanted == Wanted::Dead || self.fresh.take() {
-            self.kernel.end_all();
-            causality::because(self.led_by.get(), || *process = None);
-        }
-        *self.waker.borrow_mut() = Some(cx.waker().clone());
-        if self.shared.is_doomed(self.id) {
-            self.die(process);
-            return Poll::Pending;
-        }
-        if wanted != Wanted::Running {
-            return Poll::Pending;
-        }
-        if process.is_none() {
-            if self.finished.get() {
-                return Poll::Pending;
-            }
-            *process = Some(self.launch());
-            if self.shared.is_doomed(self.id) {
-                self.die(process);
-                return Poll::Pending;
-            }
-        }
-        if let Some(watch) = &self.watch {
-            watch.polls(self.shared.now(), self.shared.name(self.id));
-        }
-        if let Some(running) = process {
-            let crashes = &self.shared.crashes;
-            let polled = catch_unwind(AssertUnwindSafe(|| crashes.run(|| self.poll_process(running, cx))));
-            crashes.left_process();
-            causality::left_tasks();
-            if self.shared.is_doomed(self.id) {
-                self.die(process);
-            } else if polled.is_err() {
-                self.panicked();
-                *process = None;
-            }
-        }
-        self.kernel.start_new();
-        Poll::Pending
+    /// The runtime and all that it runs are about to be dropped.
+    pub(crate) fn power_lost(&self) {
+        self.kernel.forget();
     }
+}
 
-    /// The process dies where it stands; the step that killed it follows at the end of the tick.
-    fn die(&self, process: &mut Option<Process>) {
-        self.kernel.end_all();
-        *process = None;
-        panics::take_message();
-    }
+impl Runs for Supervisor {
+    type Process = Process;
 
-    fn launch(&self) -> Process {
-        let incarnation = self.incarnation.get();
-        self.incarnation.set(incarnation + 1);
-        let what = What::Started { incarnation };
-        let started = self.shared.record_at(self.shared.now(), Some(self.id), self.led_by.get(), what);
-        let name = self.shared.name(self.id).to_owned();
-        let ip = self.shared.wire.borrow().machines[usize::from(self.id.0)].ip;
+    fn launch(&self, start: Start) -> Process {
+        let Start { name, incarnation, record, ip, rng, events } = start;
+        let Control { id, shared, seed, .. } = &*self.control;
         let host = Host {
-            rng: self.seed.stream(&format!("host {name} {incarnation}")),
             name,
             incarnation,
-            net: SimNet { shared: self.shared.clone(), host: self.id, ip, kernel: self.kernel.clone() },
-            disk: SimDisk::new(self.platter.clone(), self.seed, self.id, incarnation),
-            events: Events { shared: self.shared.clone(), host: Some(self.id) },
+            net: SimNet { shared: shared.clone(), host: *id, ip, kernel: self.kernel.clone() },
+            disk: SimDisk::new(self.control.platter().clone(), *seed, *id, incarnation, Tokio),
+            rng,
+            events,
         };
         let tasks = local_set();
-        let life = causality::because(Some(started.into()), || (self.factory.borrow_mut())(host));
+        let life = causality::because(Some(record.into()), || (self.factory.borrow_mut())(host));
         let ended_by = Rc::new(Cell::new(None));
         let end = ended_by.clone();
         let life = async move {
@@ -300,42 +162,25 @@ impl Control {
             end.set(causality::current().flatten());
             result
         };
-        let root = tasks.spawn_local(Traced::new(life, Some(started.into())));
+        let root = tasks.spawn_local(Traced::new(life, Some(record.into())));
         Process { tasks, root: Some(root), ended_by }
     }
 
-    fn poll_process(&self, process: &mut Process, cx: &mut Context<'_>) {
+    fn run(&self, process: &mut Process, cx: &mut Context<'_>) -> Option<End> {
         // Tasks that the root has left behind go on: whether any do, the set's own end, is of no interest.
         let _ = Pin::new(&mut process.tasks).poll(cx);
-        let ended = process.root.as_ref().is_some_and(JoinHandle::is_finished);
-        if !ended {
-            return;
-        }
         // The root's own result is ready: polling its handle takes it out and wakes nobody.
-        let mut root = process.root.take().expect("it has ended just now");
-        self.finished.set(true);
-        causality::because(process.ended_by.get(), || match Pin::new(&mut root).poll(cx) {
-            Poll::Ready(Ok(Ok(()))) => {
-                self.shared.record(Some(self.id), What::Finished);
-            }
-            Poll::Ready(Ok(Err(error))) => self.failed(&error.to_string()),
-            Poll::Ready(Err(error)) => self.failed(&error.to_string()),
+        let mut root = process.root.take_if(|root| root.is_finished())?;
+        let result = match Pin::new(&mut root).poll(cx) {
+            Poll::Ready(Ok(result)) => result.map_err(|error| error.to_string()),
+            Poll::Ready(Err(error)) => Err(error.to_string()),
             Poll::Pending => unreachable!("a finished task has its result"),
-        });
+        };
+        Some(End { result, cause: process.ended_by.get() })
     }
 
-    fn failed(&self, message: &str) {
-        self.shared.record(Some(self.id), What::Failed { message: message.to_owned() });
-        let text = format!("{} ended with an error: {message}", self.shared.name(self.id));
-        self.shared.breach(Some(self.id), Breach::new("host error", text));
-    }
-
-    fn panicked(&self) {
-        let message = panics::take_message();
-        self.finished.set(true);
-        self.shared.record(Some(self.id), What::Panicked { message: message.clone() });
-        let text = format!("{} panicked: {message}", self.shared.name(self.id));
-        self.shared.breach(Some(self.id), Breach::new("panic", text));
+    fn killed(&self) {
+        self.kernel.end_all();
     }
 }
 

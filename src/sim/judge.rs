@@ -61,7 +61,7 @@ fn check_counters(shared: &Rc<Shared>, script: &Script) {
 
 fn counter(shared: &Rc<Shared>, name: &str) -> u64 {
     let recorder = shared.recorder.borrow();
-    outcome::counter(name, &recorder.packets, &recorder.faults, recorder.counters.get(name).copied())
+    outcome::counter(name, &recorder.packets, &recorder.faults, recorder.counters.get(name))
 }
 
 fn verdict(world: &World) -> Verdict {
@@ -95,7 +95,7 @@ fn take_outcome(shared: &Rc<Shared>, world: &World, verdict: Verdict) -> Outcome
         records: recorder.next_number(),
         packets: recorder.packets,
         faults: recorder.faults.clone(),
-        counters: recorder.counters.iter().map(|(name, count)| ((*name).to_owned(), *count)).collect(),
+        counters: recorder.counters.all(),
         times: recorder.quantiles(),
         coverage: BTreeSet::new(),
         trace: recorder.take_records().map(|records| Trace { hosts, records }),

@@ -1,7 +1,7 @@
 //! The testbed: a run from script and seed to verdict.
 //!
 //! [`run`] reads: the system sets up its hosts ([`setup`]), steps are laid out ([`schedule`], [`chaos`]), the world is
-//! stepped ([`world`]) with every packet in the testbed's hand ([`wire`]), everything is taken down ([`recorder`],
+//! stepped ([`world`]) in one of two [lanes](lane) with every packet in the testbed's hand ([`wire`]), everything is taken down ([`recorder`],
 //! [`trace`]), and the verdict is given ([`judge`]).
 //!
 //! **Invariant:** the testbed knows the [`System`] trait, never a host.
@@ -9,6 +9,7 @@
 mod calm;
 pub(crate) mod causality;
 mod chaos;
+mod control;
 mod coverage;
 mod crash;
 mod fates;
@@ -16,6 +17,7 @@ mod faults;
 pub(crate) mod flight;
 pub(crate) mod host;
 mod judge;
+mod lane;
 mod latency;
 mod links;
 pub mod meaning;
@@ -35,11 +37,12 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use crate::rng::Seed;
-use crate::script::{Script, ScriptError, Step};
+use crate::script::{Lane, Script, ScriptError, Step};
 use crate::systems::System;
 
 pub use calm::Calm;
 pub use host::{Host, HostResult};
+pub use lane::core::{CoreHost, CoreNet, CoreSocket, CoreTime};
 pub(crate) use latency::sample;
 pub use outcome::{Fact, Finding, Outcome, PacketCounts, Quantiles, Verdict};
 pub use recorder::Breach;
@@ -96,6 +99,12 @@ pub fn run(
     if !cfg!(tokio_unstable) {
         return Err(RunError::Unseeded);
     }
+    if script.lane == Lane::Core
+        && let Some(lacking) = system.lacks_in_core_lane()
+    {
+        let message = format!("the core lane has no {lacking}, which system `{}` needs", script.system);
+        return Err(script.error_in_lane(&message).into());
+    }
     let mut setup = Setup::new(script, seed);
     system.build(&mut setup)?;
     setup.validate()?;
@@ -112,7 +121,7 @@ pub fn run(
     watchers.into_iter().for_each(|watcher| recorder.watch(watcher));
 
     let crashes = crash::Crashes::new(schedule.crash_points(&names));
-    let shared = shared::Shared::new(names, script.tick, recorder, wire, crashes);
+    let shared = shared::Shared::new(names, script, recorder, wire, crashes);
     let _captures = panics::Capture::begin();
     let _logs = shared::LogGuard::new(&shared);
     let mut world = world::World::new(script, seed, shared, schedule, parts, options);

@@ -17,7 +17,7 @@ pub struct Outcome {
     pub hash: TraceHash,
     /// The simulated time that passed.
     pub simulated: Duration,
-    /// The ticks of the simulation.
+    /// The steps that it was made in: every tick in the turmoil lane, and in the core lane those with something to do.
     pub steps: u64,
     /// The number of records.
     pub records: u64,

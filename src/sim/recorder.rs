@@ -35,15 +35,39 @@ impl Breach {
     }
 }
 
+/// What systems count, by name.
+#[derive(Default)]
+pub(crate) struct Counters(Vec<(&'static str, u64)>);
+
+impl Counters {
+    pub(crate) fn add(&mut self, name: &'static str, more: u64) {
+        // A name is mostly the same text, so that its place tells it; that of another text may be another.
+        let known = self.0.iter_mut().find(|(known, _)| std::ptr::eq(*known, name) || *known == name);
+        match known {
+            Some((_, count)) => *count += more,
+            None => self.0.push((name, more)),
+        }
+    }
+
+    pub(crate) fn get(&self, name: &str) -> Option<u64> {
+        self.0.iter().find(|(known, _)| *known == name).map(|(_, count)| *count)
+    }
+
+    pub(crate) fn all(&self) -> BTreeMap<String, u64> {
+        self.0.iter().map(|(name, count)| ((*name).to_owned(), *count)).collect()
+    }
+}
+
 pub(crate) struct Recorder {
     hasher: Hasher,
     next: u64,
     last: Duration,
     kept: Option<Vec<Record>>,
     watchers: Vec<Watcher>,
+    watchers_of_the_unusual: Vec<Watcher>,
     pub(crate) packets: PacketCounts,
     pub(crate) faults: BTreeMap<String, u64>,
-    pub(crate) counters: BTreeMap<&'static str, u64>,
+    pub(crate) counters: Counters,
     times: BTreeMap<&'static str, Vec<Duration>>,
     pub(crate) work: u64,
     pub(crate) found: Option<Verdict>,
@@ -57,9 +81,10 @@ impl Recorder {
             last: Duration::ZERO,
             kept: keep.then(Vec::new),
             watchers: Vec::new(),
+            watchers_of_the_unusual: Vec::new(),
             packets: PacketCounts::default(),
             faults: BTreeMap::new(),
-            counters: BTreeMap::new(),
+            counters: Counters::default(),
             times: BTreeMap::new(),
             work: 0,
             found: None,
@@ -71,8 +96,14 @@ impl Recorder {
         self.kept.is_some()
     }
 
+    /// Shows a watcher every record from now on.
     pub(crate) fn watch(&mut self, watcher: Watcher) {
         self.watchers.push(watcher);
+    }
+
+    /// Shows a watcher all but that packets were sent and delivered, which is most of what there is.
+    pub(crate) fn watch_the_unusual(&mut self, watcher: Watcher) {
+        self.watchers_of_the_unusual.push(watcher);
     }
 
     /// The number that the next record gets.
@@ -87,7 +118,7 @@ impl Recorder {
     }
 
     /// Takes down that a packet was sent, and gives it back: it goes on its way.
-    pub(crate) fn sent(&mut self, at: Duration, cause: Option<Cause>, packet: Packet) -> (u64, Packet) {
+    pub(crate) fn sent(&mut self, at: Duration, cause: Option<Cause>, packet: Box<Packet>) -> (u64, Box<Packet>) {
         let record = self.take_down(at, Some(packet.from), cause, What::Sent(packet));
         let What::Sent(packet) = record.what else { unreachable!("it was made of a packet") };
         (record.number, packet)
@@ -103,14 +134,24 @@ impl Recorder {
         if let Some(kept) = &mut self.kept {
             kept.push(record.clone());
         }
-        let mut watchers = std::mem::take(&mut self.watchers);
+        if !matches!(record.what, What::Sent(_) | What::Delivered { .. }) {
+            let watchers = std::mem::take(&mut self.watchers_of_the_unusual);
+            self.watchers_of_the_unusual = self.show(&record, watchers);
+        }
+        if !self.watchers.is_empty() {
+            let watchers = std::mem::take(&mut self.watchers);
+            self.watchers = self.show(&record, watchers);
+        }
+        record
+    }
+
+    fn show(&mut self, record: &Record, mut watchers: Vec<Watcher>) -> Vec<Watcher> {
         for watcher in &mut watchers {
-            if let Some(breach) = watcher(&record) {
-                self.breach(record.at, host, Some(number.into()), breach);
+            if let Some(breach) = watcher(record) {
+                self.breach(record.at, record.host, Some(record.number.into()), breach);
             }
         }
-        self.watchers = watchers;
-        record
+        watchers
     }
 
     fn count(&mut self, what: &What) {

@@ -120,6 +120,19 @@ impl Schedule {
         None
     }
 
+    /// The next time at which something is to be done, as far as that follows from times and from the records that were
+    /// made. What waits for a state is asked for at the end of each step, and states change in no other.
+    pub(crate) fn next_at(&self, now: Duration, records: u64) -> Option<Duration> {
+        let in_lane = |lane: &Lane| match self.steps[*lane.steps.get(lane.next)?].trigger {
+            Trigger::At(at) => Some(at),
+            Trigger::After(wait) => Some(lane.last + wait),
+            Trigger::When(_) | Trigger::Record(_) => None,
+        };
+        let made = self.at_records.last().is_some_and(|(record, _)| *record < records);
+        let ends = self.ends.iter().map(|(at, _)| *at);
+        self.lanes.iter().filter_map(in_lane).chain(ends).chain(made.then_some(now)).min()
+    }
+
     /// Forgets when these steps would end: they have been ended.
     pub(crate) fn ended(&mut self, ended: impl Fn(&Step) -> bool) {
         let steps = &self.steps;

@@ -10,10 +10,13 @@ use serde::de::DeserializeOwned;
 
 use crate::rng::{Rng, Seed};
 use crate::script::error::nearest;
-use crate::script::{Action, HostPattern, LinkRule, MessageRule, PacketRule, Script, ScriptError, Section, Trigger};
+use crate::script::{
+    Action, HostPattern, Lane, LinkRule, MessageRule, PacketRule, Script, ScriptError, Section, Trigger,
+};
 
 use super::calm::{Calm, Calms};
 use super::host::{Factory, Host, HostResult};
+use super::lane::core::{CoreFactory, CoreHost};
 use super::outcome::PacketCounts;
 use super::recorder::{Breach, Watcher};
 use super::shared::Events;
@@ -27,9 +30,15 @@ struct Nothing {}
 /// A host to be.
 pub(crate) struct Plan {
     pub(crate) name: String,
-    pub(crate) factory: Factory,
+    pub(crate) life: Life,
     /// Whether the run waits for its end.
     pub(crate) workload: bool,
+}
+
+/// How a host's root future is made, by lane.
+pub(crate) enum Life {
+    Turmoil(Factory),
+    Core(CoreFactory),
 }
 
 /// A state's name, and whether it holds.
@@ -119,10 +128,33 @@ impl<'a> Setup<'a> {
         F: FnMut(Host) -> R + 'static,
         R: Future<Output = HostResult> + 'static,
     {
-        assert!(self.parts.hosts.iter().all(|host| host.name != name), "two hosts are called {name}");
         let factory: Factory =
             Box::new(move |host| -> Pin<Box<dyn Future<Output = HostResult>>> { Box::pin(start(host)) });
-        self.parts.hosts.push(Plan { name, factory, workload });
+        self.plan(Plan { name, life: Life::Turmoil(factory), workload });
+    }
+
+    /// The lane that the script is to run in. In [`Lane::Core`] a system adds its hosts by
+    /// [`core_host`](Self::core_host).
+    pub fn lane(&self) -> Lane {
+        self.script.lane
+    }
+
+    /// Adds a host to the core lane. Its root future is polled when a datagram has arrived for it, when a time has come
+    /// that it asked [`CoreTime`](super::CoreTime) for, or when it was woken by a step of the script; each time, all
+    /// that it waits for is asked again. There is no runtime: tokio's times, sockets and tasks do not work in it.
+    pub fn core_host<F, R>(&mut self, name: impl Into<String>, mut start: F)
+    where
+        F: FnMut(CoreHost) -> R + 'static,
+        R: Future<Output = HostResult> + 'static,
+    {
+        let factory: CoreFactory =
+            Box::new(move |host| -> Pin<Box<dyn Future<Output = HostResult>>> { Box::pin(start(host)) });
+        self.plan(Plan { name: name.into(), life: Life::Core(factory), workload: false });
+    }
+
+    fn plan(&mut self, plan: Plan) {
+        assert!(self.parts.hosts.iter().all(|host| host.name != plan.name), "two hosts are called {}", plan.name);
+        self.parts.hosts.push(plan);
     }
 
     /// Gives a state that a step's `when` may name its meaning.
@@ -179,6 +211,14 @@ impl<'a> Setup<'a> {
     /// Whether everything that the script names exists.
     pub(crate) fn validate(&self) -> Result<(), ScriptError> {
         let script = self.script;
+        let fits = |plan: &Plan| match script.lane {
+            Lane::Turmoil => matches!(plan.life, Life::Turmoil(_)),
+            Lane::Core => matches!(plan.life, Life::Core(_)),
+        };
+        if !self.parts.hosts.iter().all(fits) {
+            let message = format!("system `{}` has no hosts for the lane {}", script.system, script.lane);
+            return Err(script.error_in_lane(&message));
+        }
         // What a system does not read, it does not know: nothing is ignored silently.
         if !self.read[0].get() {
             script.section.read::<Nothing>()?;
@@ -302,7 +342,7 @@ impl Report {
 
     /// What a counter came to.
     pub fn counter(&self, name: &str) -> u64 {
-        self.events.shared.recorder.borrow().counters.get(name).copied().unwrap_or(0)
+        self.events.shared.recorder.borrow().counters.get(name).unwrap_or(0)
     }
 
     /// What became of the packets.

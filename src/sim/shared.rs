@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use tokio::task::Id as TaskId;
 
+use crate::script::{Lane, Script};
+
 use super::causality;
 use super::crash::Crashes;
 use super::recorder::{Breach, Recorder};
@@ -17,7 +19,7 @@ use super::wire::Wire;
 pub(crate) struct Shared {
     /// The time at which the current step began, or between steps the time that has passed.
     clock: Cell<Duration>,
-    /// Whether host code can run at other times than the beginning of a step.
+    /// Whether turmoil has to be asked for the time, since host code can run at other times than the beginning of a step.
     coarse: bool,
     pub(crate) current: Cell<Option<HostId>>,
     pub(crate) names: Vec<String>,
@@ -34,14 +36,14 @@ pub(crate) struct Shared {
 impl Shared {
     pub(crate) fn new(
         names: Vec<String>,
-        tick: Duration,
+        script: &Script,
         recorder: Recorder,
         wire: Wire,
         crashes: Crashes,
     ) -> Rc<Self> {
         Rc::new(Self {
             clock: Cell::new(Duration::ZERO),
-            coarse: tick > Duration::from_millis(1),
+            coarse: script.lane == Lane::Turmoil && script.tick > Duration::from_millis(1),
             current: Cell::new(None),
             names,
             recorder: RefCell::new(recorder),
@@ -161,7 +163,7 @@ impl Events {
 
     /// Adds to a counter, which the outcome shows and a script's `[expect]` may bound.
     pub fn count(&self, name: &'static str, more: u64) {
-        *self.shared.recorder.borrow_mut().counters.entry(name).or_default() += more;
+        self.shared.recorder.borrow_mut().counters.add(name, more);
     }
 
     /// Says that work was completed. A run in which none was is inconclusive.

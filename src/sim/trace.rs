@@ -71,7 +71,7 @@ pub enum What {
     /// The process goes on.
     Resumed,
     /// A packet was handed to the network.
-    Sent(Packet),
+    Sent(Box<Packet>),
     /// One transmission of a packet was lost; attempt 0 is the first.
     Lost { packet: u64, attempt: u32, reason: LossReason },
     /// A TCP segment was sent again.
@@ -263,24 +263,34 @@ pub(crate) struct Hasher {
 }
 
 impl Hasher {
+    /// A long text is hashed sooner than many short ones.
+    const BATCH_BYTES: usize = 2_048;
+
     pub(crate) fn new() -> Self {
-        Self { state: Xxh3::new(), buffer: Vec::with_capacity(256) }
+        Self { state: Xxh3::new(), buffer: Vec::with_capacity(2 * Self::BATCH_BYTES) }
     }
 
     pub(crate) fn finish(&self) -> TraceHash {
-        TraceHash(self.state.digest())
+        let mut state = self.state.clone();
+        state.update(&self.buffer);
+        TraceHash(state.digest())
     }
 
     /// Takes in one record. Every field is preceded by what fixes its length, so that no two traces look alike.
     pub(crate) fn update(&mut self, record: &Record) {
         let out = &mut self.buffer;
-        out.clear();
-        word(out, record.number);
-        word(out, nanos(record.at));
-        word(out, record.host.map_or(u64::MAX, |h| u64::from(h.0)));
-        word(out, record.cause.map_or(u64::MAX, |cause| cause.record << 1 | u64::from(cause.timer)));
+        let head = [
+            record.number,
+            nanos(record.at),
+            record.host.map_or(u64::MAX, |h| u64::from(h.0)),
+            record.cause.map_or(u64::MAX, |cause| cause.record << 1 | u64::from(cause.timer)),
+        ];
+        out.extend_from_slice(head.map(u64::to_le_bytes).as_flattened());
         encode(&record.what, out);
-        self.state.update(out);
+        if out.len() >= Self::BATCH_BYTES {
+            self.state.update(out);
+            out.clear();
+        }
     }
 }
 
@@ -298,11 +308,10 @@ fn text(out: &mut Vec<u8>, value: &str) {
     out.extend_from_slice(value.as_bytes());
 }
 
-fn words(out: &mut Vec<u8>, tag: u8, values: &[u64]) {
+fn words<const N: usize>(out: &mut Vec<u8>, tag: u8, values: &[u64; N]) {
+    out.reserve(1 + 8 * N);
     out.push(tag);
-    for value in values {
-        word(out, *value);
-    }
+    out.extend_from_slice(values.map(u64::to_le_bytes).as_flattened());
 }
 
 fn encode(what: &What, out: &mut Vec<u8>) {

@@ -1,30 +1,31 @@
-//! One run: turmoil's simulation, stepped, with the testbed's hand on every packet between the steps.
+//! One run: its hosts are run in a [lane](super::lane), step by step, and the script's steps fire between two of those.
 
-use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::Duration;
 
 use crate::rng::Seed;
-use crate::script::Script;
+use crate::script::{self, Script};
 
 use super::calm::{Calm, Calms};
+use super::control::{Control, Wanted};
 use super::faults::Cuts;
-use super::flight::State;
-use super::host::{Control, Wanted};
+use super::lane::Lane;
+use super::lane::core::CoreLane;
+use super::lane::turmoil::TurmoilLane;
 use super::outcome::Verdict;
 use super::panics;
 use super::platter::Platter;
 use super::recorder::Breach;
 use super::schedule::Schedule;
-use super::setup::{Actor, Parts, Plan, StateCheck};
+use super::setup::{Actor, Life, Parts, Plan, StateCheck};
 use super::shared::Shared;
 use super::trace::{HostId, What};
 use super::wire::Machine;
-use super::{EPOCH_SECONDS, RunOptions, Watch};
+use super::{RunOptions, Watch};
 
 pub(crate) struct World {
-    pub(crate) sim: turmoil::Sim<'static>,
+    pub(super) lane: Box<dyn Lane>,
     pub(crate) shared: Rc<Shared>,
     pub(crate) schedule: Schedule,
     pub(crate) states: Vec<StateCheck>,
@@ -36,6 +37,7 @@ pub(crate) struct World {
     workloads: Vec<HostId>,
     tick: Duration,
     duration: Duration,
+    now: Duration,
     steps: u64,
     watch: Option<Rc<dyn Watch>>,
 }
@@ -50,8 +52,16 @@ impl World {
         options: &RunOptions,
     ) -> Self {
         let Parts { hosts, states, actor, calms, done } = parts;
-        let mut world = Self {
-            sim: simulation(script.tick, seed),
+        let (mut controls, mut workloads) = (Vec::new(), Vec::new());
+        for (id, Plan { name, workload, .. }) in (0..).map(HostId).zip(&hosts) {
+            let waits = script.waiting.iter().any(|pattern| pattern.matches(name));
+            let platter = Platter::new(script.disk.sync);
+            controls.push(Control::new(id, &shared, seed, platter, options.watch.clone(), waits));
+            workloads.extend(workload.then_some(id));
+        }
+        let lane = lane(script, seed, &shared, hosts, &controls);
+        Self {
+            lane,
             shared,
             schedule,
             states,
@@ -59,41 +69,13 @@ impl World {
             cuts: Cuts::default(),
             calms,
             done,
-            controls: Vec::new(),
-            workloads: Vec::new(),
+            controls,
+            workloads,
             tick: script.tick,
             duration: script.duration,
+            now: Duration::ZERO,
             steps: 0,
             watch: options.watch.clone(),
-        };
-        for (index, plan) in hosts.into_iter().enumerate() {
-            let id = HostId(u16::try_from(index).expect("hosts are numbered in 16 bits"));
-            world.add_host(id, plan, script, seed);
-        }
-        world.hold_all();
-        world
-    }
-
-    fn add_host(&mut self, id: HostId, plan: Plan, script: &Script, seed: Seed) {
-        let ip = self.sim.lookup(plan.name.as_str());
-        let waits = script.waiting.iter().any(|pattern| pattern.matches(&plan.name));
-        self.shared.wire.borrow_mut().add_machine(Machine { ip, off: waits, boots: 0 });
-        let platter = Platter::new(script.disk.sync);
-        let control = Control::new(id, &self.shared, seed, plan.factory, platter, self.watch.clone(), waits);
-        let supervised = control.clone();
-        self.sim.host(plan.name, move || supervised.clone().supervise());
-        self.controls.push(control);
-        if plan.workload {
-            self.workloads.push(id);
-        }
-    }
-
-    fn hold_all(&self) {
-        let ips: Vec<IpAddr> = self.shared.wire.borrow().machines.iter().map(|machine| machine.ip).collect();
-        for (nth, a) in ips.iter().enumerate() {
-            for b in &ips[nth + 1..] {
-                self.sim.hold(*a, *b);
-            }
         }
     }
 
@@ -106,7 +88,7 @@ impl World {
     }
 
     pub(crate) fn elapsed(&self) -> Duration {
-        self.sim.elapsed()
+        self.now
     }
 
     pub(crate) fn steps(&self) -> u64 {
@@ -118,8 +100,10 @@ impl World {
         self.fire_due(Duration::ZERO);
         self.look_for_calm(Duration::ZERO);
         while !self.is_over() {
-            let stepped = catch_unwind(AssertUnwindSafe(|| self.sim.step().map(|_| ()).map_err(|e| e.to_string())));
-            let broken = match stepped {
+            let (from, to) = self.next_step();
+            self.shared.set_clock(from);
+            let ran = catch_unwind(AssertUnwindSafe(|| self.lane.run_hosts(from, to)));
+            let broken = match ran {
                 Ok(Ok(())) => None,
                 Ok(Err(error)) => Some(error),
                 Err(_) => Some(panics::take_message()),
@@ -130,26 +114,37 @@ impl World {
                 return;
             }
             self.steps += 1;
-            let now = self.sim.elapsed();
-            self.shared.set_clock(now);
-            self.absorb(now);
-            self.fire_due(now);
-            self.look_for_calm(now);
-            self.carry(now);
-            self.shared.wire.borrow_mut().acknowledge(now);
+            self.now = to;
+            self.shared.set_clock(to);
+            self.lane.absorb(to);
+            self.fire_due(to);
+            self.look_for_calm(to);
+            self.lane.carry(to);
             if let Some(watch) = &self.watch {
-                watch.stepped(now);
+                watch.stepped(to);
             }
         }
     }
 
+    /// The next tick in which something happens, or the last one.
+    fn next_step(&mut self) -> (Duration, Duration) {
+        let (now, tick) = (self.now, self.tick);
+        let by_itself = self.lane.next_step(now, tick);
+        let records = self.shared.recorder.borrow().next_number();
+        let scheduled = self.schedule.next_at(now, records);
+        let late = Some(self.shared.wire.borrow().fates.late_until()).filter(|until| *until > now);
+        let ends = [scheduled, late, Some(self.duration)].into_iter().flatten().map(|at| ticks_up(at, tick));
+        let to = ends.chain(by_itself).min().unwrap_or(now).max(now + tick);
+        (to - tick, to)
+    }
+
     fn is_over(&self) -> bool {
-        if self.shared.recorder.borrow().found.is_some() || self.sim.elapsed() >= self.duration {
+        if self.shared.recorder.borrow().found.is_some() || self.now >= self.duration {
             return true;
         }
         let worked = !self.workloads.is_empty() && self.unfinished().next().is_none();
         let done = self.done.as_ref().is_some_and(|done| done());
-        (worked || done) && self.nothing_to_come(self.sim.elapsed())
+        (worked || done) && self.nothing_to_come(self.now)
     }
 
     /// Says so if the testbed has stopped interfering.
@@ -187,70 +182,42 @@ impl World {
         self.unfinished().filter(|host| self.control(*host).wanted() == Wanted::Running)
     }
 
-    /// Takes up the packets that turmoil's links have got since the last look: what was sent in the step before `now`.
-    pub(crate) fn absorb(&self, now: Duration) {
-        let left = now.saturating_sub(self.tick);
-        self.sim.links(|links| {
-            let mut wire = self.shared.wire.borrow_mut();
-            for (place, link) in links.enumerate() {
-                let known = wire.queues[place].flights.len();
-                for sent in link.skip(known) {
-                    let flight = wire.take_up(&self.shared, place, sent.pair(), sent.protocol(), left);
-                    wire.queues[place].flights.push_back(flight);
-                }
-            }
-        });
-    }
-
-    /// Moves all packets on, and hands those over that are due.
-    fn carry(&self, now: Duration) {
-        let due = self.shared.wire.borrow_mut().advance_all(&self.shared, now, self.tick);
-        if due {
-            self.hand_over();
-        }
-        for (from, to) in self.shared.wire.borrow_mut().take_dead_directions() {
-            // Nothing of this direction is alive: partition empties it, and hold makes it what it was.
-            self.sim.partition_oneway(from, to);
-            self.sim.hold(from, to);
-        }
-    }
-
-    /// Has turmoil deliver in the next step what is done.
-    fn hand_over(&self) {
-        self.sim.links(|links| {
-            let mut wire = self.shared.wire.borrow_mut();
-            for (queue, link) in wire.queues.iter_mut().zip(links) {
-                if !queue.handing_over {
-                    continue;
-                }
-                for (flight, sent) in queue.flights.iter().zip(link) {
-                    if flight.state == State::Done {
-                        sent.deliver();
-                    }
-                }
-                queue.flights.retain(|flight| flight.state != State::Done);
-            }
-        });
-    }
-
     /// Ends the run: the verdict, as a record of its own.
     pub(crate) fn record_end(&self, verdict: &Verdict) {
         self.shared.record(None, What::Ended { verdict: verdict.name() });
     }
 }
 
-/// Turmoil with everything set that would otherwise come from the machine.
-#[allow(clippy::disallowed_types, reason = "a fixed point in time, not the wall clock")]
-fn simulation(tick: Duration, seed: Seed) -> turmoil::Sim<'static> {
-    // The capacities are turmoil's in segments and datagrams; the testbed's own, in bytes, are far below them.
-    const CAPACITY: usize = 1 << 20;
-    turmoil::Builder::new()
-        .rng_seed(seed.draw(&[0]))
-        .epoch(UNIX_EPOCH + Duration::from_secs(EPOCH_SECONDS))
-        .tick_duration(tick)
-        .simulation_duration(Duration::MAX)
-        .ephemeral_ports(32_768..=65_535)
-        .tcp_capacity(CAPACITY)
-        .udp_capacity(CAPACITY)
-        .build()
+/// The lane that a script asks for, with all hosts.
+fn lane(script: &Script, seed: Seed, shared: &Rc<Shared>, hosts: Vec<Plan>, controls: &[Rc<Control>]) -> Box<dyn Lane> {
+    let add_machine = |ip, control: &Control| {
+        shared.wire.borrow_mut().add_machine(Machine { ip, off: control.off.get(), boots: 0 });
+    };
+    match script.lane {
+        script::Lane::Turmoil => {
+            let mut lane = TurmoilLane::new(shared.clone(), script.tick, seed);
+            for (Plan { name, life, .. }, control) in hosts.into_iter().zip(controls) {
+                let Life::Turmoil(factory) = life else { unreachable!("the setup was validated") };
+                add_machine(lane.address(&name), control);
+                lane.add_host(control.clone(), factory);
+            }
+            lane.hold_all();
+            Box::new(lane)
+        }
+        script::Lane::Core => {
+            let mut lane = CoreLane::new(shared.clone());
+            for (Plan { life, .. }, control) in hosts.into_iter().zip(controls) {
+                let Life::Core(factory) = life else { unreachable!("the setup was validated") };
+                add_machine(CoreLane::address(control.id), control);
+                lane.add_host(control.clone(), factory);
+            }
+            Box::new(lane)
+        }
+    }
+}
+
+/// The first end of a tick that is not before this time.
+fn ticks_up(at: Duration, tick: Duration) -> Duration {
+    let ticks = u32::try_from(at.as_nanos().div_ceil(tick.as_nanos())).expect("a run of fewer than four billion ticks");
+    tick * ticks
 }

@@ -62,6 +62,10 @@ impl System for Echo {
         ]
     }
 
+    fn lacks_in_core_lane(&self) -> Option<&'static str> {
+        Some("TCP, nor tasks")
+    }
+
     fn section_schema(&self) -> Schema {
         schema_for!(Options)
     }

@@ -35,6 +35,12 @@ pub trait System: Sync {
         Vec::new()
     }
 
+    /// What its hosts need and the core lane does not have. `None`: it runs there, too, and [`build`](Self::build) adds its
+    /// hosts with [`Setup::core_host`] then.
+    fn lacks_in_core_lane(&self) -> Option<&'static str> {
+        Some("runtime for tasks, nor sockets")
+    }
+
     /// The JSON Schema of its table in a script.
     fn section_schema(&self) -> Schema {
         schemars::json_schema!({ "type": "object" })

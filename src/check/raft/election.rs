@@ -1,10 +1,10 @@
 //! E1 to E8: what must hold of each event of each node, given all that went before.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::Seen;
 use super::history::{Checked, History};
+use crate::raft::by_node::ByNode;
 use crate::raft::server::Event;
 use crate::raft::{Config, Event as CoreEvent, HardState, Message, NodeId, Role, Status, Term};
 use crate::sim::Breach;
@@ -20,7 +20,7 @@ pub(super) struct Election {
     quorum: usize,
     timeout_max: Duration,
     history: History,
-    nodes: BTreeMap<NodeId, Node>,
+    nodes: ByNode<Node>,
 }
 
 /// A node, as its events tell of it.
@@ -83,9 +83,9 @@ impl Election {
     }
 
     pub(super) fn write_memory(&self, name: &dyn Fn(NodeId) -> u8, bytes: &mut Vec<u8>) {
-        let node = |(id, node): (&NodeId, &Node)| {
+        let node = |(id, node): (NodeId, &Node)| {
             let disk = (node.disk.term, node.disk.voted_for.map_or(0, name));
-            (name(*id), node.role as u8, node.role_term, node.term, disk)
+            (name(id), node.role as u8, node.role_term, node.term, disk)
         };
         let mut nodes: Vec<_> = self.nodes.iter().map(node).collect();
         nodes.sort_unstable();
@@ -97,7 +97,7 @@ impl Election {
     }
 
     fn node(&mut self, id: NodeId) -> &mut Node {
-        self.nodes.get_mut(&id).expect("only members are watched")
+        self.nodes.get_mut(id).expect("only members are watched")
     }
 
     /// A node starts with what is on its disk. A write that a power loss cut off may have completed after all.
@@ -166,7 +166,7 @@ impl Election {
             CoreEvent::BecameCandidate { term, .. } => self.becomes(id, seen, Role::Candidate, term),
             CoreEvent::BecameLeader { term, .. } => {
                 self.history.leads(id, term, seen)?;
-                self.history.is_elected(id, term, self.nodes.keys().copied(), self.quorum, seen)?;
+                self.history.is_elected(id, term, self.nodes.nodes(), self.quorum, seen)?;
                 self.becomes(id, seen, Role::Leader, term)
             }
             _ => Ok(()),

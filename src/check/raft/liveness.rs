@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::Seen;
+use crate::raft::by_node::ByNode;
 use crate::raft::server::Event;
 use crate::raft::{Config, Event as CoreEvent, Message, NodeId, Role, Status, Term};
 use crate::sim::Breach;
@@ -64,7 +65,9 @@ struct Tenure {
     term: Term,
     since: Seen,
     /// When each peer last answered it in this term.
-    answers: BTreeMap<NodeId, Seen>,
+    answers: ByNode<Seen>,
+    /// A time by which a majority had answered, not always the latest.
+    contact_known: Duration,
 }
 
 #[derive(Clone)]
@@ -74,10 +77,10 @@ pub(super) struct Liveness {
     timeout_max: Duration,
     heartbeat: Duration,
     check_quorum: bool,
-    alive: BTreeMap<NodeId, Status>,
+    alive: ByNode<Status>,
     /// Since when each is what it is.
-    since: BTreeMap<NodeId, Seen>,
-    tenures: BTreeMap<NodeId, Tenure>,
+    since: ByNode<Seen>,
+    tenures: ByNode<Tenure>,
     agreement: Agreement,
     calm: Option<Calm>,
     stable_from: Option<Duration>,
@@ -96,9 +99,9 @@ impl Liveness {
             timeout_max: config.election_timeout_max,
             heartbeat: config.heartbeat,
             check_quorum: config.check_quorum,
-            alive: BTreeMap::new(),
-            since: BTreeMap::new(),
-            tenures: BTreeMap::new(),
+            alive: ByNode::default(),
+            since: ByNode::default(),
+            tenures: ByNode::default(),
             agreement: Agreement::default(),
             calm: None,
             stable_from: None,
@@ -113,12 +116,12 @@ impl Liveness {
     }
 
     pub(super) fn status(&self, id: NodeId) -> Option<&Status> {
-        self.alive.get(&id)
+        self.alive.get(id)
     }
 
     pub(super) fn down(&mut self, id: NodeId, seen: Seen) {
-        self.alive.remove(&id);
-        self.tenures.remove(&id);
+        self.alive.remove(id);
+        self.tenures.remove(id);
         self.agree(seen);
     }
 
@@ -137,7 +140,8 @@ impl Liveness {
         match event {
             Event::Core(CoreEvent::TermRaised { to, .. }) => self.no_needless_election(id, *to, seen),
             Event::Core(CoreEvent::BecameLeader { term, .. }) => {
-                self.tenures.insert(id, Tenure { term: *term, since: seen, answers: BTreeMap::new() });
+                self.tenures
+                    .insert(id, Tenure { term: *term, since: seen, answers: ByNode::default(), contact_known: seen.0 });
                 None
             }
             Event::Sending { .. } => {
@@ -146,7 +150,7 @@ impl Liveness {
                 None
             }
             Event::Received { from, message: Message::AppendEntriesResponse(answer) } => {
-                if let Some(tenure) = self.tenures.get_mut(&id).filter(|tenure| tenure.term == answer.term) {
+                if let Some(tenure) = self.tenures.get_mut(id).filter(|tenure| tenure.term == answer.term) {
                     tenure.answers.insert(*from, seen);
                 }
                 None
@@ -167,7 +171,7 @@ impl Liveness {
     pub(super) fn follow(&mut self, id: NodeId, seen: Seen, event: &Event) -> bool {
         let Event::Stepped { status, .. } = event else { return false };
         let same = |known: &Status| (known.role, known.term, known.leader) == (status.role, status.term, status.leader);
-        let changed = !self.alive.get(&id).is_some_and(same);
+        let changed = !self.alive.get(id).is_some_and(same);
         self.alive.insert(id, status.clone());
         if changed {
             self.since.insert(id, seen);
@@ -268,24 +272,30 @@ impl Liveness {
 
     /// Whether this node led before, in this term.
     fn is_led(&self, status: &Status) -> bool {
-        let before = self.alive.get(&status.id);
+        let before = self.alive.get(status.id);
         before.is_some_and(|before| before.role == Role::Leader && before.term == status.term)
     }
 
     /// A leader that has just been polled and has had no majority for too long should have noticed.
-    fn no_lead_without_majority(&self, status: &Status, led_before: bool, (at, record): Seen) -> Option<Breach> {
+    fn no_lead_without_majority(&mut self, status: &Status, led_before: bool, (at, record): Seen) -> Option<Breach> {
         if !self.check_quorum || status.role != Role::Leader || !led_before {
             return None;
         }
-        let tenure = self.tenures.get(&status.id)?;
+        let allowed = self.timeout_max * 2;
+        // Clocks of the nodes may differ by a twentieth.
+        let allowed = allowed + allowed / 10;
+        let tenure = self.tenures.get_mut(status.id)?;
+        // Answers only come later: mostly there is no need to look at all of them.
+        if at <= tenure.contact_known + allowed {
+            return None;
+        }
         let mut answers: Vec<Seen> = tenure.answers.values().copied().collect();
         answers.sort_unstable();
         // The leader itself is one of the majority.
         let others = self.quorum.checked_sub(1).filter(|others| *others > 0)?;
         let (contact, contact_record) = answers.len().checked_sub(others).map_or(tenure.since, |index| answers[index]);
-        let allowed = self.timeout_max * 2;
-        // Clocks of the nodes may differ by a twentieth.
-        (at > contact + allowed + allowed / 10).then(|| {
+        tenure.contact_known = contact;
+        (at > contact + allowed).then(|| {
             let text =
                 format!("{} leads term {}, and no majority has answered it since {contact:?}", status.id, status.term);
             let breach = Breach::new(L3, text);
@@ -368,7 +378,7 @@ impl Liveness {
         self.alive.values().fold(breach, |breach, status| {
             let Status { id, role, term, .. } = status;
             let follows = status.leader.map_or("nobody".to_owned(), |leader| leader.to_string());
-            let (at, record) = self.since.get(id).copied().unwrap_or_default();
+            let (at, record) = self.since.get(*id).copied().unwrap_or_default();
             breach.fact(at, record, format!("{id} is a {role} of term {term} and follows {follows}"))
         })
     }

@@ -1,11 +1,11 @@
 //! L2, at each step: whoever has just granted its vote, or heard its leader, gives it time (raft paper, figure 2, rules
 //! for followers).
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::Seen;
 use super::liveness::L2;
+use crate::raft::by_node::ByNode;
 use crate::raft::server::Event;
 use crate::raft::{Config, Event as CoreEvent, Message, NodeId, Role, Status, Term};
 use crate::sim::Breach;
@@ -23,22 +23,22 @@ enum Owed {
 pub(super) struct Patience {
     timeout_min: Duration,
     /// The shortest election timeout that a node was ever told to have.
-    allowed: BTreeMap<NodeId, Duration>,
-    owed: BTreeMap<NodeId, Owed>,
+    allowed: ByNode<Duration>,
+    owed: ByNode<Owed>,
 }
 
 impl Patience {
     pub(super) fn new(config: &Config) -> Self {
-        Self { timeout_min: config.election_timeout_min, allowed: BTreeMap::new(), owed: BTreeMap::new() }
+        Self { timeout_min: config.election_timeout_min, allowed: ByNode::default(), owed: ByNode::default() }
     }
 
     pub(super) fn allow_timeout(&mut self, id: NodeId, timeout: Duration) {
-        let allowed = self.allowed.entry(id).or_insert(timeout);
-        *allowed = timeout.min(*allowed);
+        let allowed = self.allowed.get(id).map_or(timeout, |allowed| timeout.min(*allowed));
+        self.allowed.insert(id, allowed);
     }
 
     pub(super) fn down(&mut self, id: NodeId) {
-        self.owed.remove(&id);
+        self.owed.remove(id);
     }
 
     pub(super) fn event(&mut self, id: NodeId, seen: Seen, event: &Event) -> Option<Breach> {
@@ -52,7 +52,7 @@ impl Patience {
                 None
             }
             Event::Stepped { status, now } => {
-                self.owed.remove(&id).and_then(|owed| self.paid(&owed, seen, status, *now))
+                self.owed.remove(id).and_then(|owed| self.paid(&owed, seen, status, *now))
             }
             _ => None,
         }
@@ -60,15 +60,17 @@ impl Patience {
 
     /// `now`: on the node's own clock, as its timer.
     fn paid(&self, owed: &Owed, (at, record): Seen, status: &Status, now: Duration) -> Option<Breach> {
+        if let Owed::Heartbeat { from, term, .. } = *owed
+            && (status.term != term || status.leader != Some(from))
+        {
+            return None;
+        }
+        let least = self.allowed.get(status.id).map_or(self.timeout_min, |allowed| self.timeout_min.min(*allowed));
+        let due = status.timer_at.filter(|due| status.role != Role::Leader && *due < now + least)?;
         let (what, since) = match *owed {
             Owed::Vote { to, seen } => (format!("granted its vote to {to}"), seen),
-            Owed::Heartbeat { from, term, seen } if status.term == term && status.leader == Some(from) => {
-                (format!("heard its leader {from}"), seen)
-            }
-            Owed::Heartbeat { .. } => return None,
+            Owed::Heartbeat { from, seen, .. } => (format!("heard its leader {from}"), seen),
         };
-        let least = self.allowed.get(&status.id).map_or(self.timeout_min, |allowed| self.timeout_min.min(*allowed));
-        let due = status.timer_at.filter(|due| status.role != Role::Leader && *due < now + least)?;
         let left = due.saturating_sub(now);
         let text = format!(
             "{} {what} in term {} and will campaign {left:?} later, {least:?} is the least",

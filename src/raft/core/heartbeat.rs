@@ -12,7 +12,7 @@ use crate::raft::{NodeId, Role, Term};
 impl Core {
     pub(super) fn on_lead_tick(&mut self) {
         let State::Leader(lead) = &self.state else { return };
-        if self.quorum_deadline(lead).is_some_and(|at| at <= self.now) {
+        if self.quorum_deadline(lead, self.now).is_some_and(|at| at <= self.now) {
             self.emit(Event::SteppedDown { term: self.term(), why: StepDown::QuorumLost });
             return self.become_follower(self.term(), None);
         }
@@ -25,14 +25,23 @@ impl Core {
 
     pub(super) fn lead_deadline(&self, lead: &Lead) -> Duration {
         let abort_at = lead.transfer.as_ref().map(|transfer| transfer.abort_at);
-        self.quorum_deadline(lead).into_iter().chain(abort_at).fold(lead.heartbeat_at, Duration::min)
+        let next = abort_at.map_or(lead.heartbeat_at, |at| at.min(lead.heartbeat_at));
+        self.quorum_deadline(lead, next).map_or(next, |at| at.min(next))
     }
 
-    /// When a leader that hears nothing more steps down.
-    fn quorum_deadline(&self, lead: &Lead) -> Option<Duration> {
+    /// When a leader that hears nothing more steps down, if that is by `until`.
+    fn quorum_deadline(&self, lead: &Lead, until: Duration) -> Option<Duration> {
         // A leader without peers has its majority for ever.
-        let checks = self.config.check_quorum && !lead.progress.is_empty();
-        checks.then(|| self.quorum_contact(lead) + self.config.election_timeout_max)
+        if !self.config.check_quorum || lead.progress.is_empty() {
+            return None;
+        }
+        // Contacts only come later, so that an earlier one tells in most cases that there is no need to look at all peers.
+        let timeout = self.config.election_timeout_max;
+        if lead.contact_known.get() + timeout > until {
+            return None;
+        }
+        lead.contact_known.set(self.quorum_contact(lead));
+        Some(lead.contact_known.get() + timeout).filter(|at| *at <= until)
     }
 
     /// The latest time by which a majority, the leader included, had answered.
@@ -114,7 +123,7 @@ impl Core {
         let State::Leader(lead) = &mut self.state else {
             return self.ignore(from, &Message::AppendEntriesResponse(answer), Ignored::NotAsked);
         };
-        let peer = lead.progress.get_mut(&from).expect("a leader keeps the progress of every peer");
+        let peer = lead.progress.get_mut(from).expect("a leader keeps the progress of every peer");
         peer.last_contact = self.now;
         if answer.success {
             peer.match_index = peer.match_index.max(answer.match_index);
@@ -131,7 +140,7 @@ impl Core {
     }
 
     fn retire(&mut self, newer: Term) {
-        debug_assert!(newer > self.term(), "only a newer term ends a lead");
+        assert!(newer > self.term(), "only a newer term ends a lead");
         if self.role() == Role::Leader {
             self.emit(Event::SteppedDown { term: self.term(), why: StepDown::HigherTerm });
         }

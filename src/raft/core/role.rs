@@ -1,9 +1,11 @@
 //! The roles, what a node holds only while it has one, and the only functions that change it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::cell::Cell;
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::Core;
+use crate::raft::by_node::ByNode;
 use crate::raft::event::Event;
 use crate::raft::{LogIndex, NodeId, Role, Term};
 
@@ -55,11 +57,13 @@ pub(in crate::raft) struct Ballot {
 /// What a leader holds.
 #[derive(Clone, Debug)]
 pub(in crate::raft) struct Lead {
-    pub(super) progress: BTreeMap<NodeId, Progress>,
+    pub(super) progress: ByNode<Progress>,
     /// When the next heartbeat is due.
     pub(super) heartbeat_at: Duration,
     /// The handing over that is under way.
     pub(super) transfer: Option<Transfer>,
+    /// A time by which a majority had answered, not always the latest: what spares most look at all peers.
+    pub(super) contact_known: Cell<Duration>,
 }
 
 /// What a leader knows of a peer.
@@ -137,7 +141,12 @@ impl Core {
         let fresh = Progress { last_contact: self.now, match_index: 0 };
         let progress = self.peers().into_iter().map(|peer| (peer, fresh.clone())).collect();
         self.timer.stop();
-        self.enter(State::Leader(Lead { progress, heartbeat_at: self.now, transfer: None }));
+        self.enter(State::Leader(Lead {
+            progress,
+            heartbeat_at: self.now,
+            transfer: None,
+            contact_known: Cell::new(self.now),
+        }));
         self.emit(Event::BecameLeader { term: self.term(), voters });
     }
 

@@ -34,7 +34,7 @@ impl Core {
         let State::Leader(lead) = &mut self.state else { return };
         let Some(transfer) = &mut lead.transfer else { return };
         let to = transfer.to;
-        if lead.progress[&to].match_index < last_index || (transfer.told && !resend) {
+        if lead.progress.get(to).is_none_or(|peer| peer.match_index < last_index) || (transfer.told && !resend) {
             return;
         }
         transfer.told = true;

@@ -33,8 +33,8 @@ use super::document::{Document, keep};
 use super::error::{did_you_mean, one_of};
 use super::units::{TimeSpan, show_duration};
 use super::{
-    Chaos, Comparison, DiskSettings, Expect, Family, HostPattern, Latency, LinkSettings, Script, ScriptError, Section,
-    Source,
+    Chaos, Comparison, DiskSettings, Expect, Family, HostPattern, Lane, Latency, LinkSettings, Script, ScriptError,
+    Section, Source,
 };
 
 /// The keys of `[expect]` that are the same for every system.
@@ -46,6 +46,7 @@ pub(super) const TOP_KEYS: &[&str] = &[
     "system",
     "duration",
     "tick",
+    "lane",
     "waiting",
     "network",
     "link",
@@ -74,6 +75,9 @@ pub(super) struct RawScript {
     /// The resolution of simulated time: every latency and timeout is rounded to it. A finer one runs slower.
     #[serde(default = "default_tick")]
     tick: TimeSpan,
+    /// How hosts run and packets travel. The same script and seed give the same run in each lane, and the same hash.
+    #[serde(default)]
+    lane: Lane,
     /// Hosts that do not run until a step restarts them.
     waiting: Option<Hosts>,
     /// What every link does.
@@ -272,6 +276,7 @@ fn build(source: &Arc<Source>, document: &Document<'_>, raw: RawScript) -> Resul
         system: raw.system,
         duration,
         tick: raw.tick.0,
+        lane: raw.lane,
         waiting: raw.waiting.map(Vec::from).unwrap_or_default(),
         network: LinkSettings { latency: Some(latency), ..settings },
         tcp,

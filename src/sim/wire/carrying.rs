@@ -39,7 +39,7 @@ impl Wire {
             shared.is_direct(from);
         }
         if self.machine(from).off || self.gone_quietly(src, dst, kind) {
-            let packet = Packet { id: u64::MAX, from, to, src, dst, kind, payload, label: None };
+            let packet = Box::new(Packet { id: u64::MAX, from, to, src, dst, kind, payload, label: None });
             let state = State::Dead;
             let (fates, connect) = (Vec::new(), None);
             return Flight { packet, number: 0, record: 0, attempt: 0, left, boot: 0, state, connect, fates };
@@ -137,7 +137,7 @@ impl Wire {
     }
 
     fn is_gone(&self, flight: &Flight) -> bool {
-        let Packet { src, dst, kind, .. } = flight.packet;
+        let Packet { src, dst, kind, .. } = *flight.packet;
         self.any_gone
             && kind.is_tcp()
             && flight.state != State::Dead
@@ -158,9 +158,9 @@ impl Wire {
         self.transmit(shared, flight, at);
     }
 
-    /// A transmission reaches its host. `true`: turmoil is to deliver it.
-    fn arrive(&mut self, shared: &Shared, flight: &mut Flight, now: Duration) -> bool {
-        let Packet { from, to, src, dst, kind, .. } = flight.packet;
+    /// A transmission reaches its host. `true`: the lane is to deliver it.
+    pub(super) fn arrive(&mut self, shared: &Shared, flight: &mut Flight, now: Duration) -> bool {
+        let Packet { from, to, src, dst, kind, .. } = *flight.packet;
         let refused = if self.machine(to).off {
             Some(LossReason::HostDown)
         } else if kind == PacketKind::Syn && self.links.is_cut(to, from) {
@@ -179,7 +179,7 @@ impl Wire {
         let length = flight.packet.payload.len();
         match kind {
             PacketKind::Udp => {
-                if let Some(inbox) = self.inboxes.get_mut(&(to, dst.port())) {
+                if let Some(inbox) = self.inboxes.get_mut(to, dst.port()) {
                     inbox.bytes += length as u64;
                     inbox.queue.push_back((record, length));
                 } else {
@@ -206,7 +206,7 @@ impl Wire {
 
     /// A SYN has arrived: its answer goes back. Turmoil hands it over only then, since it answers without a delay.
     fn answer(&mut self, flight: &mut Flight, now: Duration, record: u64) {
-        let Packet { from, to, src, dst, .. } = flight.packet;
+        let Packet { from, to, src, dst, .. } = *flight.packet;
         let State::Travelling { due: arrived } = flight.state else { unreachable!("it was travelling") };
         let due = arrived + self.links.ack_latency(to, from, flight.number);
         self.stream(src, dst).opened_by = Some(record);
@@ -223,7 +223,7 @@ impl Wire {
 
     fn measure(&mut self, flight: &Flight, now: Duration) {
         if flight.attempt == 0 {
-            let Packet { from, to, src, dst, .. } = flight.packet;
+            let Packet { from, to, src, dst, .. } = *flight.packet;
             let State::Travelling { due } = flight.state else { unreachable!("it was travelling") };
             let round_trip = due.min(now) - flight.left + self.links.ack_latency(to, from, flight.number);
             self.stream(src, dst).trip.measure(round_trip);
@@ -231,7 +231,7 @@ impl Wire {
     }
 
     fn inbox_refuses(&mut self, host: HostId, port: u16, length: usize) -> Option<LossReason> {
-        let inbox = self.inboxes.get(&(host, port))?;
+        let inbox = self.inboxes.get_mut(host, port)?;
         if !inbox.open {
             return Some(LossReason::NoSocket);
         }

@@ -9,6 +9,7 @@
 //! or under way: the counts of [`super::outcome::PacketCounts`] always add up.
 
 mod carrying;
+mod queue;
 mod sending;
 mod sockets;
 
@@ -63,6 +64,28 @@ struct Inbox {
     queue: VecDeque<(u64, usize)>,
 }
 
+/// All sockets that were ever bound: a host has few.
+#[derive(Default)]
+struct Inboxes(Vec<Vec<(u16, Inbox)>>);
+
+impl Inboxes {
+    fn get_mut(&mut self, host: HostId, port: u16) -> Option<&mut Inbox> {
+        self.0.get_mut(usize::from(host.0))?.iter_mut().find(|(at, _)| *at == port).map(|(_, inbox)| inbox)
+    }
+
+    fn insert(&mut self, host: HostId, port: u16, inbox: Inbox) {
+        if let Some(known) = self.get_mut(host, port) {
+            *known = inbox;
+            return;
+        }
+        let place = usize::from(host.0);
+        if self.0.len() <= place {
+            self.0.resize_with(place + 1, Vec::new);
+        }
+        self.0[place].push((port, inbox));
+    }
+}
+
 /// What lies on one of turmoil's links, in turmoil's order.
 #[derive(Default)]
 pub(crate) struct Queue {
@@ -107,11 +130,12 @@ pub(crate) struct Wire {
     streams: BTreeMap<(SocketAddr, SocketAddr), Stream>,
     /// Whether any stream was ever given up: until then, no packet needs asking whether its stream was.
     any_gone: bool,
-    inboxes: BTreeMap<(HostId, u16), Inbox>,
+    inboxes: Inboxes,
     connects: BTreeMap<(HostId, SocketAddr), VecDeque<Rc<Connect>>>,
     credits: BTreeMap<(Duration, u64), Credit>,
     next_credit: u64,
     next_packet: u64,
+    dues: queue::Dues,
 }
 
 impl Wire {
@@ -127,11 +151,12 @@ impl Wire {
             queues: Vec::new(),
             streams: BTreeMap::new(),
             any_gone: false,
-            inboxes: BTreeMap::new(),
+            inboxes: Inboxes::default(),
             connects: BTreeMap::new(),
             credits: BTreeMap::new(),
             next_credit: 0,
             next_packet: 0,
+            dues: queue::Dues::default(),
         }
     }
 
@@ -153,7 +178,12 @@ impl Wire {
     }
 
     fn queue(&mut self, a: HostId, b: HostId) -> &mut Queue {
+        &mut self.queues[Self::place(a, b)]
+    }
+
+    /// Where the link of two hosts is among all links.
+    fn place(a: HostId, b: HostId) -> usize {
         let (first, second) = (usize::from(a.min(b).0), usize::from(a.max(b).0));
-        &mut self.queues[second * (second - 1) / 2 + first]
+        second * (second - 1) / 2 + first
     }
 }

@@ -31,16 +31,16 @@ impl Wire {
         shared: &Shared,
         (from, to): (HostId, HostId),
         (src, dst): (SocketAddr, SocketAddr),
-        payload: &[u8],
+        payload: Bytes,
     ) -> Departure {
-        let (now, bytes) = (shared.now(), Bytes::copy_from_slice(payload));
-        let mut flight = self.admit(shared, (from, to), (src, dst), PacketKind::Udp, bytes, now);
+        let now = shared.now();
+        let bits = payload.len() as u64 * 8;
+        let mut flight = self.admit(shared, (from, to), (src, dst), PacketKind::Udp, payload, now);
         self.transmit(shared, &mut flight, now);
         if flight.state == State::Dead {
             return Departure { copies: 0, corrupted: None };
         }
         let mut corrupted = None;
-        let bits = payload.len() as u64 * 8;
         let scripted = self.fates.corrupts(&flight.fates, bits);
         if let Some(bit) = scripted.or_else(|| self.links.corrupts(from, to, flight.number, bits)) {
             shared.record_caused(None, flight.record, What::Corrupted { packet: flight.packet.id, bit });
@@ -49,9 +49,8 @@ impl Wire {
         }
         let copy = self.copy(shared, &flight);
         let copies = 1 + usize::from(copy.is_some());
-        let announced = &mut self.queue(from, to).announced;
-        announced.push_back(flight);
-        announced.extend(copy);
+        self.announce(flight);
+        copy.into_iter().for_each(|copy| self.announce(copy));
         Departure { copies, corrupted }
     }
 
@@ -88,7 +87,7 @@ impl Wire {
         let (now, bytes) = (shared.now(), Bytes::copy_from_slice(payload));
         let mut flight = self.admit(shared, (from, to), (src, dst), kind, bytes, now);
         self.transmit(shared, &mut flight, now);
-        self.queue(from, to).announced.push_back(flight);
+        self.announce(flight);
     }
 
     /// Takes down a packet that a host sends.
@@ -104,7 +103,7 @@ impl Wire {
         let id = self.next_packet;
         self.next_packet += 1;
         let number = self.links.next_packet(from, to);
-        let mut packet = Packet { id, from, to, src, dst, kind, payload, label: None };
+        let mut packet = Box::new(Packet { id, from, to, src, dst, kind, payload, label: None });
         if self.needs_names() || shared.recorder.borrow().keeps() {
             packet.label = (self.labeller)(&packet);
         }
@@ -146,7 +145,7 @@ impl Wire {
 
     /// Puts a transmission that was not lost on its way.
     pub(super) fn depart(&mut self, flight: &mut Flight, now: Duration) {
-        let Packet { from, to, src, dst, kind, .. } = flight.packet;
+        let Packet { from, to, src, dst, kind, .. } = *flight.packet;
         let scripted = self.fates.latency(&flight.fates, flight.attempt, now);
         let mut due = now + scripted.unwrap_or_else(|| self.links.latency(from, to, flight.number, flight.attempt));
         match kind {
@@ -170,7 +169,7 @@ impl Wire {
     }
 
     pub(super) fn wait_or_give_up(&mut self, shared: &Shared, flight: &mut Flight, now: Duration) {
-        let Packet { src, dst, kind, .. } = flight.packet;
+        let Packet { src, dst, kind, .. } = *flight.packet;
         let TcpSettings { rto_min, rto_max, syn_rto, .. } = self.tcp;
         let (timeout, tries) = match kind {
             PacketKind::Udp | PacketKind::Rst => {

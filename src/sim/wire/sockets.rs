@@ -67,16 +67,16 @@ impl Wire {
     }
 
     pub(crate) fn open_inbox(&mut self, host: HostId, port: u16) {
-        self.inboxes.insert((host, port), Inbox { open: true, ..Inbox::default() });
+        self.inboxes.insert(host, port, Inbox { open: true, ..Inbox::default() });
     }
 
     pub(crate) fn close_inbox(&mut self, host: HostId, port: u16) {
-        self.inboxes.insert((host, port), Inbox::default());
+        self.inboxes.insert(host, port, Inbox::default());
     }
 
     /// The record of arrival of the datagram that a socket has just received.
     pub(crate) fn received(&mut self, host: HostId, port: u16) -> Option<u64> {
-        let inbox = self.inboxes.get_mut(&(host, port))?;
+        let inbox = self.inboxes.get_mut(host, port)?;
         let (record, length) = inbox.queue.pop_front()?;
         inbox.bytes -= length as u64;
         Some(record)

@@ -108,6 +108,10 @@ impl System for Balancer {
         bugs::BUGS
     }
 
+    fn lacks_in_core_lane(&self) -> Option<&'static str> {
+        Some("TCP, nor HTTP")
+    }
+
     fn section_schema(&self) -> Schema {
         schema_for!(Options)
     }

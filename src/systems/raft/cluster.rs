@@ -2,20 +2,26 @@
 
 use std::cell::{Cell, Ref, RefCell};
 use std::collections::BTreeMap;
-use std::future::pending;
+use std::future::{pending, poll_fn};
+use std::io;
+use std::net::SocketAddr;
+use std::pin::pin;
 use std::rc::Rc;
+use std::task::Poll;
 use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::sync::mpsc;
 
 use crate::check::raft::{Agreement, Lead, RaftCheck, Seen};
 use crate::events::Sink;
 use crate::net::Net as _;
-use crate::raft::server::{self, Command, Event, Settings};
+use crate::raft::by_node::ByNode;
+use crate::raft::server::{self, Command, Event, Node, Settings};
 use crate::raft::{Config, Event as CoreEvent, NodeId, Role, Term};
 use crate::script::{LinkSettings, Script};
 use crate::sim::trace::{Cause, HostId};
-use crate::sim::{Breach, Events, Host, HostResult, Report};
+use crate::sim::{Breach, CoreHost, Events, Host, HostResult, Report};
 
 use super::codec;
 use super::options::{self, Expected, Leader, Order};
@@ -41,7 +47,7 @@ pub(super) struct Cluster {
     /// Whether somebody has campaigned, and somebody has been elected.
     first_seen: Cell<(bool, bool)>,
     /// What led each node to arm its election timer.
-    armed: RefCell<BTreeMap<NodeId, u64>>,
+    armed: RefCell<ByNode<u64>>,
     newest: Cell<Campaign>,
 }
 
@@ -51,6 +57,16 @@ struct Campaign {
     term: Term,
     candidates: u64,
     is_won: bool,
+}
+
+/// What finds the peers, until it was called.
+type Lookups = Cell<Option<Box<dyn FnOnce()>>>;
+
+/// What a node finds to do.
+enum Next {
+    Deadline,
+    Command(Command),
+    Datagram((Bytes, SocketAddr)),
 }
 
 /// How a node is told what to do.
@@ -96,23 +112,85 @@ impl Cluster {
         Ref::map(self.check.borrow(), RaftCheck::agreement)
     }
 
-    /// One node's life, from a start to its end.
+    /// One node's life in the turmoil lane, from a start to its end.
     pub(super) async fn run(self: Rc<Self>, id: NodeId, host: Host) -> HostResult {
+        let settings = self.settings(id);
+        let socket = host.net.bind(&format!("0.0.0.0:{PORT}")).await?;
+        let commands = self.connect(id);
+        let sink = self.clone().listen(host.events.clone(), id);
+        server::serve(&host.net, socket, host.disk, settings, host.rng, commands, sink, pending()).await?;
+        Ok(())
+    }
+
+    /// The same in the core lane.
+    pub(super) async fn run_in_core_lane(self: Rc<Self>, id: NodeId, host: CoreHost) -> HostResult {
+        let lookups = Lookups::default();
+        let mut life = pin!(self.live(id, host, &lookups));
+        poll_fn(|cx| {
+            let poll = life.as_mut().poll(cx);
+            // In the other lane names are looked up by tasks, which get their turn when the node waits for the first time.
+            if let Some(look_up) = lookups.take() {
+                look_up();
+            }
+            poll
+        })
+        .await
+    }
+
+    async fn live(self: Rc<Self>, id: NodeId, host: CoreHost, lookups: &Lookups) -> HostResult {
+        let settings = self.settings(id);
+        let peers = settings.peers.keys().map(|peer| Ok((*peer, host.net.address(&peer.to_string(), PORT)?)));
+        let peers = peers.collect::<io::Result<Vec<_>>>()?;
+        let rate = settings.clock;
+        let socket = host.net.bind(PORT)?;
+        let mut commands = self.connect(id);
+        let sink = self.clone().listen(host.events.clone(), id);
+        let mut node = Node::load(socket, host.disk, settings, host.rng, sink).await?;
+        let start = host.time.now();
+        let addresses = node.addresses().clone();
+        lookups.set(Some(Box::new(move || addresses.borrow_mut().extend(peers))));
+        // Whether whoever sends a command will wake this node: asked once, that stays so.
+        let mut listens = false;
+        loop {
+            let deadline = node.deadline().map(|at| start.saturating_add(rate.passes(at)));
+            // In the order in which `serve` looks for something to do.
+            let next = poll_fn(|cx| {
+                if deadline.is_some_and(|at| host.time.has_come(at)) {
+                    return Poll::Ready(Next::Deadline);
+                }
+                if !listens || !commands.is_empty() {
+                    let received = commands.poll_recv(cx);
+                    listens = received.is_pending();
+                    if let Poll::Ready(Some(command)) = received {
+                        return Poll::Ready(Next::Command(command));
+                    }
+                }
+                node.socket().try_recv().map_or(Poll::Pending, |datagram| Poll::Ready(Next::Datagram(datagram)))
+            });
+            let next = next.await;
+            let now = rate.shows(host.time.now() - start);
+            match next {
+                Next::Deadline => node.tick(now).await?,
+                Next::Command(command) => node.command(now, command).await?,
+                Next::Datagram((payload, from)) => node.take_in(now, &payload, from).await?,
+            }
+        }
+    }
+
+    fn settings(&self, id: NodeId) -> Settings {
         let peers = self.plan.members().filter(|peer| *peer != id);
-        let settings = Settings {
+        Settings {
             id,
             config: self.config(),
             codec: codec(),
             peers: peers.map(|peer| (peer, format!("{peer}:{PORT}"))).collect(),
             log: self.plan.logs.get(&id).copied().unwrap_or_default(),
             clock: self.plan.clocks.get(&id).copied().unwrap_or_default(),
-        };
-        let socket = host.net.bind(&format!("0.0.0.0:{PORT}")).await?;
-        let commands = self.connect(id);
-        let events = host.events.clone();
-        let sink = Sink::new(move |event| self.heard(&events, id, &event));
-        server::serve(&host.net, socket, host.disk, settings, host.rng, commands, sink, pending()).await?;
-        Ok(())
+        }
+    }
+
+    fn listen(self: Rc<Self>, events: Events, id: NodeId) -> Sink<Event> {
+        Sink::new(move |event| self.heard(&events, id, &event))
     }
 
     fn connect(&self, id: NodeId) -> mpsc::UnboundedReceiver<Command> {
@@ -128,35 +206,44 @@ impl Cluster {
 
     /// Takes in what a node tells: into the trace, the counters and the check.
     fn heard(&self, events: &Events, id: NodeId, event: &Event) {
-        self.trace_timer(events, id, event);
+        let written = match event {
+            Event::Core(core) => self.heard_core(events, id, event, core),
+            _ => record(events, event),
+        };
+        let record = written.unwrap_or_else(|| events.next_record());
+        // What the nodes agree on follows from what each of them is after a step, and from nothing else.
+        let led = matches!(event, Event::Stepped { .. }).then(|| self.agreement().of_majority);
+        let breach = self.check.borrow_mut().event(id, (events.now(), record), event);
+        breach.into_iter().for_each(|breach| events.breach(breach));
+        if let Some(led) = led {
+            self.tell_lead(events, led.map(|(lead, _)| lead));
+        }
+    }
+
+    /// Takes in what a core tells: into the trace and the counters.
+    fn heard_core(&self, events: &Events, id: NodeId, event: &Event, core: &CoreEvent) -> Option<u64> {
+        self.trace_timer(events, id, core);
         let written = record(events, event);
-        if let (Some(written), Event::Core(core)) = (written, event)
-            && core.is_new_role()
-        {
+        if let Some(written) = written.filter(|_| core.is_new_role()) {
             events.continue_with(written.into());
             self.armed.borrow_mut().insert(id, written);
         }
-        let record = written.unwrap_or_else(|| events.next_record());
-        if let Event::Core(CoreEvent::TermRaised { to, .. }) = event {
+        if let CoreEvent::TermRaised { to, .. } = core {
             events.count("terms", to.saturating_sub(self.term_max.get()));
             self.term_max.set(self.term_max.get().max(*to));
         }
-        self.time_firsts(events, event);
-        self.count_split_votes(events, event);
-        let led = self.agreement().of_majority;
-        let breach = self.check.borrow_mut().event(id, (events.now(), record), event);
-        breach.into_iter().for_each(|breach| events.breach(breach));
-        self.tell_lead(events, led.map(|(lead, _)| lead));
+        self.time_firsts(events, core);
+        self.count_split_votes(events, core);
+        written
     }
 
     /// A node's one task serves its election timer and all else: what a campaign comes of is not what the node took in
     /// last, but what made it arm the timer.
-    fn trace_timer(&self, events: &Events, id: NodeId, event: &Event) {
-        let Event::Core(core) = event else { return };
+    fn trace_timer(&self, events: &Events, id: NodeId, core: &CoreEvent) {
         let Some(cause) = events.cause() else { return };
         let is_armed = matches!(core, CoreEvent::TimerArmed { .. });
         if cause.timer && (is_armed || core.is_campaign()) {
-            let armed = self.armed.borrow().get(&id).copied();
+            let armed = self.armed.borrow().get(id).copied();
             armed.into_iter().for_each(|record| events.continue_with(Cause { record, timer: true }));
         }
         if is_armed && !cause.timer {
@@ -165,19 +252,19 @@ impl Cluster {
     }
 
     /// Counts terms in which several have campaigned and nobody has won, each when somebody campaigns in a newer one.
-    fn count_split_votes(&self, events: &Events, event: &Event) {
+    fn count_split_votes(&self, events: &Events, event: &CoreEvent) {
         let newest = self.newest.get();
         match event {
-            Event::Core(CoreEvent::BecameCandidate { term, .. }) if *term > newest.term => {
+            CoreEvent::BecameCandidate { term, .. } if *term > newest.term => {
                 if newest.candidates > 1 && !newest.is_won {
                     events.count("split votes", 1);
                 }
                 self.newest.set(Campaign { term: *term, candidates: 1, is_won: false });
             }
-            Event::Core(CoreEvent::BecameCandidate { term, .. }) if *term == newest.term => {
+            CoreEvent::BecameCandidate { term, .. } if *term == newest.term => {
                 self.newest.set(Campaign { candidates: newest.candidates + 1, ..newest });
             }
-            Event::Core(CoreEvent::BecameLeader { term, .. }) if *term == newest.term => {
+            CoreEvent::BecameLeader { term, .. } if *term == newest.term => {
                 self.newest.set(Campaign { is_won: true, ..newest });
             }
             _ => {}
@@ -185,14 +272,14 @@ impl Cluster {
     }
 
     /// Keeps how long the nodes took to begin their first campaign, and to elect their first leader.
-    fn time_firsts(&self, events: &Events, event: &Event) {
+    fn time_firsts(&self, events: &Events, event: &CoreEvent) {
         let (campaigned, elected) = self.first_seen.get();
         match event {
-            Event::Core(CoreEvent::BecamePreCandidate { .. } | CoreEvent::BecameCandidate { .. }) if !campaigned => {
+            CoreEvent::BecamePreCandidate { .. } | CoreEvent::BecameCandidate { .. } if !campaigned => {
                 events.time(FIRST_CAMPAIGN, events.now());
                 self.first_seen.set((true, elected));
             }
-            Event::Core(CoreEvent::BecameLeader { .. }) if !elected => {
+            CoreEvent::BecameLeader { .. } if !elected => {
                 events.time(FIRST_LEADER, events.now());
                 self.first_seen.set((campaigned, true));
             }

@@ -17,7 +17,7 @@ use crate::events::Value;
 use crate::figure::Figure;
 use crate::model::{Bounds, Search};
 use crate::raft::{ClusterId, Codec, Message};
-use crate::script::{Script, ScriptError, Setting, Sometimes};
+use crate::script::{Lane, Script, ScriptError, Setting, Sometimes};
 use crate::sim::meaning::Meaning;
 use crate::sim::trace::{Label, Packet, What};
 use crate::sim::{Calm, Setup};
@@ -89,6 +89,10 @@ impl System for Raft {
         figures::all()
     }
 
+    fn lacks_in_core_lane(&self) -> Option<&'static str> {
+        None
+    }
+
     fn section_schema(&self) -> Schema {
         schema_for!(Options)
     }
@@ -156,7 +160,12 @@ impl System for Raft {
         let cluster = Rc::new(Cluster::new(plan, expected));
         for id in cluster.members() {
             let cluster = cluster.clone();
-            setup.host(id.to_string(), move |host| cluster.clone().run(id, host));
+            match setup.lane() {
+                Lane::Turmoil => setup.host(id.to_string(), move |host| cluster.clone().run(id, host)),
+                Lane::Core => {
+                    setup.core_host(id.to_string(), move |host| cluster.clone().run_in_core_lane(id, host));
+                }
+            }
         }
 
         let watching = cluster.clone();

@@ -1,0 +1,139 @@
+//! The turmoil lane: turmoil's simulation, stepped, with the testbed's hand on every packet between the steps.
+
+use std::net::IpAddr;
+use std::rc::Rc;
+use std::time::{Duration, UNIX_EPOCH};
+
+use crate::rng::Seed;
+use crate::sim::EPOCH_SECONDS;
+use crate::sim::control::Control;
+use crate::sim::flight::State;
+use crate::sim::host::{Factory, Supervisor};
+use crate::sim::shared::Shared;
+use crate::sim::trace::HostId;
+
+use super::Lane;
+
+pub(in crate::sim) struct TurmoilLane {
+    sim: turmoil::Sim<'static>,
+    shared: Rc<Shared>,
+    tick: Duration,
+    supervisors: Vec<Rc<Supervisor>>,
+}
+
+impl TurmoilLane {
+    pub(in crate::sim) fn new(shared: Rc<Shared>, tick: Duration, seed: Seed) -> Self {
+        Self { sim: simulation(tick, seed), shared, tick, supervisors: Vec::new() }
+    }
+
+    /// The address that a host of this name has, or will have.
+    pub(in crate::sim) fn address(&self, name: &str) -> IpAddr {
+        self.sim.lookup(name)
+    }
+
+    pub(in crate::sim) fn add_host(&mut self, control: Rc<Control>, factory: Factory) {
+        let name = self.shared.name(control.id).to_owned();
+        let supervisor = Supervisor::new(control, factory);
+        let supervised = supervisor.clone();
+        self.sim.host(name, move || supervised.clone().supervise());
+        self.supervisors.push(supervisor);
+    }
+
+    /// From now on no packet moves but by the testbed's hand.
+    pub(in crate::sim) fn hold_all(&self) {
+        let ips: Vec<IpAddr> = self.shared.wire.borrow().machines.iter().map(|machine| machine.ip).collect();
+        for (nth, a) in ips.iter().enumerate() {
+            for b in &ips[nth + 1..] {
+                self.sim.hold(*a, *b);
+            }
+        }
+    }
+
+    /// Has turmoil deliver in the next step what is done.
+    fn hand_over(&self) {
+        self.sim.links(|links| {
+            let mut wire = self.shared.wire.borrow_mut();
+            for (queue, link) in wire.queues.iter_mut().zip(links) {
+                if !queue.handing_over {
+                    continue;
+                }
+                for (flight, sent) in queue.flights.iter().zip(link) {
+                    if flight.state == State::Done {
+                        sent.deliver();
+                    }
+                }
+                queue.flights.retain(|flight| flight.state != State::Done);
+            }
+        });
+    }
+}
+
+impl Lane for TurmoilLane {
+    fn next_step(&mut self, now: Duration, tick: Duration) -> Option<Duration> {
+        Some(now + tick)
+    }
+
+    fn run_hosts(&mut self, _: Duration, _: Duration) -> Result<(), String> {
+        self.sim.step().map(|_| ()).map_err(|error| error.to_string())
+    }
+
+    /// Takes up the packets that turmoil's links have got since the last look: what was sent in the step before `now`.
+    fn absorb(&mut self, now: Duration) {
+        let left = now.saturating_sub(self.tick);
+        self.sim.links(|links| {
+            let mut wire = self.shared.wire.borrow_mut();
+            for (place, link) in links.enumerate() {
+                let known = wire.queues[place].flights.len();
+                for sent in link.skip(known) {
+                    let flight = wire.take_up(&self.shared, place, sent.pair(), sent.protocol(), left);
+                    wire.queues[place].flights.push_back(flight);
+                }
+            }
+        });
+    }
+
+    fn disturbed(&mut self, _: Duration) {}
+
+    fn carry(&mut self, now: Duration) {
+        let due = self.shared.wire.borrow_mut().advance_all(&self.shared, now, self.tick);
+        if due {
+            self.hand_over();
+        }
+        for (from, to) in self.shared.wire.borrow_mut().take_dead_directions() {
+            // Nothing of this direction is alive: partition empties it, and hold makes it what it was.
+            self.sim.partition_oneway(from, to);
+            self.sim.hold(from, to);
+        }
+        self.shared.wire.borrow_mut().acknowledge(now);
+    }
+
+    fn crash(&mut self, host: HostId) {
+        self.supervisors[usize::from(host.0)].power_lost();
+        self.sim.crash(self.shared.name(host).to_owned());
+        // What its sockets emitted while they were dropped is found on the links and goes nowhere.
+        self.absorb(self.sim.elapsed());
+    }
+
+    fn boot(&mut self, host: HostId) {
+        let name = self.shared.name(host).to_owned();
+        if !self.sim.is_host_running(name.as_str()) {
+            self.sim.bounce(name);
+        }
+    }
+}
+
+/// Turmoil with everything set that would otherwise come from the machine.
+#[allow(clippy::disallowed_types, reason = "a fixed point in time, not the wall clock")]
+fn simulation(tick: Duration, seed: Seed) -> turmoil::Sim<'static> {
+    // The capacities are turmoil's in segments and datagrams; the testbed's own, in bytes, are far below them.
+    const CAPACITY: usize = 1 << 20;
+    turmoil::Builder::new()
+        .rng_seed(seed.draw(&[0]))
+        .epoch(UNIX_EPOCH + Duration::from_secs(EPOCH_SECONDS))
+        .tick_duration(tick)
+        .simulation_duration(Duration::MAX)
+        .ephemeral_ports(32_768..=65_535)
+        .tcp_capacity(CAPACITY)
+        .udp_capacity(CAPACITY)
+        .build()
+}

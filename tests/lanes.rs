@@ -1,0 +1,127 @@
+//! The two lanes are one truth: the same script and seed give the same run in both, record by record. And what is drawn
+//! by other seeds has the same distribution.
+
+use std::time::Duration;
+
+use stormglass::rng::Seed;
+use stormglass::script::{Lane, Script};
+use stormglass::sim::{Outcome, RunOptions, run};
+use stormglass::systems::raft::Raft;
+use stormglass::systems::{self, System};
+
+/// How many seeds of each script; and of those whose faults the seed draws.
+const SEEDS: u64 = 3;
+const CHAOS_SEEDS: u64 = 24;
+
+/// Elections in each lane.
+const ELECTIONS: u64 = 2_000;
+
+fn in_lane(script: &Script, lane: Lane, seed: u64, keep_records: bool) -> Outcome {
+    let script = Script { lane, ..script.clone() };
+    let options = RunOptions { keep_records, watch: None };
+    run(&Raft, &script, Seed(seed), &options).unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// Makes a run in both lanes, and again with all records where they differ, to name the first that does.
+fn agree(name: &str, script: &Script, seed: u64) {
+    let [turmoil, core] = [Lane::Turmoil, Lane::Core].map(|lane| in_lane(script, lane, seed, false));
+    if turmoil.hash != core.hash {
+        let records = |lane| in_lane(script, lane, seed, true).trace.expect("the records are kept").records;
+        let (turmoil, core) = (records(Lane::Turmoil), records(Lane::Core));
+        let first = turmoil.iter().zip(&core).position(|(a, b)| a != b).unwrap_or(turmoil.len().min(core.len()));
+        panic!("{name}, seed {seed}: record {first} is {:#?} and {:#?}", turmoil.get(first), core.get(first));
+    }
+    assert_eq!(turmoil.verdict, core.verdict, "{name}, seed {seed}");
+    assert_eq!(turmoil.simulated, core.simulated, "{name}, seed {seed}");
+    assert_eq!((turmoil.packets, &turmoil.counters), (core.packets, &core.counters), "{name}, seed {seed}");
+    assert_eq!((&turmoil.times, &turmoil.coverage), (&core.times, &core.coverage), "{name}, seed {seed}");
+}
+
+fn scripts() -> Vec<(String, Script)> {
+    let mut scripts = Vec::new();
+    for (name, text) in Raft.sims() {
+        let script = Script::parse(name, text).unwrap_or_else(|error| panic!("{error}"));
+        for variant in &script.variants {
+            let text = variant.apply(text).unwrap_or_else(|error| panic!("{error}"));
+            let name = format!("{name}@{}", variant.name);
+            let script = Script::parse(&name, &text).unwrap_or_else(|error| panic!("{error}"));
+            scripts.push((name, script));
+        }
+        scripts.push(((*name).to_owned(), script));
+    }
+    scripts
+}
+
+#[test]
+fn every_script_of_raft_gives_the_same_run_in_both_lanes() {
+    for (name, script) in scripts() {
+        let seeds = if script.chaos.is_some() { CHAOS_SEEDS } else { SEEDS };
+        (0..seeds).for_each(|seed| agree(&name, &script, seed));
+    }
+}
+
+#[test]
+fn a_coarser_tick_gives_the_same_run_in_both_lanes_too() {
+    for (name, script) in scripts().into_iter().filter(|(_, script)| script.chaos.is_some()) {
+        for milliseconds in [2, 5] {
+            let script = Script { tick: Duration::from_millis(milliseconds), ..script.clone() };
+            (0..4).for_each(|seed| agree(&format!("{name}, tick {milliseconds} ms"), &script, seed));
+        }
+    }
+}
+
+#[test]
+fn where_nothing_happens_no_step_is_made() {
+    let (_, script) = scripts().into_iter().find(|(name, _)| name == "simultaneous-boot").expect("it is there");
+    let [short, long] = [60, 600].map(|seconds| {
+        let script = Script { duration: Duration::from_secs(seconds), ..script.clone() };
+        in_lane(&script, Lane::Core, 1, false)
+    });
+    let ticks = short.simulated.as_millis();
+    assert!(u128::from(short.steps) * 2 < ticks, "{} steps in {ticks} ticks", short.steps);
+    assert!(long.steps < short.steps * 11, "{} steps, and {} in a tenth of the time", long.steps, short.steps);
+}
+
+#[test]
+fn what_the_core_lane_does_not_have_is_named() {
+    for system in systems::all().iter().filter(|system| system.name() != "raft") {
+        let (name, text) = system.sims()[0];
+        let text = format!("lane = 'core'\n{text}");
+        let script = Script::parse(name, &text).unwrap_or_else(|error| panic!("{error}"));
+        let error = run(*system, &script, Seed(1), &RunOptions::default()).expect_err("it needs TCP").to_string();
+        assert!(error.contains("the core lane has no TCP"), "{error}");
+        assert!(error.contains(&format!("system `{}`", system.name())), "{error}");
+        assert!(error.contains(":1:"), "it names the line: {error}");
+    }
+}
+
+/// Times to elect the first leader, of seeds that no other lane has.
+fn elections(script: &Script, lane: Lane, first_seed: u64) -> Vec<Duration> {
+    let elect = |seed| {
+        let outcome = in_lane(script, lane, seed, false);
+        outcome.times.get("first leader").expect("a leader is elected").max
+    };
+    (first_seed..first_seed + ELECTIONS).map(elect).collect()
+}
+
+/// The two-sample Kolmogorov-Smirnov statistic: the largest distance between two empirical distributions.
+fn distance(mut a: Vec<Duration>, mut b: Vec<Duration>) -> f64 {
+    a.sort_unstable();
+    b.sort_unstable();
+    let below = |sorted: &[Duration], at: Duration| sorted.partition_point(|x| *x <= at) as f64 / sorted.len() as f64;
+    a.iter().chain(&b).map(|at| (below(&a, *at) - below(&b, *at)).abs()).fold(0.0, f64::max)
+}
+
+#[test]
+fn the_time_to_elect_has_one_distribution_in_both_lanes() {
+    let (_, script) = scripts().into_iter().find(|(name, _)| name == "availsim").expect("it is there");
+    let turmoil = elections(&script, Lane::Turmoil, 0);
+    let core = elections(&script, Lane::Core, ELECTIONS);
+    // Beyond c(α)·sqrt(2/n) two samples of one distribution are once in a thousand pairs: c(0.001) = 1.949 (Smirnov).
+    let critical = 1.949 * (2.0 / ELECTIONS as f64).sqrt();
+    let same = distance(turmoil, core.clone());
+    assert!(same < critical, "the lanes are {same} apart, and {critical} is the most");
+    // The test can tell: an election that takes 5 % longer is another distribution.
+    let slower = core.iter().map(|time| *time + *time / 20).collect();
+    assert!(distance(core, slower) > critical, "a difference of 5 % is not seen");
+}
