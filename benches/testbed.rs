@@ -6,12 +6,14 @@
 
 #![allow(clippy::disallowed_types, reason = "a benchmark measures wall time")]
 
+#[path = "shared/bare.rs"]
+mod bare;
+
 use std::hint::black_box;
 use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use criterion::{Criterion, SamplingMode, Throughput};
 use stormglass::net::{Listener, Net, Socket};
@@ -21,6 +23,8 @@ use stormglass::sim::{RunOptions, Setup, run};
 use stormglass::systems::System;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::time::MissedTickBehavior;
+
+use bare::{Bare, simulation};
 
 const HOSTS: usize = 5;
 const SEED: u64 = 7;
@@ -118,84 +122,16 @@ async fn ask(net: impl Net, received: &AtomicU64) -> io::Result<()> {
     }
 }
 
-/// Turmoil's own sockets, with nothing around them.
-#[derive(Clone)]
-struct Bare;
-
-struct BareListener(turmoil::net::TcpListener);
-
-struct BareSocket(turmoil::net::UdpSocket);
-
-impl Net for Bare {
-    type Stream = turmoil::net::TcpStream;
-    type Listener = BareListener;
-    type Socket = BareSocket;
-
-    async fn listen(&self, addr: &str) -> io::Result<BareListener> {
-        turmoil::net::TcpListener::bind(addr).await.map(BareListener)
-    }
-
-    async fn connect(&self, addr: &str) -> io::Result<Self::Stream> {
-        turmoil::net::TcpStream::connect(addr).await
-    }
-
-    async fn bind(&self, addr: &str) -> io::Result<BareSocket> {
-        turmoil::net::UdpSocket::bind(addr).await.map(BareSocket)
-    }
-
-    async fn resolve(&self, addr: &str) -> io::Result<SocketAddr> {
-        let (name, port) = addr.split_once(':').expect("host:port");
-        Ok(SocketAddr::new(turmoil::lookup(name), port.parse().expect("a port")))
-    }
-}
-
-impl Listener for BareListener {
-    type Stream = turmoil::net::TcpStream;
-
-    async fn accept(&mut self) -> io::Result<(Self::Stream, SocketAddr)> {
-        self.0.accept().await
-    }
-
-    fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.0.local_addr()
-    }
-}
-
-impl Socket for BareSocket {
-    async fn send_to(&self, payload: &[u8], to: SocketAddr) -> io::Result<usize> {
-        self.0.send_to(payload, to).await
-    }
-
-    async fn recv_from(&self, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
-        self.0.recv_from(buffer).await
-    }
-
-    fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.0.local_addr()
-    }
-}
-
 /// Runs a workload on bare turmoil, and returns how long that took and how many messages were received.
 fn bare(workload: Workload, simulated: Duration) -> (Duration, u64) {
     let received = Arc::new(AtomicU64::new(0));
     let began = Instant::now();
-    let mut sim = turmoil::Builder::new()
-        .rng_seed(SEED)
-        .epoch(UNIX_EPOCH)
-        .tick_duration(Duration::from_millis(1))
-        .simulation_duration(Duration::MAX)
-        .min_message_latency(Duration::from_millis(1))
-        .max_message_latency(Duration::from_millis(5))
-        .tcp_capacity(1 << 20)
-        .udp_capacity(1 << 20)
-        .build();
-    // Turmoil's latency is exponential, cut off at the range's end: this puts its mean in the middle of the range.
-    sim.set_message_latency_curve(1.6);
+    let mut sim = simulation(SEED);
     for index in 0..HOSTS {
         let received = received.clone();
         sim.host(name(index), move || {
             let received = received.clone();
-            async move { Ok(workload.host(Bare, index, received).await?) }
+            async move { Ok(workload.host(Bare::default(), index, received).await?) }
         });
     }
     while sim.elapsed() < simulated {

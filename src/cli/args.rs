@@ -313,7 +313,7 @@ pub(super) struct SeedArg {
     pub(super) seed: Option<u64>,
 }
 
-#[derive(Debug, Default, Args)]
+#[derive(Clone, Debug, Default, Args)]
 pub(super) struct SetArgs {
     /// Give a key of the script another value, as in `network.loss=0.1` or `duration=3s`; may be given several times.
     #[arg(long = "set", value_name = "KEY=VALUE")]

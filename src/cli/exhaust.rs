@@ -1,7 +1,6 @@
 //! `exhaust`: every state of a small system.
 
 use std::fs;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -9,8 +8,9 @@ use anyhow::Context as _;
 
 use super::args::ExhaustArgs;
 use super::out::{self, Out};
+use super::shrink::check_script;
 use super::{Shell, here};
-use crate::explore::library::{is_path, shown};
+use crate::explore::library::shown;
 use crate::explore::wall::{self, Stopwatch};
 use crate::explore::{Job, Watcher};
 use crate::model::{Bounds, End, Search, Violation};
@@ -25,7 +25,7 @@ pub(super) fn exhaust(shell: &Shell, args: &ExhaustArgs, out: &mut Out) -> anyho
     let known = shell.systems.iter().find(|system| system.name() == args.system);
     let system = known.with_context(|| format!("no system `{}`: `{} list` shows all", args.system, shell.program))?;
     let plant = args.bug.as_ref().map(|bug| shell.plant(&args.system, bug)).transpose()?;
-    args.output.as_deref().map_or(Ok(()), check_output)?;
+    args.output.as_deref().map_or(Ok(()), check_script)?;
     let interrupted = Arc::new(AtomicBool::new(false));
     let flag = interrupted.clone();
     wall::on_interrupt(move || flag.store(true, Ordering::Relaxed))?;
@@ -68,15 +68,6 @@ fn exit(end: &End) -> Exit {
         End::TooManyStates => Exit::Inconclusive,
         End::Interrupted => Exit::Interrupted,
     }
-}
-
-/// Says what is wrong with a script's path before the search, and not after.
-fn check_output(file: &Path) -> anyhow::Result<()> {
-    anyhow::ensure!(is_path(&file.display().to_string()), "{}: the path of a script ends in `.toml`", file.display());
-    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).map_or(PathBuf::from("."), Into::into);
-    anyhow::ensure!(folder.is_dir(), "{}: there is no folder {}", file.display(), folder.display());
-    anyhow::ensure!(!file.is_dir(), "{}: it is a folder", file.display());
-    Ok(())
 }
 
 fn report(args: &ExhaustArgs, found: &Search, wall_ms: f64) -> ExhaustReport {
@@ -138,12 +129,10 @@ fn path(
 }
 
 fn told(verdict: &Verdict, invariant: &str) -> ScriptRun {
-    match verdict {
-        Verdict::Pass => ScriptRun { same: false, verdict: "it passes".to_owned() },
-        Verdict::Inconclusive { reason } => ScriptRun { same: false, verdict: format!("it is inconclusive: {reason}") },
-        Verdict::Violation(finding) | Verdict::Panic(finding) | Verdict::Stuck(finding) | Verdict::Memory(finding) => {
-            let verdict = format!("{}: {}", finding.invariant, finding.message);
-            ScriptRun { same: finding.invariant == invariant, verdict }
-        }
-    }
+    let said = match (verdict.finding(), verdict) {
+        (Some(finding), _) => finding.to_string(),
+        (None, Verdict::Inconclusive { reason }) => format!("it is inconclusive: {reason}"),
+        (None, _) => "it passes".to_owned(),
+    };
+    ScriptRun { same: verdict.finding().is_some_and(|finding| finding.invariant == invariant), verdict: said }
 }

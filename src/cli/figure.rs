@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::ops::ControlFlow;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::Context as _;
 use indicatif::ProgressBar;
@@ -96,8 +96,9 @@ fn check_output(path: &Path) -> anyhow::Result<()> {
         path.extension().is_some_and(|extension| extension == "svg"),
         "cannot draw {shown}: the picture is SVG, so the name of its file ends in `.svg`"
     );
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).map_or(PathBuf::from("."), Into::into);
-    anyhow::ensure!(folder.is_dir(), "cannot draw {shown}: there is no directory {}", folder.display());
+    if let Some(folder) = out::missing_folder(path) {
+        anyhow::bail!("cannot draw {shown}: there is no directory {}", folder.display());
+    }
     anyhow::ensure!(!path.is_dir(), "cannot draw {shown}: it is a directory");
     Ok(())
 }

@@ -2,6 +2,7 @@
 
 use std::env;
 use std::io::{self, BufWriter, IsTerminal, Write};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use anstream::AutoStream;
@@ -9,6 +10,12 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 pub(super) use crate::report::json::quoted as word;
 use crate::report::style::wrap;
+
+/// The folder that a file is to be written into, if it is not there.
+pub(super) fn missing_folder(file: &Path) -> Option<&Path> {
+    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    (!folder.is_dir()).then_some(folder)
+}
 
 /// The columns of a line where no terminal says how many there are.
 const COLUMNS: usize = 120;

@@ -1,12 +1,12 @@
 //! `report`: a run as a file to look at. The file's ending chooses the form.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::Context as _;
 
 use super::args::{ReportArgs, SetArgs, Watching};
-use super::out::Out;
+use super::out::{self, Out};
 use super::{Chosen, Shell, here, run};
 use crate::explore::corpus::{self, Case};
 use crate::explore::{Seen, Watcher};
@@ -49,7 +49,7 @@ fn compare(shell: &Shell, args: &ReportArgs, out: &mut Out) -> anyhow::Result<Ex
     let [a, b] = args.run.as_slice() else {
         anyhow::bail!("`--compare` takes two runs, and one is named");
     };
-    let mut set_b = SetArgs { set: args.set.set.clone(), bug: args.set.bug.clone(), lane: args.set.lane };
+    let mut set_b = args.set.clone();
     set_b.set.extend(args.set_b.iter().cloned());
     let a = shell.record(a, args.seed.seed, &args.set, &args.watching)?;
     let seed = args.seed.seed.unwrap_or(a.recording.header.seed);
@@ -198,8 +198,9 @@ fn check_output(path: &Path) -> anyhow::Result<Form> {
     let (_, form) = form.with_context(|| {
         format!("cannot write {shown}: its ending must say what it is to be: `.html` a page, `.pcapng` a capture for Wireshark, `.perfetto.json` a trace for Perfetto")
     })?;
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).map_or(PathBuf::from("."), Into::into);
-    anyhow::ensure!(folder.is_dir(), "cannot write {shown}: there is no directory {}", folder.display());
+    if let Some(folder) = out::missing_folder(path) {
+        anyhow::bail!("cannot write {shown}: there is no directory {}", folder.display());
+    }
     anyhow::ensure!(!path.is_dir(), "cannot write {shown}: it is a directory");
     Ok(form)
 }

@@ -201,13 +201,7 @@ impl Place {
             if args.name.is_some() || why.is_some() {
                 anyhow::bail!("`--output` saves the script alone: `--name` and `--why` are for a case in `seeds/`");
             }
-            if !is_path(&file.display().to_string()) {
-                anyhow::bail!("{}: the path of a script ends in `.toml`", file.display());
-            }
-            let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-            if !folder.is_dir() {
-                anyhow::bail!("{}: there is no folder {}", file.display(), folder.display());
-            }
+            check_script(file)?;
             return Ok(Self { script: file.clone(), case: None, why });
         }
         let usual = match (&subject.case, subject.bug()) {
@@ -314,4 +308,14 @@ fn summary(title: &str, shrunk: &Shrunk, report: &ShrinkReport) -> String {
     let _ = writeln!(out, "\n{word} {title}: {}", paint(BAD, &shrunk.finding));
     let _ = writeln!(out, "reproduce: {}", report.reproduce);
     out
+}
+
+/// Says what is wrong with the path of a script before the work that it is for, and not after.
+pub(super) fn check_script(file: &Path) -> anyhow::Result<()> {
+    anyhow::ensure!(is_path(&file.display().to_string()), "{}: the path of a script ends in `.toml`", file.display());
+    if let Some(folder) = out::missing_folder(file) {
+        anyhow::bail!("{}: there is no folder {}", file.display(), folder.display());
+    }
+    anyhow::ensure!(!file.is_dir(), "{}: it is a folder", file.display());
+    Ok(())
 }

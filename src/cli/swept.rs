@@ -10,7 +10,7 @@ use std::{env, io};
 use anyhow::Context as _;
 
 use super::args::SweepFiles;
-use super::out::Out;
+use super::out::{self, Out};
 use crate::explore::sweep::{Ended, SimReport, SweepReport};
 use crate::explore::sweep::{github, junit};
 use crate::report::style::{self, BAD, GOOD, STRONG, UNSURE, count, counted, from_milliseconds, paint};
@@ -28,8 +28,7 @@ impl SweepFiles {
     /// Finds out before a long sweep that its result could not be written.
     pub(super) fn check(&self) -> anyhow::Result<()> {
         for path in self.json.iter().filter(|path| *path != Path::new(STDOUT)).chain(&self.junit) {
-            let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-            if let Some(folder) = folder.filter(|folder| !folder.is_dir()) {
+            if let Some(folder) = out::missing_folder(path) {
                 anyhow::bail!("cannot write {}: there is no folder {}", path.display(), folder.display());
             }
         }

@@ -22,11 +22,7 @@ pub(super) fn verify(shell: &Shell, args: &VerifyArgs, out: &mut Out) -> anyhow:
     let seed = super::seed(args.seed.seed)?;
     let name = format!("{} seed={seed}", chosen.sim.title());
     let again = if args.lanes {
-        let core = SetArgs {
-            set: args.set.set.clone(),
-            bug: args.set.bug.clone(),
-            lane: LaneArg { lane: Some(LaneName::Core) },
-        };
+        let core = SetArgs { lane: LaneArg { lane: Some(LaneName::Core) }, ..args.set.clone() };
         shell.choose(&args.sim, &core)?.job(seed)
     } else {
         chosen.job(seed)

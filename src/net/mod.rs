@@ -21,6 +21,15 @@ use tokio::io::{AsyncRead, AsyncWrite};
 /// The largest payload that a UDP datagram over IPv4 carries, in bytes.
 pub const DATAGRAM_BYTES_MAX: usize = 65_507;
 
+/// Whether a payload of so many bytes fits into one datagram.
+pub(crate) fn fits_datagram(length: usize) -> io::Result<()> {
+    if length <= DATAGRAM_BYTES_MAX {
+        return Ok(());
+    }
+    let message = format!("a datagram carries at most {DATAGRAM_BYTES_MAX} bytes, not {length}");
+    Err(io::Error::new(io::ErrorKind::InvalidInput, message))
+}
+
 /// A network: where a host gets its sockets from.
 pub trait Net: Clone + 'static {
     /// A connected TCP stream. Dropping it closes the connection.

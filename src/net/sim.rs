@@ -23,7 +23,7 @@ use crate::sim::host::Kernel;
 use crate::sim::shared::Shared;
 use crate::sim::trace::HostId;
 
-use super::{DATAGRAM_BYTES_MAX, Listener, Net, Socket};
+use super::{Listener, Net, Socket, fits_datagram};
 
 /// The most that one TCP segment carries: Ethernet's 1,500 bytes less the IP and TCP headers.
 pub const SEGMENT_BYTES_MAX: usize = 1_460;
@@ -96,12 +96,9 @@ impl Net for SimNet {
         let port: u16 = port
             .parse()
             .map_err(|_| io::Error::new(io::ErrorKind::InvalidInput, format!("`{port}` in `{addr}` is not a port")))?;
-        let named = self.shared.names.iter().position(|host| host == name);
-        let ip = match named {
-            Some(index) => self.shared.wire.borrow().machines[index].ip,
-            None => name.parse().map_err(|_| {
-                io::Error::new(io::ErrorKind::NotFound, format!("no host of this network is called `{name}`"))
-            })?,
+        let ip = match self.shared.address(name) {
+            Some(ip) => ip,
+            None => name.parse().map_err(|_| Shared::no_host(name))?,
         };
         Ok(SocketAddr::new(ip, port))
     }
@@ -354,18 +351,18 @@ pub struct SimSocket {
 
 impl Socket for SimSocket {
     async fn send_to(&self, payload: &[u8], to: SocketAddr) -> io::Result<usize> {
-        if payload.len() > DATAGRAM_BYTES_MAX {
-            let message = format!("a datagram carries at most {DATAGRAM_BYTES_MAX} bytes, not {}", payload.len());
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
-        }
+        self.send_bytes(Bytes::copy_from_slice(payload), to).await
+    }
+
+    async fn send_bytes(&self, payload: Bytes, to: SocketAddr) -> io::Result<usize> {
+        fits_datagram(payload.len())?;
         if to.ip() == self.net.ip || to.ip().is_loopback() {
-            return self.inner.send_to(payload, to).await;
+            return self.inner.send_to(&payload, to).await;
         }
         let hosts = (self.net.host, self.net.reachable(to)?);
         let shared = &self.net.shared;
-        let bytes = Bytes::copy_from_slice(payload);
-        let departure = shared.wire.borrow_mut().send_datagram(shared, hosts, (self.local, to), bytes);
-        let carried = departure.corrupted.as_deref().unwrap_or(payload);
+        let departure = shared.wire.borrow_mut().send_datagram(shared, hosts, (self.local, to), payload.clone());
+        let carried = departure.corrupted.as_deref().unwrap_or(&payload);
         for _ in 0..departure.copies {
             self.inner.send_to(carried, to).await?;
         }

@@ -29,6 +29,7 @@ mod rto;
 mod schedule;
 mod setup;
 pub(crate) mod shared;
+mod ticks;
 pub mod trace;
 mod wire;
 mod world;

@@ -2,6 +2,8 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -75,6 +77,16 @@ impl Shared {
 
     pub(crate) fn name(&self, host: HostId) -> &str {
         &self.names[usize::from(host.0)]
+    }
+
+    /// The address of the host of this name.
+    pub(crate) fn address(&self, name: &str) -> Option<IpAddr> {
+        let place = self.names.iter().position(|host| host == name)?;
+        Some(self.wire.borrow().machines[place].ip)
+    }
+
+    pub(crate) fn no_host(name: &str) -> io::Error {
+        io::Error::new(io::ErrorKind::NotFound, format!("no host of this network is called `{name}`"))
     }
 
     /// Takes down what happened to the current host, led to by what its current task took in last.

@@ -22,7 +22,7 @@ use super::setup::{Actor, Life, Parts, Plan, StateCheck};
 use super::shared::Shared;
 use super::trace::{HostId, What};
 use super::wire::Machine;
-use super::{RunOptions, Watch};
+use super::{RunOptions, Watch, ticks};
 
 pub(crate) struct World {
     pub(super) lane: Box<dyn Lane>,
@@ -133,7 +133,7 @@ impl World {
         let records = self.shared.recorder.borrow().next_number();
         let scheduled = self.schedule.next_at(now, records);
         let late = Some(self.shared.wire.borrow().fates.late_until()).filter(|until| *until > now);
-        let ends = [scheduled, late, Some(self.duration)].into_iter().flatten().map(|at| ticks_up(at, tick));
+        let ends = [scheduled, late, Some(self.duration)].into_iter().flatten().map(|at| ticks::up(at, tick));
         let to = ends.chain(by_itself).min().unwrap_or(now).max(now + tick);
         (to - tick, to)
     }
@@ -214,10 +214,4 @@ fn lane(script: &Script, seed: Seed, shared: &Rc<Shared>, hosts: Vec<Plan>, cont
             Box::new(lane)
         }
     }
-}
-
-/// The first end of a tick that is not before this time.
-fn ticks_up(at: Duration, tick: Duration) -> Duration {
-    let ticks = u32::try_from(at.as_nanos().div_ceil(tick.as_nanos())).expect("a run of fewer than four billion ticks");
-    tick * ticks
 }

@@ -1,80 +1,27 @@
 //! The project's own driver on bare turmoil, with nothing between them but a seam that calls `turmoil::net`.
 
+#[path = "../../shared/bare.rs"]
+mod seam;
+
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::future::pending;
 use std::io;
-use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use stormglass::disk::Disk;
 use stormglass::events::Sink;
-use stormglass::net::{Listener, Net, Socket};
+use stormglass::net::Net as _;
 use stormglass::raft::server::{self, Settings};
 use stormglass::raft::{ClockRate, ClusterId, Codec, LogPosition, NodeId};
 use stormglass::rng::Seed;
 
+use seam::{Bare, simulation};
+
 use crate::{Made, NODES, PORT, SEED, config};
-
-#[derive(Clone)]
-struct Bare(Arc<AtomicU64>);
-
-struct BareListener(turmoil::net::TcpListener);
-
-struct BareSocket(turmoil::net::UdpSocket, Arc<AtomicU64>);
-
-impl Net for Bare {
-    type Stream = turmoil::net::TcpStream;
-    type Listener = BareListener;
-    type Socket = BareSocket;
-
-    async fn listen(&self, addr: &str) -> io::Result<BareListener> {
-        turmoil::net::TcpListener::bind(addr).await.map(BareListener)
-    }
-
-    async fn connect(&self, addr: &str) -> io::Result<Self::Stream> {
-        turmoil::net::TcpStream::connect(addr).await
-    }
-
-    async fn bind(&self, addr: &str) -> io::Result<BareSocket> {
-        Ok(BareSocket(turmoil::net::UdpSocket::bind(addr).await?, self.0.clone()))
-    }
-
-    async fn resolve(&self, addr: &str) -> io::Result<SocketAddr> {
-        let (name, port) = addr.split_once(':').expect("host:port");
-        Ok(SocketAddr::new(turmoil::lookup(name), port.parse().expect("a port")))
-    }
-}
-
-impl Listener for BareListener {
-    type Stream = turmoil::net::TcpStream;
-
-    async fn accept(&mut self) -> io::Result<(Self::Stream, SocketAddr)> {
-        self.0.accept().await
-    }
-
-    fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.0.local_addr()
-    }
-}
-
-impl Socket for BareSocket {
-    async fn send_to(&self, payload: &[u8], to: SocketAddr) -> io::Result<usize> {
-        self.1.fetch_add(1, Ordering::Relaxed);
-        self.0.send_to(payload, to).await
-    }
-
-    async fn recv_from(&self, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
-        self.0.recv_from(buffer).await
-    }
-
-    fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.0.local_addr()
-    }
-}
 
 /// A disk that loses nothing and takes no time.
 #[derive(Clone, Default)]
@@ -146,17 +93,7 @@ async fn node(net: Bare, id: NodeId) -> turmoil::Result {
 pub fn simulate(seconds: u64) -> Made {
     let sent = Arc::new(AtomicU64::new(0));
     let began = Instant::now();
-    let mut sim = turmoil::Builder::new()
-        .rng_seed(SEED)
-        .epoch(UNIX_EPOCH)
-        .tick_duration(Duration::from_millis(1))
-        .simulation_duration(Duration::MAX)
-        .min_message_latency(Duration::from_millis(1))
-        .max_message_latency(Duration::from_millis(5))
-        .udp_capacity(1 << 20)
-        .build();
-    // Turmoil's latency is exponential, cut off at the range's end: this puts its mean in the middle of the range.
-    sim.set_message_latency_curve(1.6);
+    let mut sim = simulation(SEED);
     for id in (1..=NODES).map(NodeId) {
         let net = Bare(sent.clone());
         sim.host(id.to_string(), move || node(net.clone(), id));

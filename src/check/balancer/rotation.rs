@@ -53,6 +53,13 @@ pub(super) struct Rotation {
     epoch: Duration,
 }
 
+/// Whether the settings have backends take turns, all alike.
+pub(super) fn is_even(config: &Config) -> bool {
+    let weights = config.backends.iter().map(|backend| backend.weight);
+    let is_limited = config.policy.in_flight_max.is_some();
+    config.policy.policy == Policy::RoundRobin && !is_limited && weights.clone().min() == weights.max()
+}
+
 impl Rotation {
     pub(super) fn new(config: &Config, epoch: Duration) -> Self {
         let name = |address: &str| address.split(':').next().unwrap_or_default().to_owned();
@@ -72,10 +79,7 @@ impl Rotation {
 
     /// Other settings hold. Who comes and goes with them is told by events.
     pub(super) fn configure(&mut self, config: &Config) {
-        let weights = config.backends.iter().map(|backend| backend.weight);
-        let is_limited = config.policy.in_flight_max.is_some();
-        let is_in_turn = config.policy.policy == Policy::RoundRobin && !is_limited;
-        self.is_even = is_in_turn && weights.clone().min() == weights.max();
+        self.is_even = is_even(config);
         self.has_slow_start = config.policy.slow_start.is_some();
         self.starts = Starts::new(config);
         self.begin_anew(self.since);

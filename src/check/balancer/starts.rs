@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::Seen;
 use crate::balancer::config::Config;
-use crate::balancer::policy::{Policy, SlowStart};
+use crate::balancer::policy::SlowStart;
 use crate::sim::Breach;
 
 /// Backends in their slow start.
@@ -28,11 +28,8 @@ struct Counted {
 
 impl Starts {
     pub(super) fn new(config: &Config) -> Self {
-        let weights = config.backends.iter().map(|backend| backend.weight);
-        let is_even = weights.clone().min() == weights.max();
-        let is_limited = config.policy.in_flight_max.is_some();
-        let is_in_turn = config.policy.policy == Policy::RoundRobin && is_even && !is_limited;
-        let slow_start = config.policy.slow_start.clone().filter(|_| is_in_turn && config.checks.is_some());
+        let is_even = super::rotation::is_even(config);
+        let slow_start = config.policy.slow_start.clone().filter(|_| is_even && config.checks.is_some());
         Self { slow_start, since: BTreeMap::new(), counted: None }
     }
 

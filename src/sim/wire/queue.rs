@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::sim::flight::{Flight, State};
 use crate::sim::shared::Shared;
-use crate::sim::trace::nanos;
+use crate::sim::ticks::{self, nanos};
 
 use super::Wire;
 
@@ -18,14 +18,14 @@ pub(super) struct Dues {
     queue: BinaryHeap<Reverse<(u64, usize, u64)>>,
     /// The end of the step at hand: what is sent in it arrives then at the earliest.
     step_end: u64,
-    /// In nanoseconds; zero in the turmoil lane, which does not queue.
-    tick: u64,
+    /// Zero in the turmoil lane, which does not queue.
+    tick: Duration,
 }
 
 impl Dues {
     fn push(&mut self, place: usize, flight: &Flight, not_before: u64) {
         if let State::Travelling { due } = flight.state {
-            let due = nanos(due).next_multiple_of(self.tick);
+            let due = nanos(ticks::up(due, self.tick));
             self.queue.push(Reverse((due.max(not_before), place, flight.packet.id)));
         }
     }
@@ -34,14 +34,14 @@ impl Dues {
 impl Wire {
     /// A step of the core lane begins.
     pub(crate) fn begin_step(&mut self, end: Duration, tick: Duration) {
-        (self.dues.step_end, self.dues.tick) = (nanos(end), nanos(tick));
+        (self.dues.step_end, self.dues.tick) = (nanos(end), tick);
     }
 
     /// Puts a packet that was decided upon on its link. In the turmoil lane, turmoil has it first.
     pub(super) fn announce(&mut self, flight: Flight) {
         let place = Self::place(flight.packet.from, flight.packet.to);
         let queue = &mut self.queues[place];
-        if self.dues.tick == 0 {
+        if self.dues.tick.is_zero() {
             queue.announced.push_back(flight);
         } else {
             self.dues.push(place, &flight, self.dues.step_end);

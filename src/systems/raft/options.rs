@@ -158,7 +158,7 @@ impl Options {
         config.check_quorum = drawn(self.check_quorum);
         config.leader_stickiness = drawn(self.leader_stickiness);
         config.resend = drawn(self.resend);
-        self.plant(table, &mut config)?;
+        plant(&mut config, self.bug.as_deref()).map_err(|message| table.error("bug", message))?;
         config.validate(NodeId(1)).map_err(|error| table.error("heartbeat", error.to_string()))?;
         let clocks = self.clocks(table, &config, &mut rng)?;
         let (logs, scope, until_led) = (self.logs(table, &config)?, self.check.into(), self.until_led);
@@ -232,22 +232,21 @@ impl Options {
         };
         self.logs.iter().map(log).collect()
     }
+}
 
-    #[cfg(feature = "planted-bugs")]
-    fn plant(&self, table: &Section, config: &mut Config) -> Result<(), ScriptError> {
-        let Some(name) = &self.bug else { return Ok(()) };
-        let bug = name.parse().map_err(|error: crate::raft::planted::UnknownBug| table.error("bug", error.to_string()));
-        config.bug = Some(bug?);
-        Ok(())
-    }
+/// Plants the bug of this name in every node.
+#[cfg(feature = "planted-bugs")]
+pub(super) fn plant(config: &mut Config, bug: Option<&str>) -> Result<(), String> {
+    config.bug =
+        bug.map(str::parse).transpose().map_err(|error: crate::raft::planted::UnknownBug| error.to_string())?;
+    Ok(())
+}
 
-    #[cfg(not(feature = "planted-bugs"))]
-    fn plant(&self, table: &Section, _: &mut Config) -> Result<(), ScriptError> {
-        if self.bug.is_none() {
-            return Ok(());
-        }
-        Err(table.error("bug", "this build has no planted bugs: build it with `--features planted-bugs`"))
-    }
+/// Says that there are none to plant.
+#[cfg(not(feature = "planted-bugs"))]
+pub(super) fn plant(_: &mut Config, bug: Option<&str>) -> Result<(), String> {
+    let none = "this build has no planted bugs: build it with `--features planted-bugs`";
+    bug.map_or(Ok(()), |_| Err(none.to_owned()))
 }
 
 /// The node of this name.

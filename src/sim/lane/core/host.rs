@@ -9,8 +9,9 @@ use crate::disk::sim::{SimDisk, Wait};
 use crate::rng::Rng;
 use crate::sim::control::{Control, Start};
 use crate::sim::shared::{Events, Shared};
+use crate::sim::ticks;
 
-use super::socket::{CoreNet, Port};
+use super::socket::{CoreNet, Mailbox};
 
 /// What a host gets when it starts in the core lane.
 pub struct CoreHost {
@@ -31,13 +32,13 @@ pub struct CoreHost {
 }
 
 impl CoreHost {
-    pub(super) fn new(control: &Control, start: Start, port: Rc<Port>) -> Self {
+    pub(super) fn new(control: &Control, start: Start, mailbox: Rc<Mailbox>) -> Self {
         let Start { name, incarnation, ip, rng, events, .. } = start;
-        let time = CoreTime { shared: control.shared.clone(), port: port.clone() };
+        let time = CoreTime { shared: control.shared.clone(), mailbox: mailbox.clone() };
         Self {
             name,
             incarnation,
-            net: CoreNet::new(control.shared.clone(), control.id, ip, port),
+            net: CoreNet::new(control.shared.clone(), control.id, ip, mailbox),
             disk: SimDisk::new(control.platter().clone(), control.seed, control.id, incarnation, time.clone()),
             rng,
             events,
@@ -50,7 +51,7 @@ impl CoreHost {
 #[derive(Clone)]
 pub struct CoreTime {
     shared: Rc<Shared>,
-    port: Rc<Port>,
+    mailbox: Rc<Mailbox>,
 }
 
 impl CoreTime {
@@ -61,10 +62,10 @@ impl CoreTime {
 
     /// Whether a time has come, to be asked while being polled. If it has not, the host is polled again when it has.
     pub fn has_come(&self, at: Duration) -> bool {
-        let at = whole_milliseconds(at);
+        let at = ticks::up(at, ticks::MILLISECOND);
         let come = at <= self.now();
         if !come {
-            self.port.wake_at(at);
+            self.mailbox.wake_at(at);
         }
         come
     }
@@ -74,14 +75,5 @@ impl Wait for CoreTime {
     async fn wait(&self, time: Duration) {
         let until = self.now() + time;
         poll_fn(|_| if self.has_come(until) { Poll::Ready(()) } else { Poll::Pending }).await;
-    }
-}
-
-/// The first whole millisecond that is not before this time.
-fn whole_milliseconds(at: Duration) -> Duration {
-    const NANOS: u32 = 1_000_000;
-    match at.subsec_nanos() % NANOS {
-        0 => at,
-        over => at + Duration::from_nanos(u64::from(NANOS - over)),
     }
 }

@@ -28,10 +28,11 @@ use crate::sim::causality::{Thread, because};
 use crate::sim::control::{Control, End, Runs, Start, Wanted};
 use crate::sim::host::HostResult;
 use crate::sim::shared::Shared;
+use crate::sim::ticks;
 use crate::sim::trace::HostId;
 
 use super::Lane;
-use socket::Port;
+use socket::Mailbox;
 
 pub use host::{CoreHost, CoreTime};
 pub use socket::{CoreNet, CoreSocket};
@@ -66,7 +67,7 @@ struct Actor {
 struct Runner {
     control: Rc<Control>,
     factory: RefCell<CoreFactory>,
-    port: Rc<Port>,
+    mailbox: Rc<Mailbox>,
 }
 
 struct Process {
@@ -89,14 +90,14 @@ impl Runs for Runner {
 
     fn launch(&self, start: Start) -> Process {
         let record = start.record;
-        let host = CoreHost::new(&self.control, start, self.port.clone());
+        let host = CoreHost::new(&self.control, start, self.mailbox.clone());
         let life = because(Some(record.into()), || (self.factory.borrow_mut())(host));
         Process { life, thread: Thread::new(Some(record.into()), self.control.shared.now()) }
     }
 
     fn run(&self, process: &mut Process, cx: &mut Context<'_>) -> Option<End> {
         // Whatever waits for a time says so again when it is polled.
-        self.port.forget_wake();
+        self.mailbox.forget_wake();
         let Process { life, thread } = process;
         match thread.poll(life.as_mut(), cx, || self.control.shared.now()) {
             Poll::Ready(result) => {
@@ -123,13 +124,13 @@ impl CoreLane {
         let stir = Arc::new(Stir::default());
         let waker = Waker::from(stir.clone());
         let host = control.id;
-        let runner = Runner { control, factory: RefCell::new(factory), port: Rc::default() };
+        let runner = Runner { control, factory: RefCell::new(factory), mailbox: Rc::default() };
         self.actors.push(Actor { runner, process: None, stir, waker, is_ready: false, queued: None });
-        self.is_ready(host);
+        self.make_ready(host);
     }
 
     /// The host has something to do from the beginning of the next step.
-    fn is_ready(&mut self, HostId(host): HostId) {
+    fn make_ready(&mut self, HostId(host): HostId) {
         if !std::mem::replace(&mut self.actors[usize::from(host)].is_ready, true) {
             self.ready.push(host);
         }
@@ -140,7 +141,7 @@ impl CoreLane {
         loop {
             let Reverse((at, host)) = *self.wakes.peek()?;
             let actor = &mut self.actors[usize::from(host)];
-            let wanted = actor.runner.port.wake();
+            let wanted = actor.runner.mailbox.wake();
             let is_queued = actor.queued == Some(at);
             if is_queued && wanted == Some(at) {
                 return Some(at);
@@ -156,7 +157,7 @@ impl CoreLane {
     /// Runs one host from a time to the end of the step, or to when it has nothing to do any more.
     fn run_host(&mut self, host: u16, from: Duration, to: Duration) {
         let actor = &mut self.actors[usize::from(host)];
-        let woken = actor.runner.port.wake();
+        let woken = actor.runner.mailbox.wake();
         let mut at = if std::mem::take(&mut actor.is_ready) { Some(from) } else { woken.map(|at| at.max(from)) };
         while let Some(now) = at.filter(|at| *at < to) {
             self.shared.set_clock(now);
@@ -164,9 +165,9 @@ impl CoreLane {
             actor.runner.control.turn(&actor.runner, &mut actor.process, &mut cx);
             // One that stands still or is dead is not woken by time. When that changes, it is stirred.
             if actor.process.is_none() || actor.runner.control.wanted() != Wanted::Running {
-                actor.runner.port.forget_wake();
+                actor.runner.mailbox.forget_wake();
             }
-            at = actor.runner.port.wake();
+            at = actor.runner.mailbox.wake();
         }
         self.shared.set_clock(from);
         self.queue_wake(host);
@@ -176,7 +177,7 @@ impl CoreLane {
     /// met: most are moved on again before.
     fn queue_wake(&mut self, host: u16) {
         let actor = &mut self.actors[usize::from(host)];
-        let Some(wanted) = actor.runner.port.wake() else { return };
+        let Some(wanted) = actor.runner.mailbox.wake() else { return };
         if actor.queued.is_none_or(|queued| wanted < queued) {
             actor.queued = Some(wanted);
             self.wakes.push(Reverse((wanted, host)));
@@ -190,7 +191,7 @@ impl Lane for CoreLane {
         if !self.ready.is_empty() {
             return Some(soonest);
         }
-        let woken = self.next_wake().map(|at| whole_ticks(at, tick) + tick);
+        let woken = self.next_wake().map(|at| ticks::down(at, tick) + tick);
         let due = self.shared.wire.borrow().next_due();
         woken.into_iter().chain(due).min().map(|at| at.max(soonest))
     }
@@ -211,11 +212,9 @@ impl Lane for CoreLane {
         for host in &turns {
             self.run_host(*host, from, to);
         }
-        // The list is kept for its room.
+        // Nobody has become ready meanwhile; the list is kept for its room.
         turns.clear();
-        if self.ready.is_empty() {
-            self.ready = turns;
-        }
+        self.ready = turns;
         Ok(())
     }
 
@@ -225,7 +224,7 @@ impl Lane for CoreLane {
         self.shared.wire.borrow_mut().queue_again(now);
         for host in 0..u16::try_from(self.actors.len()).expect("hosts are numbered in 16 bits") {
             if self.actors[usize::from(host)].stir.0.swap(false, Ordering::Relaxed) {
-                self.is_ready(HostId(host));
+                self.make_ready(HostId(host));
             }
         }
     }
@@ -236,24 +235,18 @@ impl Lane for CoreLane {
         while let Some(flight) = wire.arrives(&shared, now) {
             let packet = flight.packet;
             let actor = &self.actors[usize::from(packet.to.0)];
-            actor.runner.port.deliver(packet.dst.port(), packet.payload, packet.src);
-            self.is_ready(packet.to);
+            actor.runner.mailbox.deliver(packet.dst.port(), packet.payload, packet.src);
+            self.make_ready(packet.to);
         }
     }
 
     fn crash(&mut self, host: HostId) {
         let actor = &mut self.actors[usize::from(host.0)];
         actor.process = None;
-        actor.runner.port.forget_wake();
+        actor.runner.mailbox.forget_wake();
     }
 
     fn boot(&mut self, host: HostId) {
-        self.is_ready(host);
+        self.make_ready(host);
     }
-}
-
-/// The beginning of the tick that a time is in.
-fn whole_ticks(at: Duration, tick: Duration) -> Duration {
-    let ticks = at.as_nanos() / tick.as_nanos();
-    tick * u32::try_from(ticks).expect("a run of fewer than four billion ticks")
 }

@@ -11,18 +11,18 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::net::{DATAGRAM_BYTES_MAX, Socket};
+use crate::net::{Socket, fits_datagram};
 use crate::sim::shared::Shared;
 use crate::sim::trace::HostId;
 
 /// What a host's process waits for, shared by the process and the lane.
 #[derive(Default)]
-pub(super) struct Port {
+pub(super) struct Mailbox {
     wake: Cell<Option<Duration>>,
     sockets: RefCell<BTreeMap<u16, VecDeque<(Bytes, SocketAddr)>>>,
 }
 
-impl Port {
+impl Mailbox {
     pub(super) fn wake(&self) -> Option<Duration> {
         self.wake.get()
     }
@@ -49,30 +49,29 @@ pub struct CoreNet {
     shared: Rc<Shared>,
     host: HostId,
     ip: IpAddr,
-    port: Rc<Port>,
+    mailbox: Rc<Mailbox>,
 }
 
 impl CoreNet {
-    pub(super) fn new(shared: Rc<Shared>, host: HostId, ip: IpAddr, port: Rc<Port>) -> Self {
-        Self { shared, host, ip, port }
+    pub(super) fn new(shared: Rc<Shared>, host: HostId, ip: IpAddr, mailbox: Rc<Mailbox>) -> Self {
+        Self { shared, host, ip, mailbox }
     }
 
     /// Binds a socket to a port.
     pub fn bind(&self, port: u16) -> io::Result<CoreSocket> {
-        let mut sockets = self.port.sockets.borrow_mut();
-        if sockets.insert(port, VecDeque::new()).is_some() {
+        let mut sockets = self.mailbox.sockets.borrow_mut();
+        if sockets.contains_key(&port) {
             return Err(io::Error::new(io::ErrorKind::AddrInUse, format!("port {port} has a socket already")));
         }
+        sockets.insert(port, VecDeque::new());
         self.shared.wire.borrow_mut().open_inbox(self.host, port);
         Ok(CoreSocket { net: self.clone(), local: SocketAddr::new(self.ip, port) })
     }
 
     /// The address of a host's port.
     pub fn address(&self, name: &str, port: u16) -> io::Result<SocketAddr> {
-        let place = self.shared.names.iter().position(|host| host == name).ok_or_else(|| {
-            io::Error::new(io::ErrorKind::NotFound, format!("no host of this network is called `{name}`"))
-        })?;
-        Ok(SocketAddr::new(self.shared.wire.borrow().machines[place].ip, port))
+        let ip = self.shared.address(name).ok_or_else(|| Shared::no_host(name))?;
+        Ok(SocketAddr::new(ip, port))
     }
 }
 
@@ -86,7 +85,7 @@ impl CoreSocket {
     /// The next datagram and its sender, if one has arrived.
     pub fn try_recv(&self) -> Option<(Bytes, SocketAddr)> {
         let port = self.local.port();
-        let datagram = self.net.port.sockets.borrow_mut().get_mut(&port)?.pop_front()?;
+        let datagram = self.net.mailbox.sockets.borrow_mut().get_mut(&port)?.pop_front()?;
         let record = self.net.shared.wire.borrow_mut().received(self.net.host, port);
         record.into_iter().for_each(|record| self.net.shared.took_in(record));
         Some(datagram)
@@ -100,10 +99,7 @@ impl Socket for CoreSocket {
 
     async fn send_bytes(&self, payload: Bytes, to: SocketAddr) -> io::Result<usize> {
         let length = payload.len();
-        if payload.len() > DATAGRAM_BYTES_MAX {
-            let message = format!("a datagram carries at most {DATAGRAM_BYTES_MAX} bytes, not {}", payload.len());
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
-        }
+        fits_datagram(length)?;
         let shared = &self.net.shared;
         {
             let mut wire = shared.wire.borrow_mut();
@@ -133,7 +129,7 @@ impl Socket for CoreSocket {
 impl Drop for CoreSocket {
     fn drop(&mut self) {
         let port = self.local.port();
-        self.net.port.sockets.borrow_mut().remove(&port);
+        self.net.mailbox.sockets.borrow_mut().remove(&port);
         self.net.shared.wire.borrow_mut().close_inbox(self.net.host, port);
     }
 }

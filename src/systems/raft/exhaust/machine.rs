@@ -12,6 +12,7 @@ use crate::raft::server::Event;
 use crate::raft::{Config, Core, HardState, Input, LogPosition, Message, NodeId, Output, Role};
 use crate::rng::Seed;
 use crate::systems::raft::detail;
+use crate::systems::raft::options::plant;
 
 /// The most nodes: each order of them is tried for each state.
 const NODES_MAX: u64 = 5;
@@ -288,20 +289,6 @@ fn tell(state: &mut State, id: NodeId, event: &Event) -> Result<(), Broken> {
     let clock = state.nodes[index_of(id)].clock;
     let breach = state.check.event(id, (clock, 0), event);
     breach.map_or(Ok(()), |breach| Err(Broken { invariant: breach.invariant, message: breach.message }))
-}
-
-#[cfg(feature = "planted-bugs")]
-fn plant(config: &mut Config, bug: Option<&str>) -> Result<(), String> {
-    config.bug =
-        bug.map(str::parse).transpose().map_err(|error: crate::raft::planted::UnknownBug| error.to_string())?;
-    Ok(())
-}
-
-#[cfg(not(feature = "planted-bugs"))]
-fn plant(_: &mut Config, bug: Option<&str>) -> Result<(), String> {
-    bug.map_or(Ok(()), |bug| {
-        Err(format!("no bug `{bug}`: this build has none, build it with `--features planted-bugs`"))
-    })
 }
 
 pub(super) fn id_of(index: usize) -> NodeId {
