@@ -75,6 +75,20 @@ fn hash(sim: &str, seed: &str) -> String {
 }
 
 #[test]
+fn the_core_lane_makes_the_same_run_or_says_what_it_lacks() {
+    call(&["verify", "raft/split-vote", "--seed", "7", "--lanes"])
+        .expect(0)
+        .says("same hash in both lanes: aff64e9f5935132f");
+    let lacking = "the core lane has no TCP, nor tasks, which system `echo` needs";
+    call(&["run", "echo/udp-quiet", "--lane", "core"]).expect(2).complains(lacking);
+    call(&["verify", "echo/udp-quiet", "--lanes"]).expect(2).complains(lacking);
+    // No duration is too long for its ticks to be counted: the run ends when a leader is there.
+    for lane in ["turmoil", "core"] {
+        call(&["run", "raft/availsim", "--seed", "1", "--set", "duration=2000h", "--lane", lane]).expect(0);
+    }
+}
+
+#[test]
 fn list_shows_every_sim_with_its_sentence() {
     let listed = call(&["list"]).expect(0).says("\n  echo/tcp-loss ").says("\n  echo/udp-quiet ");
     assert!(listed.out.starts_with("balancer  "), "{}", listed.out);

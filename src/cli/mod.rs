@@ -199,9 +199,7 @@ impl Shell {
     /// Lets a script's system read what is its own.
     fn check_section(&self, script: &Script) -> Result<(), ScriptError> {
         let Some(system) = self.systems.iter().find(|system| system.name() == script.system) else { return Ok(()) };
-        let mut setup = Setup::new(script, Seed(0));
-        system.build(&mut setup)?;
-        setup.validate()
+        Setup::built(*system, script, Seed(0)).map(drop)
     }
 
     /// The system of a sim.

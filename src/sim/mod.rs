@@ -38,7 +38,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use crate::rng::Seed;
-use crate::script::{Lane, Script, ScriptError, Step};
+use crate::script::{Script, ScriptError, Step};
 use crate::systems::System;
 
 pub use calm::Calm;
@@ -100,16 +100,7 @@ pub fn run(
     if !cfg!(tokio_unstable) {
         return Err(RunError::Unseeded);
     }
-    if script.lane == Lane::Core
-        && let Some(lacking) = system.lacks_in_core_lane()
-    {
-        let message = format!("the core lane has no {lacking}, which system `{}` needs", script.system);
-        return Err(script.error_in_lane(&message).into());
-    }
-    let mut setup = Setup::new(script, seed);
-    system.build(&mut setup)?;
-    setup.validate()?;
-    let Setup { parts, watchers, end_checks, .. } = setup;
+    let Setup { parts, watchers, end_checks, .. } = Setup::built(system, script, seed)?;
 
     let names: Vec<String> = parts.hosts.iter().map(|host| host.name.clone()).collect();
     let schedule = schedule::Schedule::new(settled_steps(script, seed), drawn_steps(script, &names, seed));

@@ -14,6 +14,8 @@ use crate::script::{
     Action, HostPattern, Lane, LinkRule, MessageRule, PacketRule, Script, ScriptError, Section, Trigger,
 };
 
+use crate::systems::System;
+
 use super::calm::{Calm, Calms};
 use super::host::{Factory, Host, HostResult};
 use super::lane::core::{CoreFactory, CoreHost};
@@ -75,6 +77,20 @@ impl<'a> Setup<'a> {
     pub(crate) fn new(script: &'a Script, seed: Seed) -> Self {
         let (watchers, end_checks) = (Vec::new(), Vec::new());
         Self { script, seed, read: Default::default(), parts: Parts::default(), watchers, end_checks }
+    }
+
+    /// All that a system sets up for a script, and whether it makes sense.
+    pub(crate) fn built(system: &dyn System, script: &'a Script, seed: Seed) -> Result<Self, ScriptError> {
+        if script.lane == Lane::Core
+            && let Some(lacking) = system.lacks_in_core_lane()
+        {
+            let message = format!("the core lane has no {lacking}, which system `{}` needs", script.system);
+            return Err(script.error_in_lane(&message));
+        }
+        let mut setup = Self::new(script, seed);
+        system.build(&mut setup)?;
+        setup.validate()?;
+        Ok(setup)
     }
 
     /// The script that is to run.
