@@ -9,8 +9,11 @@ use std::rc::Rc;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+/// What is called with each event.
+type Listener<E> = dyn Fn(&E);
+
 /// Takes a host's events. Clones share the listener.
-pub struct Sink<E>(Option<Rc<dyn Fn(E)>>);
+pub struct Sink<E>(Option<Rc<Listener<E>>>);
 
 impl<E> Sink<E> {
     /// Nobody listens.
@@ -19,14 +22,23 @@ impl<E> Sink<E> {
     }
 
     /// `listener` is called with each event, at once.
-    pub fn new(listener: impl Fn(E) + 'static) -> Self {
+    pub fn new(listener: impl Fn(&E) + 'static) -> Self {
         Self(Some(Rc::new(listener)))
     }
 
     /// Tells of an event, which is made only if somebody listens.
+    #[inline]
     pub fn emit(&self, event: impl FnOnce() -> E) {
         if let Some(listener) = &self.0 {
-            listener(event());
+            listener(&event());
+        }
+    }
+
+    /// Tells of an event that is there already.
+    #[inline]
+    pub fn tell(&self, event: &E) {
+        if let Some(listener) = &self.0 {
+            listener(event);
         }
     }
 }

@@ -134,7 +134,7 @@ impl Screen {
     /// Where the client tells what it does.
     pub fn sink(&self) -> Sink<Event> {
         let state = Rc::clone(&self.0);
-        Sink::new(move |event| state.print(&event))
+        Sink::new(move |event| state.print(event))
     }
 
     /// Resolves at `signal`, or when nobody reads stdout any more.

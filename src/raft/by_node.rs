@@ -14,6 +14,7 @@ impl<T> Default for ByNode<T> {
 
 impl<T> ByNode<T> {
     /// Where a node is, or where it would be. Nodes are mostly called 1, 2, 3, and mostly all are there.
+    #[inline]
     fn find(&self, id: NodeId) -> Result<usize, usize> {
         let guess = usize::try_from(id.0.wrapping_sub(1)).unwrap_or(usize::MAX);
         match self.0.get(guess) {
@@ -22,15 +23,18 @@ impl<T> ByNode<T> {
         }
     }
 
+    #[inline]
     pub(crate) fn get(&self, id: NodeId) -> Option<&T> {
         self.find(id).ok().map(|place| &self.0[place].1)
     }
 
+    #[inline]
     pub(crate) fn get_mut(&mut self, id: NodeId) -> Option<&mut T> {
         self.find(id).ok().map(|place| &mut self.0[place].1)
     }
 
     /// Returns what was there before.
+    #[inline]
     pub(crate) fn insert(&mut self, id: NodeId, value: T) -> Option<T> {
         match self.find(id) {
             Ok(place) => Some(std::mem::replace(&mut self.0[place].1, value)),

@@ -19,11 +19,17 @@ impl Default for ClockRate {
 impl ClockRate {
     /// What the clock shows when so much time has passed.
     pub(crate) fn shows(self, passed: Duration) -> Duration {
+        if self == Self::default() {
+            return passed;
+        }
         nanos(passed.as_nanos() * u128::from(self.0) / PER_UNIT)
     }
 
     /// The least time after which the clock shows at least this.
     pub(crate) fn passes(self, shown: Duration) -> Duration {
+        if self == Self::default() {
+            return shown;
+        }
         nanos((shown.as_nanos() * PER_UNIT).div_ceil(u128::from(self.0.max(1))))
     }
 }

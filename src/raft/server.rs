@@ -293,7 +293,9 @@ impl<S: Socket, D: Disk> Node<S, D> {
     pub(crate) async fn take_in(&mut self, now: Duration, datagram: &[u8], from: SocketAddr) -> io::Result<()> {
         match self.accept(datagram) {
             Ok(Envelope { from, message, .. }) => {
-                self.events.emit(|| Event::Received { from, message: message.clone() });
+                let event = Event::Received { from, message };
+                self.events.tell(&event);
+                let Event::Received { from, message } = event else { unreachable!("it was made of a message") };
                 self.step(now, Input::Message { from, message }).await
             }
             Err(why) => {
@@ -331,7 +333,8 @@ impl<S: Socket, D: Disk> Node<S, D> {
 
     async fn step(&mut self, now: Duration, input: Input) -> io::Result<()> {
         self.latest = self.latest.max(now);
-        for output in self.core.step(self.latest, input) {
+        let mut outputs = self.core.step(self.latest, input);
+        for output in outputs.drain(..) {
             match output {
                 Output::Persist(state) => {
                     self.storage.save(state).await?;
@@ -344,6 +347,7 @@ impl<S: Socket, D: Disk> Node<S, D> {
                 }
             }
         }
+        self.core.reuse(outputs);
         self.tell_status();
         Ok(())
     }

@@ -306,9 +306,9 @@ type SharedCheck = Rc<RefCell<EchoCheck>>;
 
 async fn serve(host: Host, options: Options, check: SharedCheck) -> HostResult {
     let events = host.events.clone();
-    let sink = Sink::new(move |event: Event| {
-        record(&events, &event);
-        let breach = check.borrow_mut().server(&event);
+    let sink = Sink::new(move |event: &Event| {
+        record(&events, event);
+        let breach = check.borrow_mut().server(event);
         breach.into_iter().for_each(|breach| events.breach(breach));
     });
     let address = format!("0.0.0.0:{PORT}");
@@ -341,14 +341,14 @@ async fn send(host: Host, options: Options, check: SharedCheck) -> HostResult {
         move |number| request(&name, number, size)
     });
     let (events, retried) = (host.events.clone(), RefCell::new(BTreeSet::new()));
-    let sink = Sink::new(move |event: Event| {
-        let seen = (events.now(), record(&events, &event));
-        match &event {
+    let sink = Sink::new(move |event: &Event| {
+        let seen = (events.now(), record(&events, event));
+        match event {
             Event::Retry { id, .. } => _ = retried.borrow_mut().insert(*id),
             Event::Answered { id, .. } if retried.borrow_mut().remove(id) => events.count("retries answered", 1),
             _ => {}
         }
-        let breach = check.borrow_mut().client(&name, seen, &event);
+        let breach = check.borrow_mut().client(&name, seen, event);
         breach.into_iter().for_each(|breach| events.breach(breach));
     });
     let (to, rate) = (format!("server:{PORT}"), options.rate());

@@ -91,7 +91,7 @@ impl Cores {
 async fn work(listener: Unopened, mut told: watch::Receiver<Told>, seed: Seed, show: impl Fn(View)) -> io::Result<()> {
     let counts = Counts::default();
     let counting = counts.clone();
-    let sink = Sink::new(move |event| counting.take(&event));
+    let sink = Sink::new(move |event| counting.take(event));
     let config = told.borrow_and_update().config.clone();
     let shared = Shared::new(RealNet, config, Rngs::of(seed), sink).map_err(io::Error::other)?;
     let (mut end, reloading) = (told.clone(), shared.clone());

@@ -170,7 +170,7 @@ fn announce(listener: &impl Listener, pages: Option<&impl Listener>) -> io::Resu
 
 fn sink(counts: Counts) -> Sink<Event> {
     Sink::new(move |event| {
-        counts.take(&event);
+        counts.take(event);
         if let Event::Policy { .. } | Event::Draining { .. } | Event::DrainCut { .. } = event {
             service::note(event);
         }

@@ -121,7 +121,7 @@ impl Election {
         state.voted_for.map_or(Ok(()), |candidate| self.history.votes(id, state.term, candidate, seen))
     }
 
-    fn sending(&mut self, id: NodeId, seen: Seen, to: NodeId, message: &Message) -> Checked {
+    pub(super) fn sending(&mut self, id: NodeId, seen: Seen, to: NodeId, message: &Message) -> Checked {
         let node = self.node(id);
         let (term, (at, record)) = (node.term, node.term_seen);
         if message.term() > term {
@@ -192,7 +192,7 @@ impl Election {
         Ok(())
     }
 
-    fn stepped(&mut self, seen: Seen, status: &Status, shown: Duration) -> Checked {
+    pub(super) fn stepped(&mut self, seen: Seen, status: &Status, shown: Duration) -> Checked {
         let Status { id, role, term, voted_for, timer_at, .. } = *status;
         let timeout_max = self.timeout_max;
         let node = self.node(id);

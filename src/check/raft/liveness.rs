@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::Seen;
 use crate::raft::by_node::ByNode;
 use crate::raft::server::Event;
-use crate::raft::{Config, Event as CoreEvent, Message, NodeId, Role, Status, Term};
+use crate::raft::{Config, Event as CoreEvent, NodeId, Role, Status, Term};
 use crate::sim::Breach;
 
 /// What two leaders of one term at the same moment break.
@@ -75,6 +75,8 @@ pub(super) struct Liveness {
     members: usize,
     quorum: usize,
     timeout_max: Duration,
+    /// For how long a leader may go on without a majority.
+    alone_max: Duration,
     heartbeat: Duration,
     check_quorum: bool,
     alive: ByNode<Status>,
@@ -82,6 +84,8 @@ pub(super) struct Liveness {
     since: ByNode<Seen>,
     tenures: ByNode<Tenure>,
     agreement: Agreement,
+    /// How often it was found out anew.
+    agreed: u64,
     calm: Option<Calm>,
     stable_from: Option<Duration>,
     /// The lead that must not change.
@@ -97,12 +101,15 @@ impl Liveness {
             members: config.members.len(),
             quorum: config.members.len() / 2 + 1,
             timeout_max: config.election_timeout_max,
+            // Clocks of the nodes may differ by a twentieth.
+            alone_max: config.election_timeout_max * 22 / 10,
             heartbeat: config.heartbeat,
             check_quorum: config.check_quorum,
             alive: ByNode::default(),
             since: ByNode::default(),
             tenures: ByNode::default(),
             agreement: Agreement::default(),
+            agreed: 0,
             calm: None,
             stable_from: None,
             stable: None,
@@ -113,6 +120,10 @@ impl Liveness {
 
     pub(super) fn agreement(&self) -> &Agreement {
         &self.agreement
+    }
+
+    pub(super) fn agreed(&self) -> u64 {
+        self.agreed
     }
 
     pub(super) fn status(&self, id: NodeId) -> Option<&Status> {
@@ -136,45 +147,56 @@ impl Liveness {
         self.stable_from = Some(at);
     }
 
-    pub(super) fn event(&mut self, id: NodeId, seen: Seen, event: &Event) -> Option<Breach> {
+    pub(super) fn core(&mut self, id: NodeId, seen: Seen, event: &CoreEvent) -> Option<Box<Breach>> {
         match event {
-            Event::Core(CoreEvent::TermRaised { to, .. }) => self.no_needless_election(id, *to, seen),
-            Event::Core(CoreEvent::BecameLeader { term, .. }) => {
-                self.tenures
-                    .insert(id, Tenure { term: *term, since: seen, answers: ByNode::default(), contact_known: seen.0 });
+            CoreEvent::TermRaised { to, .. } => self.no_needless_election(id, *to, seen).map(Box::new),
+            CoreEvent::BecameLeader { term, .. } => {
+                let (term, answers) = (*term, ByNode::default());
+                self.tenures.insert(id, Tenure { term, since: seen, answers, contact_known: seen.0 });
                 None
-            }
-            Event::Sending { .. } => {
-                self.sent += 1;
-                self.idle_sent += u64::from(self.idle_since().is_some_and(|since| seen.0 >= since));
-                None
-            }
-            Event::Received { from, message: Message::AppendEntriesResponse(answer) } => {
-                if let Some(tenure) = self.tenures.get_mut(id).filter(|tenure| tenure.term == answer.term) {
-                    tenure.answers.insert(*from, seen);
-                }
-                None
-            }
-            Event::Stepped { status, .. } => {
-                let led_before = self.is_led(status);
-                self.follow(id, seen, event);
-                self.no_lead_without_majority(status, led_before, seen)
-                    .or_else(|| self.leader_in_time(seen.0))
-                    .or_else(|| self.few_to_elect())
-                    .or_else(|| self.stays_stable(seen))
             }
             _ => None,
         }
     }
 
-    /// Takes in what a node is now. Says whether anything about it has changed.
-    pub(super) fn follow(&mut self, id: NodeId, seen: Seen, event: &Event) -> bool {
-        let Event::Stepped { status, .. } = event else { return false };
-        let same = |known: &Status| (known.role, known.term, known.leader) == (status.role, status.term, status.leader);
-        let changed = !self.alive.get(id).is_some_and(same);
-        self.alive.insert(id, status.clone());
+    /// A message leaves.
+    pub(super) fn sending(&mut self, at: Duration) {
+        self.sent += 1;
+        self.idle_sent += u64::from(self.idle_since().is_some_and(|since| at >= since));
+    }
+
+    /// A leader's heartbeat was answered.
+    pub(super) fn answered(&mut self, id: NodeId, from: NodeId, term: Term, seen: Seen) {
+        if let Some(tenure) = self.tenures.get_mut(id).filter(|tenure| tenure.term == term) {
+            tenure.answers.insert(from, seen);
+        }
+    }
+
+    pub(super) fn stepped(&mut self, seen: Seen, status: &Status) -> Option<Box<Breach>> {
+        let leads_on = status.role == Role::Leader && self.is_led(status);
+        self.is_now(seen, status);
+        if leads_on && let Some(breach) = self.no_lead_without_majority(status, seen) {
+            return Some(Box::new(breach));
+        }
+        if self.calm.is_none() && self.stable_from.is_none() {
+            return None;
+        }
+        let breach = self.leader_in_time(seen.0).or_else(|| self.few_to_elect());
+        breach.or_else(|| self.stays_stable(seen)).map(Box::new)
+    }
+
+    /// Takes in what a node is now, if that is what the event tells. Says whether anything about it has changed.
+    pub(super) fn follow(&mut self, seen: Seen, event: &Event) -> bool {
+        if let Event::Stepped { status, .. } = event { self.is_now(seen, status) } else { false }
+    }
+
+    fn is_now(&mut self, seen: Seen, status: &Status) -> bool {
+        let as_before =
+            |known: &Status| (known.role, known.term, known.leader) == (status.role, status.term, status.leader);
+        let changed = !self.alive.get(status.id).is_some_and(as_before);
+        self.alive.insert(status.id, status.clone());
         if changed {
-            self.since.insert(id, seen);
+            self.since.insert(status.id, seen);
             self.agree(seen);
         }
         changed
@@ -194,6 +216,7 @@ impl Liveness {
 
     /// Finds out anew what the nodes agree on.
     fn agree(&mut self, seen: Seen) {
+        self.agreed += 1;
         let leads = |status: &Status| Lead { leader: status.id, term: status.term };
         let followers = |lead: Lead| {
             let follows = |status: &&Status| status.term == lead.term && status.leader == Some(lead.leader);
@@ -236,7 +259,7 @@ impl Liveness {
     }
 
     fn leader_in_time(&self, at: Duration) -> Option<Breach> {
-        let calm = self.calm.filter(|calm| calm.led.is_none() && self.alive.len() >= self.quorum)?;
+        let calm = self.calm.as_ref().filter(|calm| calm.led.is_none() && self.alive.len() >= self.quorum)?;
         let allowed = self.election_time();
         (at > calm.at + allowed).then(|| {
             let text = format!(
@@ -277,13 +300,11 @@ impl Liveness {
     }
 
     /// A leader that has just been polled and has had no majority for too long should have noticed.
-    fn no_lead_without_majority(&mut self, status: &Status, led_before: bool, (at, record): Seen) -> Option<Breach> {
-        if !self.check_quorum || status.role != Role::Leader || !led_before {
+    fn no_lead_without_majority(&mut self, status: &Status, (at, record): Seen) -> Option<Breach> {
+        if !self.check_quorum {
             return None;
         }
-        let allowed = self.timeout_max * 2;
-        // Clocks of the nodes may differ by a twentieth.
-        let allowed = allowed + allowed / 10;
+        let allowed = self.alone_max;
         let tenure = self.tenures.get_mut(status.id)?;
         // Answers only come later: mostly there is no need to look at all of them.
         if at <= tenure.contact_known + allowed {
@@ -305,7 +326,7 @@ impl Liveness {
     }
 
     fn few_to_elect(&self) -> Option<Breach> {
-        let calm = self.calm.filter(|calm| calm.lossless && calm.at.is_zero())?;
+        let calm = self.calm.as_ref().filter(|calm| calm.lossless && calm.at.is_zero())?;
         let (_, lead, sent) = calm.settled?;
         let (members, sent) = (self.members as u64, sent - calm.sent);
         let allowed = 5 * members * (members - 1) * lead.term.max(1);
@@ -320,7 +341,7 @@ impl Liveness {
 
     /// Since when the nodes have nothing to do but to keep their lead: who stood still has much to answer at first.
     fn idle_since(&self) -> Option<Duration> {
-        let (settled_at, ..) = self.calm.filter(|calm| calm.lossless)?.settled?;
+        let (settled_at, ..) = self.calm.as_ref().filter(|calm| calm.lossless)?.settled?;
         Some(settled_at + self.timeout_max)
     }
 

@@ -30,7 +30,7 @@ mod patience;
 use std::time::Duration;
 
 use crate::raft::server::Event;
-use crate::raft::{Config, NodeId, Status};
+use crate::raft::{Config, Event as CoreEvent, Message, NodeId, Status};
 use crate::sim::Breach;
 
 pub use history::E1;
@@ -74,20 +74,52 @@ impl RaftCheck {
     }
 
     /// Takes in an event of a node.
-    pub fn event(&mut self, id: NodeId, seen: Seen, event: &Event) -> Option<Breach> {
+    pub fn event(&mut self, id: NodeId, seen: Seen, event: &Event) -> Option<Box<Breach>> {
         match self.scope {
-            Scope::All => {
-                let broken = self.election.event(id, seen, event).err().map(|breach| *breach);
-                let broken = broken.or_else(|| self.patience.event(id, seen, event));
-                broken.or_else(|| self.liveness.event(id, seen, event))
-            }
-            Scope::Safety => self.election.event(id, seen, event).err().map(|breach| *breach),
+            Scope::All => self.all(id, seen, event),
+            Scope::Safety => self.election.event(id, seen, event).err(),
             Scope::OneLeaderPerTerm => {
                 let breach = self.election.event(id, seen, event).err();
-                self.liveness.follow(id, seen, event);
-                breach.map(|breach| *breach).filter(|breach| breach.invariant == history::E1)
+                self.liveness.follow(seen, event);
+                breach.filter(|breach| breach.invariant == history::E1)
             }
-            Scope::LeadersOfOneMoment => self.liveness.follow(id, seen, event).then(|| self.liveness.rivals(seen))?,
+            Scope::LeadersOfOneMoment => {
+                let changed = self.liveness.follow(seen, event);
+                changed.then(|| self.liveness.rivals(seen))?.map(Box::new)
+            }
+        }
+    }
+
+    /// Each kind of event goes to those only who ask for it: there are several for each message.
+    fn all(&mut self, id: NodeId, seen: Seen, event: &Event) -> Option<Box<Breach>> {
+        match event {
+            Event::Received { from, message: Message::AppendEntries(append) } => {
+                self.patience.heard_leader(id, *from, append.term, seen);
+                None
+            }
+            Event::Received { from, message: Message::AppendEntriesResponse(answer) } => {
+                self.liveness.answered(id, *from, answer.term, seen);
+                None
+            }
+            Event::Sending { to, message } => {
+                let broken = self.election.sending(id, seen, *to, message).err();
+                self.liveness.sending(seen.0);
+                broken
+            }
+            Event::Stepped { status, now } => {
+                let broken = self.election.stepped(seen, status, *now).err();
+                let broken = broken.or_else(|| self.patience.stepped(seen, status, *now));
+                broken.or_else(|| self.liveness.stepped(seen, status))
+            }
+            Event::Core(CoreEvent::TimerArmed { .. }) => None,
+            Event::Core(core) => {
+                let broken = self.election.event(id, seen, event).err();
+                broken.or_else(|| {
+                    self.patience.core(id, seen, core);
+                    self.liveness.core(id, seen, core)
+                })
+            }
+            _ => self.election.event(id, seen, event).err(),
         }
     }
 
@@ -121,6 +153,11 @@ impl RaftCheck {
     /// What the nodes agree on.
     pub fn agreement(&self) -> &Agreement {
         self.liveness.agreement()
+    }
+
+    /// How often that was found out anew: as long as this is the same, [`agreement`](Self::agreement) is.
+    pub fn agreed(&self) -> u64 {
+        self.liveness.agreed()
     }
 
     /// Writes all that E1 to E8 go by but when it was seen: two checks that write the same judge the same. `name` gives a

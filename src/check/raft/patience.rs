@@ -6,8 +6,7 @@ use std::time::Duration;
 use super::Seen;
 use super::liveness::L2;
 use crate::raft::by_node::ByNode;
-use crate::raft::server::Event;
-use crate::raft::{Config, Event as CoreEvent, Message, NodeId, Role, Status, Term};
+use crate::raft::{Config, Event as CoreEvent, NodeId, Role, Status, Term};
 use crate::sim::Breach;
 
 /// What a node's present step owes somebody.
@@ -24,7 +23,8 @@ pub(super) struct Patience {
     timeout_min: Duration,
     /// The shortest election timeout that a node was ever told to have.
     allowed: ByNode<Duration>,
-    owed: ByNode<Owed>,
+    /// What each owes; whoever ever owed something has its place.
+    owed: ByNode<Option<Owed>>,
 }
 
 impl Patience {
@@ -38,27 +38,33 @@ impl Patience {
     }
 
     pub(super) fn down(&mut self, id: NodeId) {
-        self.owed.remove(id);
+        self.owe(id, None);
     }
 
-    pub(super) fn event(&mut self, id: NodeId, seen: Seen, event: &Event) -> Option<Breach> {
-        match event {
-            Event::Core(CoreEvent::VoteGranted { to, pre: false, .. }) => {
-                self.owed.insert(id, Owed::Vote { to: *to, seen });
-                None
-            }
-            Event::Received { from, message: Message::AppendEntries(append) } => {
-                self.owed.insert(id, Owed::Heartbeat { from: *from, term: append.term, seen });
-                None
-            }
-            Event::Stepped { status, now } => {
-                self.owed.remove(id).and_then(|owed| self.paid(&owed, seen, status, *now))
-            }
-            _ => None,
+    fn owe(&mut self, id: NodeId, owed: Option<Owed>) {
+        match self.owed.get_mut(id) {
+            Some(place) => *place = owed,
+            None => _ = self.owed.insert(id, owed),
         }
     }
 
+    pub(super) fn core(&mut self, id: NodeId, seen: Seen, event: &CoreEvent) {
+        if let CoreEvent::VoteGranted { to, pre: false, .. } = event {
+            self.owe(id, Some(Owed::Vote { to: *to, seen }));
+        }
+    }
+
+    /// A node received a heartbeat.
+    pub(super) fn heard_leader(&mut self, id: NodeId, from: NodeId, term: Term, seen: Seen) {
+        self.owe(id, Some(Owed::Heartbeat { from, term, seen }));
+    }
+
     /// `now`: on the node's own clock, as its timer.
+    pub(super) fn stepped(&mut self, seen: Seen, status: &Status, now: Duration) -> Option<Box<Breach>> {
+        let owed = self.owed.get_mut(status.id)?.take()?;
+        self.paid(&owed, seen, status, now).map(Box::new)
+    }
+
     fn paid(&self, owed: &Owed, (at, record): Seen, status: &Status, now: Duration) -> Option<Breach> {
         if let Owed::Heartbeat { from, term, .. } = *owed
             && (status.term != term || status.leader != Some(from))

@@ -147,14 +147,14 @@ impl Cluster {
         let narrator = RefCell::new(Narrator::default());
         let (screen, lead) = (self.screen.clone(), self.lead.clone());
         Sink::new(move |event| {
-            match &event {
+            match event {
                 // That all start has been said.
                 Event::Core(Core::Booted { term: 0, .. }) if first => return,
                 Event::Core(Core::BecameLeader { term, .. }) => _ = lead.send_replace(Some((id, *term))),
                 Event::Core(Core::SteppedDown { term, .. }) => lost(&lead, (id, *term)),
                 _ => {}
             }
-            if let Some(change) = narrator.borrow_mut().tell(&event) {
+            if let Some(change) = narrator.borrow_mut().tell(event) {
                 screen.change(id, change);
             }
         })

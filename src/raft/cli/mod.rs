@@ -80,8 +80,8 @@ fn announce(socket: &impl Socket, status: Option<&impl Listener>) -> io::Result<
 fn sink(id: NodeId, board: Board) -> Sink<Event> {
     let narrator = RefCell::new(Narrator::default());
     Sink::new(move |event| {
-        board.take(&event);
-        match narrator.borrow_mut().tell(&event) {
+        board.take(event);
+        match narrator.borrow_mut().tell(event) {
             Some(Change::Follows { leader, term }) => line(id, format_args!("follows {leader} (term {term})")),
             Some(Change::Other(change)) => line(id, change),
             None => {}

@@ -96,6 +96,12 @@ impl Core {
         std::mem::take(&mut self.outputs)
     }
 
+    /// Takes back what [`step`](Self::step) returned, once it is done: the next step need not ask for memory then.
+    pub fn reuse(&mut self, mut outputs: Vec<Output>) {
+        outputs.clear();
+        self.outputs = outputs;
+    }
+
     /// The next election timeout is this one, instead of a drawn one: also that of the timer that runs already, and
     /// again at each arming until it has run out.
     pub fn pin_next_timeout(&mut self, timeout: Duration) {

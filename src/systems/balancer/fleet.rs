@@ -66,7 +66,7 @@ impl Fleet {
         *self.reloads.borrow_mut() = Some(sender);
         let events = host.events.clone();
         let (telling, told) = (self.clone(), events.clone());
-        let sink = Sink::new(move |event: Event| telling.heard(&told, &event));
+        let sink = Sink::new(move |event: &Event| telling.heard(&told, event));
         let rngs = Rngs::of(Seed(host.rng.next_u64()));
         let config = self.config.borrow().clone();
         self.check.borrow_mut().balancer_started(&config, (events.now(), events.next_record()));

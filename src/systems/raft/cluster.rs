@@ -7,7 +7,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::rc::Rc;
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -46,6 +46,10 @@ pub(super) struct Cluster {
     leaderless_since: Cell<Option<Duration>>,
     /// Whether somebody has campaigned, and somebody has been elected.
     first_seen: Cell<(bool, bool)>,
+    /// Up to where what the nodes agree on was told, and what it was then.
+    told: Cell<(u64, Option<Lead>)>,
+    /// How many commands were sent to nodes.
+    commanded: Cell<u64>,
     /// What led each node to arm its election timer.
     armed: RefCell<ByNode<u64>>,
     newest: Cell<Campaign>,
@@ -91,6 +95,8 @@ impl Cluster {
             term_max: Cell::new(0),
             leaderless_since: Cell::new(Some(Duration::ZERO)),
             first_seen: Cell::default(),
+            told: Cell::default(),
+            commanded: Cell::default(),
             armed: RefCell::default(),
             newest: Cell::default(),
         }
@@ -149,8 +155,8 @@ impl Cluster {
         let start = host.time.now();
         let addresses = node.addresses().clone();
         lookups.set(Some(Box::new(move || addresses.borrow_mut().extend(peers))));
-        // Whether whoever sends a command will wake this node: asked once, that stays so.
-        let mut listens = false;
+        // As many commands were sent when there was none left for this node, and whoever sends one then wakes it.
+        let mut heeded = None;
         loop {
             let deadline = node.deadline().map(|at| start.saturating_add(rate.passes(at)));
             // In the order in which `serve` looks for something to do.
@@ -158,12 +164,8 @@ impl Cluster {
                 if deadline.is_some_and(|at| host.time.has_come(at)) {
                     return Poll::Ready(Next::Deadline);
                 }
-                if !listens || !commands.is_empty() {
-                    let received = commands.poll_recv(cx);
-                    listens = received.is_pending();
-                    if let Poll::Ready(Some(command)) = received {
-                        return Poll::Ready(Next::Command(command));
-                    }
+                if let Some(command) = self.poll_command(&mut commands, &mut heeded, cx) {
+                    return Poll::Ready(Next::Command(command));
                 }
                 node.socket().try_recv().map_or(Poll::Pending, |datagram| Poll::Ready(Next::Datagram(datagram)))
             });
@@ -175,6 +177,24 @@ impl Cluster {
                 Next::Datagram((payload, from)) => node.take_in(now, &payload, from).await?,
             }
         }
+    }
+
+    /// The next command for a node, if there is one. `heeded`: how many had been sent to anybody when there was none.
+    fn poll_command(
+        &self,
+        commands: &mut mpsc::UnboundedReceiver<Command>,
+        heeded: &mut Option<u64>,
+        cx: &mut Context<'_>,
+    ) -> Option<Command> {
+        let commanded = Some(self.commanded.get());
+        if *heeded == commanded {
+            return None;
+        }
+        if let Poll::Ready(Some(command)) = commands.poll_recv(cx) {
+            return Some(command);
+        }
+        *heeded = commanded;
+        None
     }
 
     fn settings(&self, id: NodeId) -> Settings {
@@ -190,7 +210,7 @@ impl Cluster {
     }
 
     fn listen(self: Rc<Self>, events: Events, id: NodeId) -> Sink<Event> {
-        Sink::new(move |event| self.heard(&events, id, &event))
+        Sink::new(move |event| self.heard(&events, id, event))
     }
 
     fn connect(&self, id: NodeId) -> mpsc::UnboundedReceiver<Command> {
@@ -207,16 +227,28 @@ impl Cluster {
     /// Takes in what a node tells: into the trace, the counters and the check.
     fn heard(&self, events: &Events, id: NodeId, event: &Event) {
         let written = match event {
+            // Told for each heartbeat, and nobody but the causes asks for it.
+            Event::Core(core @ CoreEvent::TimerArmed { .. }) => return self.trace_timer(events, id, core),
             Event::Core(core) => self.heard_core(events, id, event, core),
+            // A packet's own record tells of the message.
+            Event::Sending { .. } => {
+                events.count("messages", 1);
+                None
+            }
+            Event::Received { .. } | Event::Stepped { .. } => None,
             _ => record(events, event),
         };
         let record = written.unwrap_or_else(|| events.next_record());
+        let mut check = self.check.borrow_mut();
+        let breach = check.event(id, (events.now(), record), event);
+        let agreed = check.agreed();
+        drop(check);
+        if let Some(breach) = breach {
+            events.breach(*breach);
+        }
         // What the nodes agree on follows from what each of them is after a step, and from nothing else.
-        let led = matches!(event, Event::Stepped { .. }).then(|| self.agreement().of_majority);
-        let breach = self.check.borrow_mut().event(id, (events.now(), record), event);
-        breach.into_iter().for_each(|breach| events.breach(breach));
-        if let Some(led) = led {
-            self.tell_lead(events, led.map(|(lead, _)| lead));
+        if agreed != self.told.get().0 {
+            self.tell_lead(events);
         }
     }
 
@@ -287,9 +319,17 @@ impl Cluster {
         }
     }
 
+    /// What the nodes agree on now, to be compared with later.
+    fn note_lead(&self) -> Option<Lead> {
+        let lead = self.agreement().of_majority.map(|(lead, _)| lead);
+        self.told.set((self.check.borrow().agreed(), lead));
+        lead
+    }
+
     /// Writes into the trace that a majority has a leader now, or has none any more.
-    fn tell_lead(&self, events: &Events, before: Option<Lead>) {
-        let (lead, first) = (self.agreement().of_majority.map(|(lead, _)| lead), self.agreement().first);
+    fn tell_lead(&self, events: &Events) {
+        let (_, before) = self.told.get();
+        let (lead, first) = (self.note_lead(), self.agreement().first);
         match lead {
             Some(Lead { leader, term }) if before != lead => {
                 events.event("majority-follows", vec![("leader", leader.to_string().into()), ("term", term.into())]);
@@ -312,6 +352,7 @@ impl Cluster {
             remote.sender = None;
         }
         self.check.borrow_mut().down(id, seen);
+        self.note_lead();
         if self.agreement().of_majority.is_none() && self.leaderless_since.get().is_none() {
             self.leaderless_since.set(Some(seen.0));
         }
@@ -341,6 +382,7 @@ impl Cluster {
     }
 
     fn command(&self, id: NodeId, command: Command, waits: bool) {
+        self.commanded.set(self.commanded.get() + 1);
         let mut remotes = self.remotes.borrow_mut();
         let remote = remotes.entry(id).or_default();
         let told = remote.sender.as_ref().is_some_and(|sender| sender.send(command).is_ok());
@@ -383,20 +425,10 @@ impl Cluster {
     }
 }
 
-/// Writes an event into the trace and counts it. What a packet's own record tells is not written twice, and that a timer
-/// was armed, which each heartbeat brings about, would drown all else.
+/// Writes an event into the trace and counts it.
 fn record(events: &Events, event: &Event) -> Option<u64> {
     let number = match event {
-        Event::Core(CoreEvent::TimerArmed { .. })
-        | Event::Loaded(_)
-        | Event::Received { .. }
-        | Event::Stepped { .. } => {
-            return None;
-        }
-        Event::Sending { .. } => {
-            events.count("messages", 1);
-            return None;
-        }
+        Event::Loaded(_) | Event::Sending { .. } | Event::Received { .. } | Event::Stepped { .. } => return None,
         Event::Core(event) => events.event(event.name(), event.fields()),
         Event::Persisted(state) => {
             let voted_for = state.voted_for.map_or("none".to_owned(), |id| id.to_string());
