@@ -27,17 +27,14 @@ impl Seed {
     }
 
     /// 64 uniform bits that depend on the seed and `key` only.
-    pub fn draw(self, key: &[u64]) -> u64 {
-        let mut bytes = [0; 64];
-        assert!(key.len() * 8 <= bytes.len(), "a draw's key has at most 8 words");
-        for (slot, word) in bytes.chunks_exact_mut(8).zip(key) {
-            slot.copy_from_slice(&word.to_le_bytes());
-        }
-        xxh3_64_with_seed(&bytes[..key.len() * 8], self.0)
+    #[inline]
+    pub fn draw<const WORDS: usize>(self, key: &[u64; WORDS]) -> u64 {
+        xxh3_64_with_seed(key.map(u64::to_le_bytes).as_flattened(), self.0)
     }
 
     /// A uniform number in `[0, 1)` that depends on the seed and `key` only.
-    pub fn draw_unit(self, key: &[u64]) -> f64 {
+    #[inline]
+    pub fn draw_unit<const WORDS: usize>(self, key: &[u64; WORDS]) -> f64 {
         unit(self.draw(key))
     }
 }

@@ -110,16 +110,14 @@ impl<T: PartialOrd> Thread<T> {
         woken.unwrap_or_else(|| self.last.map(timer))
     }
 
-    fn waker(&mut self, task: &Waker) -> Waker {
-        match &self.alarm {
-            Some((alarm, waker)) if alarm.task.will_wake(task) => waker.clone(),
-            _ => {
-                let alarm = Arc::new(Alarm { woken_by: AtomicU64::new(Alarm::NOBODY), task: task.clone() });
-                let waker = Waker::from(alarm.clone());
-                self.alarm = Some((alarm, waker.clone()));
-                waker
-            }
-        }
+    fn waker(&mut self, task: &Waker) -> &Waker {
+        self.alarm.take_if(|(alarm, _)| !alarm.task.will_wake(task));
+        let (_, waker) = self.alarm.get_or_insert_with(|| {
+            let alarm = Arc::new(Alarm { woken_by: AtomicU64::new(Alarm::NOBODY), task: task.clone() });
+            let waker = Waker::from(alarm.clone());
+            (alarm, waker)
+        });
+        waker
     }
 
     /// Polls the task's future at `now`, which is read again when it is left.
@@ -132,7 +130,7 @@ impl<T: PartialOrd> Thread<T> {
         let cause = self.cause(&now());
         let waker = self.waker(cx.waker());
         let before = RUNNING.replace(Running::Led(cause));
-        let poll = future.poll(&mut Context::from_waker(&waker));
+        let poll = future.poll(&mut Context::from_waker(waker));
         (self.last, self.left) = (current().flatten(), now());
         RUNNING.set(match before {
             Running::Led(_) => before,
@@ -186,6 +184,10 @@ impl Alarm {
     /// Who woke it, if traced code did since it was last asked.
     #[allow(clippy::option_option, reason = "whether somebody did, and whether that had a cause: two questions")]
     fn take(&self) -> Option<Option<Cause>> {
+        // Mostly nobody did, and to look is cheaper than to swap.
+        if self.woken_by.load(Ordering::Relaxed) == Self::NOBODY {
+            return None;
+        }
         match self.woken_by.swap(Self::NOBODY, Ordering::Relaxed) {
             Self::NOBODY => None,
             Self::NO_CAUSE => Some(None),

@@ -29,7 +29,7 @@ pub(crate) struct Crashes {
     points: RefCell<Vec<CrashPoint>>,
     doomed: RefCell<Vec<(HostId, bool)>>,
     /// Whether there are any: most runs have none.
-    any: Cell<bool>,
+    any: bool,
     /// Whether the code of a process runs just now.
     in_process: Cell<bool>,
 }
@@ -37,15 +37,17 @@ pub(crate) struct Crashes {
 impl Crashes {
     pub(crate) fn new(mut points: Vec<CrashPoint>) -> Self {
         points.sort_by_key(|point| std::cmp::Reverse(point.record));
-        let any = Cell::new(!points.is_empty());
+        let any = !points.is_empty();
         Self { points: RefCell::new(points), any, ..Self::default() }
+    }
+
+    /// Whether anybody is ever to die after a record.
+    pub(crate) fn any(&self) -> bool {
+        self.any
     }
 
     /// Whether a host is to be dead once so many records were made, and whether by power.
     pub(crate) fn doom(&self, host: HostId, records: u64) -> Option<bool> {
-        if !self.any.get() {
-            return None;
-        }
         self.reach(records);
         self.doomed.borrow().iter().find(|(doomed, _)| *doomed == host).map(|(_, power)| *power)
     }

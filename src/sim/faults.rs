@@ -26,6 +26,10 @@ impl Cuts {
 impl World {
     /// Does what is due now.
     pub(crate) fn fire_due(&mut self, now: Duration) {
+        // Nothing is left to do in most steps of most runs.
+        if self.schedule.is_over() {
+            return;
+        }
         let mut disturbed = self.fire_at_records(now);
         loop {
             let states = &self.states;
@@ -38,7 +42,7 @@ impl World {
             disturbed = true;
         }
         if disturbed {
-            self.lane.disturbed(now);
+            self.lane.disturbed();
         }
     }
 

@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use super::trace::{Cause, Packet};
 
-/// A packet that lies on a turmoil link.
+/// A packet that lies on a link.
 pub(crate) struct Flight {
-    pub(crate) packet: Box<Packet>,
+    pub(crate) packet: Packet,
     /// Its number among the packets of its direction: the key of its draws.
     pub(crate) number: u64,
     /// The record of its sending.

@@ -13,6 +13,7 @@ use super::trace::nanos;
 const Z99: f64 = 2.326_347_874_040_840_8;
 
 /// The latency at probability `unit`, in `[0, 1)`.
+#[inline]
 pub(crate) fn sample(latency: &Latency, unit: f64) -> Duration {
     match *latency {
         Latency::Constant(value) => value,

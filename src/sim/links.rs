@@ -94,6 +94,7 @@ impl Links {
         links
     }
 
+    #[inline]
     fn direction(&mut self, from: HostId, to: HostId) -> &mut Direction {
         let index = usize::from(from.0) * self.names.len() + usize::from(to.0);
         &mut self.table[index]
@@ -160,6 +161,7 @@ impl Links {
     }
 
     /// The number of the next packet of this direction.
+    #[inline]
     pub(crate) fn next_packet(&mut self, from: HostId, to: HostId) -> u64 {
         let direction = self.direction(from, to);
         direction.packets += 1;
@@ -200,6 +202,7 @@ impl Links {
     }
 
     /// By how much longer a datagram is held back, if it is one to be reordered.
+    #[inline]
     pub(crate) fn held_back(&mut self, from: HostId, to: HostId, number: u64) -> Option<Duration> {
         let seed = self.seed;
         let reorder = self.direction(from, to).reorder.as_ref()?;
@@ -208,12 +211,14 @@ impl Links {
     }
 
     /// Whether the network makes a copy of a datagram.
+    #[inline]
     pub(crate) fn duplicates(&mut self, from: HostId, to: HostId, number: u64) -> bool {
         let chance = self.direction(from, to).duplicate;
         hits(self.seed, Purpose::Duplicate, from, to, number, 0, chance)
     }
 
     /// Which of a datagram's `bits` bits is flipped, if one is.
+    #[inline]
     pub(crate) fn corrupts(&mut self, from: HostId, to: HostId, number: u64, bits: u64) -> Option<u64> {
         let chance = self.direction(from, to).corrupt;
         let hit = bits > 0 && hits(self.seed, Purpose::Corrupt, from, to, number, 0, chance);
@@ -242,7 +247,12 @@ impl Links {
     }
 
     /// What the rules in force say to a packet; the first that matches counts, and its step is named.
+    #[inline]
     pub(crate) fn rule(&mut self, from: HostId, to: HostId, message: Option<&str>) -> (Ruling, usize) {
+        if self.messages.is_empty() { (Ruling::Pass, 0) } else { self.first_rule(from, to, message) }
+    }
+
+    fn first_rule(&mut self, from: HostId, to: HostId, message: Option<&str>) -> (Ruling, usize) {
         let (from, to) = (&self.names[usize::from(from.0)], &self.names[usize::from(to.0)]);
         let matching = self.messages.iter_mut().find(|rule| {
             let asked = rule.rule.message.as_deref();
@@ -279,14 +289,17 @@ fn overlay(settings: &mut LinkSettings, over: &LinkSettings) {
     }
 }
 
+#[inline]
 fn key(purpose: Purpose, from: HostId, to: HostId, number: u64, attempt: u32) -> [u64; 4] {
     [purpose as u64, u64::from(from.0) << 16 | u64::from(to.0), number, u64::from(attempt)]
 }
 
+#[inline]
 fn unit(seed: Seed, purpose: Purpose, from: HostId, to: HostId, number: u64, attempt: u32) -> f64 {
     seed.draw_unit(&key(purpose, from, to, number, attempt))
 }
 
+#[inline]
 fn hits(seed: Seed, purpose: Purpose, from: HostId, to: HostId, number: u64, attempt: u32, chance: f64) -> bool {
     chance > 0.0 && unit(seed, purpose, from, to, number, attempt) < chance
 }

@@ -100,7 +100,7 @@ pub fn run(
     if !cfg!(tokio_unstable) {
         return Err(RunError::Unseeded);
     }
-    let Setup { parts, watchers, end_checks, .. } = Setup::built(system, script, seed)?;
+    let Setup { parts, watchers, watchers_of_the_unusual, end_checks, .. } = Setup::built(system, script, seed)?;
 
     let names: Vec<String> = parts.hosts.iter().map(|host| host.name.clone()).collect();
     let schedule = schedule::Schedule::new(settled_steps(script, seed), drawn_steps(script, &names, seed));
@@ -111,6 +111,7 @@ pub fn run(
     let mut recorder = recorder::Recorder::new(options.keep_records);
     let coverage = coverage::Coverage::watch(system, &names, &mut recorder);
     watchers.into_iter().for_each(|watcher| recorder.watch(watcher));
+    watchers_of_the_unusual.into_iter().for_each(|watcher| recorder.watch_the_unusual(watcher));
 
     let crashes = crash::Crashes::new(schedule.crash_points(&names));
     let shared = shared::Shared::new(names, script, recorder, wire, crashes);

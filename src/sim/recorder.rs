@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::outcome::{Fact, Finding, PacketCounts, Quantiles, Verdict};
-use super::trace::{Cause, Hasher, HostId, Packet, Record, TraceHash, What};
+use super::trace::{Cause, Hasher, Head, HostId, Packet, Record, TraceHash, What};
 
 /// Looks at every record as it is made; what it finds ends the run.
 pub(crate) type Watcher = Box<dyn FnMut(&Record) -> Option<Breach>>;
@@ -42,10 +42,12 @@ pub(crate) struct Counters(Vec<(&'static str, u64)>);
 impl Counters {
     pub(crate) fn add(&mut self, name: &'static str, more: u64) {
         // A name is mostly the same text, so that its place tells it; that of another text may be another.
-        let known = self.0.iter_mut().find(|(known, _)| std::ptr::eq(*known, name) || *known == name);
-        match known {
-            Some((_, count)) => *count += more,
-            None => self.0.push((name, more)),
+        let known = self.0.iter().position(|(known, _)| std::ptr::eq(*known, name) || *known == name);
+        let Some(place) = known else { return self.0.push((name, more)) };
+        self.0[place].1 += more;
+        // What is counted often comes to stand where it is found soon.
+        if place > 0 {
+            self.0.swap(place, place - 1);
         }
     }
 
@@ -114,21 +116,8 @@ impl Recorder {
     /// Takes down what happened, and returns the record's number. Times never go back: what is noticed late is
     /// written at the time of the record before it.
     pub(crate) fn record(&mut self, at: Duration, host: Option<HostId>, cause: Option<Cause>, what: What) -> u64 {
-        self.take_down(at, host, cause, what).number
-    }
-
-    /// Takes down that a packet was sent, and gives it back: it goes on its way.
-    pub(crate) fn sent(&mut self, at: Duration, cause: Option<Cause>, packet: Box<Packet>) -> (u64, Box<Packet>) {
-        let record = self.take_down(at, Some(packet.from), cause, What::Sent(packet));
-        let What::Sent(packet) = record.what else { unreachable!("it was made of a packet") };
-        (record.number, packet)
-    }
-
-    fn take_down(&mut self, at: Duration, host: Option<HostId>, cause: Option<Cause>, what: What) -> Record {
-        let number = self.next;
-        self.next += 1;
-        self.last = self.last.max(at);
-        let record = Record { number, at: self.last, host, cause, what };
+        let Head { number, at, .. } = self.head(at, host, cause);
+        let record = Record { number, at, host, cause, what };
         self.count(&record.what);
         self.hasher.update(&record);
         if let Some(kept) = &mut self.kept {
@@ -142,7 +131,43 @@ impl Recorder {
             let watchers = std::mem::take(&mut self.watchers);
             self.watchers = self.show(&record, watchers);
         }
-        record
+        number
+    }
+
+    /// Takes down that a packet was sent. Sent and delivered is most of what happens: where only the hash looks at it, no
+    /// record is made.
+    pub(crate) fn sent(&mut self, at: Duration, cause: Option<Cause>, packet: &Packet) -> u64 {
+        if self.is_looked_at() {
+            return self.record(at, Some(packet.from), cause, What::Sent(Box::new(packet.clone())));
+        }
+        self.packets.sent += 1;
+        let head = self.head(at, Some(packet.from), cause);
+        self.hasher.sent(&head, packet);
+        head.number
+    }
+
+    /// Takes down that a packet has arrived.
+    pub(crate) fn delivered(&mut self, at: Duration, host: HostId, cause: u64, (packet, attempt): (u64, u32)) -> u64 {
+        let (host, cause) = (Some(host), Some(cause.into()));
+        if self.is_looked_at() {
+            return self.record(at, host, cause, What::Delivered { packet, attempt });
+        }
+        self.packets.delivered += 1;
+        let head = self.head(at, host, cause);
+        self.hasher.delivered(&head, packet, attempt);
+        head.number
+    }
+
+    /// Whether somebody sees every record.
+    fn is_looked_at(&self) -> bool {
+        self.kept.is_some() || !self.watchers.is_empty()
+    }
+
+    fn head(&mut self, at: Duration, host: Option<HostId>, cause: Option<Cause>) -> Head {
+        let number = self.next;
+        self.next += 1;
+        self.last = self.last.max(at);
+        Head { number, at: self.last, host, cause }
     }
 
     fn show(&mut self, record: &Record, mut watchers: Vec<Watcher>) -> Vec<Watcher> {

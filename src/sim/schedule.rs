@@ -140,6 +140,7 @@ impl Schedule {
     }
 
     /// Whether every step has fired, and all that end by themselves have.
+    #[inline]
     pub(crate) fn is_over(&self) -> bool {
         let is_done = |lane: &Lane| lane.next == lane.steps.len();
         self.ends.is_empty() && self.at_records.is_empty() && self.lanes.iter().all(is_done)

@@ -70,13 +70,21 @@ pub struct Setup<'a> {
     read: [Cell<bool>; 2],
     pub(crate) parts: Parts,
     pub(crate) watchers: Vec<Watcher>,
+    pub(crate) watchers_of_the_unusual: Vec<Watcher>,
     pub(crate) end_checks: Vec<EndCheck>,
 }
 
 impl<'a> Setup<'a> {
     pub(crate) fn new(script: &'a Script, seed: Seed) -> Self {
-        let (watchers, end_checks) = (Vec::new(), Vec::new());
-        Self { script, seed, read: Default::default(), parts: Parts::default(), watchers, end_checks }
+        Self {
+            script,
+            seed,
+            read: Default::default(),
+            parts: Parts::default(),
+            watchers: Vec::new(),
+            watchers_of_the_unusual: Vec::new(),
+            end_checks: Vec::new(),
+        }
     }
 
     /// All that a system sets up for a script, and whether it makes sense.
@@ -217,6 +225,12 @@ impl<'a> Setup<'a> {
     /// Shows every record to a check as it is made. What it finds ends the run. It must not use [`Events`].
     pub fn watch(&mut self, check: impl FnMut(&Record) -> Option<Breach> + 'static) {
         self.watchers.push(Box::new(check));
+    }
+
+    /// The same without that packets were sent and delivered: most records are that, and not to be asked for them makes a
+    /// run cheaper.
+    pub fn watch_the_unusual(&mut self, check: impl FnMut(&Record) -> Option<Breach> + 'static) {
+        self.watchers_of_the_unusual.push(Box::new(check));
     }
 
     /// Runs a check when the run is over and nothing was found before.

@@ -30,6 +30,8 @@ pub(crate) struct Shared {
     pub(crate) crashes: Crashes,
     /// For each task that is not traced, the record that it took in last during this step.
     causes: RefCell<BTreeMap<TaskId, u64>>,
+    /// Whether there is one.
+    any_causes: Cell<bool>,
     /// Hosts that use turmoil's own sockets: these wake a task as a timer does, and what it then does has no cause that is
     /// known.
     direct: RefCell<BTreeSet<HostId>>,
@@ -51,13 +53,15 @@ impl Shared {
             recorder: RefCell::new(recorder),
             wire: RefCell::new(wire),
             crashes,
-            causes: RefCell::new(BTreeMap::new()),
+            causes: RefCell::default(),
+            any_causes: Cell::new(false),
             direct: RefCell::default(),
         })
     }
 
     /// Simulated time. tokio's simulated clock moves by whole milliseconds, so at a tick of one millisecond all host
     /// code runs at the beginning of a step.
+    #[inline]
     pub(crate) fn now(&self) -> Duration {
         if self.coarse && self.current.get().is_some() {
             turmoil::sim_elapsed().unwrap_or(self.clock.get())
@@ -66,12 +70,12 @@ impl Shared {
         }
     }
 
+    #[inline]
     pub(crate) fn set_clock(&self, at: Duration) {
         self.clock.set(at);
-        let mut causes = self.causes.borrow_mut();
-        // A step in which nothing arrived is the usual one, and clearing an empty map is not free.
-        if !causes.is_empty() {
-            causes.clear();
+        // A step in which no such task took anything in is the usual one.
+        if self.any_causes.take() {
+            self.causes.borrow_mut().clear();
         }
     }
 
@@ -124,6 +128,7 @@ impl Shared {
         }
         if let Some(task) = tokio::task::try_id() {
             self.causes.borrow_mut().insert(task, record);
+            self.any_causes.set(true);
         }
     }
 
@@ -133,7 +138,11 @@ impl Shared {
     }
 
     /// Whether a host is to be dead by now.
+    #[inline]
     pub(crate) fn is_doomed(&self, host: HostId) -> bool {
+        if !self.crashes.any() {
+            return false;
+        }
         let Some(power) = self.crashes.doom(host, self.recorder.borrow().next_number()) else { return false };
         if power {
             // What its sockets say when they are dropped goes nowhere.
@@ -143,6 +152,7 @@ impl Shared {
     }
 
     /// To be called by what a process calls, behind each record: if the process dies there, this does not return.
+    #[inline]
     pub(crate) fn crash_point(&self) {
         if let Some(host) = self.current.get()
             && self.is_doomed(host)

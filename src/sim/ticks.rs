@@ -9,7 +9,8 @@ pub(crate) const MILLISECOND: Duration = Duration::from_millis(1);
 
 /// A time in nanoseconds.
 pub(crate) fn nanos(at: Duration) -> u64 {
-    u64::try_from(at.as_nanos()).unwrap_or(u64::MAX)
+    // In 64 bits all along: this is asked for every packet.
+    at.as_secs().saturating_mul(1_000_000_000).saturating_add(at.subsec_nanos().into())
 }
 
 /// The first whole tick that is not before a time.

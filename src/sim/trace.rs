@@ -256,6 +256,14 @@ impl Trace {
     }
 }
 
+/// What every record has.
+pub(crate) struct Head {
+    pub(crate) number: u64,
+    pub(crate) at: Duration,
+    pub(crate) host: Option<HostId>,
+    pub(crate) cause: Option<Cause>,
+}
+
 /// Makes the hash, record by record.
 pub(crate) struct Hasher {
     state: Xxh3,
@@ -278,25 +286,51 @@ impl Hasher {
 
     /// Takes in one record. Every field is preceded by what fixes its length, so that no two traces look alike.
     pub(crate) fn update(&mut self, record: &Record) {
-        let out = &mut self.buffer;
-        let head = [
-            record.number,
-            nanos(record.at),
-            record.host.map_or(u64::MAX, |h| u64::from(h.0)),
-            record.cause.map_or(u64::MAX, |cause| cause.record << 1 | u64::from(cause.timer)),
+        let Record { number, at, host, cause, ref what } = *record;
+        self.begin(&Head { number, at, host, cause });
+        encode(what, &mut self.buffer);
+        self.end();
+    }
+
+    /// Takes in the record that a packet was sent, without there being one.
+    pub(crate) fn sent(&mut self, head: &Head, packet: &Packet) {
+        self.begin(head);
+        encode_packet(packet, &mut self.buffer);
+        self.end();
+    }
+
+    /// Takes in the record that a packet arrived, without there being one.
+    pub(crate) fn delivered(&mut self, head: &Head, packet: u64, attempt: u32) {
+        self.begin(head);
+        encode_delivery(packet, attempt, &mut self.buffer);
+        self.end();
+    }
+
+    #[inline]
+    fn begin(&mut self, head: &Head) {
+        let words = [
+            head.number,
+            nanos(head.at),
+            head.host.map_or(u64::MAX, |h| u64::from(h.0)),
+            head.cause.map_or(u64::MAX, |cause| cause.record << 1 | u64::from(cause.timer)),
         ];
-        out.extend_from_slice(head.map(u64::to_le_bytes).as_flattened());
-        encode(&record.what, out);
-        if out.len() >= Self::BATCH_BYTES {
-            self.state.update(out);
-            out.clear();
+        self.buffer.extend_from_slice(words.map(u64::to_le_bytes).as_flattened());
+    }
+
+    #[inline]
+    fn end(&mut self) {
+        if self.buffer.len() >= Self::BATCH_BYTES {
+            self.state.update(&self.buffer);
+            self.buffer.clear();
         }
     }
 }
 
 /// A duration in whole nanoseconds: runs are far shorter than the 584 years that fit.
 pub(crate) fn nanos(duration: Duration) -> u64 {
-    u64::try_from(duration.as_nanos()).expect("a simulated time fits 64 bits of nanoseconds")
+    let whole = duration.as_secs().checked_mul(1_000_000_000);
+    let nanos = whole.and_then(|whole| whole.checked_add(duration.subsec_nanos().into()));
+    nanos.expect("a simulated time fits 64 bits of nanoseconds")
 }
 
 fn word(out: &mut Vec<u8>, value: u64) {
@@ -308,6 +342,7 @@ fn text(out: &mut Vec<u8>, value: &str) {
     out.extend_from_slice(value.as_bytes());
 }
 
+#[inline]
 fn words<const N: usize>(out: &mut Vec<u8>, tag: u8, values: &[u64; N]) {
     out.reserve(1 + 8 * N);
     out.push(tag);
@@ -334,7 +369,7 @@ fn encode(what: &What, out: &mut Vec<u8>) {
         What::Corrupted { packet, bit } => words(out, 14, &[*packet, *bit]),
         What::Held { packet } => words(out, 15, &[*packet]),
         What::Released { packet } => words(out, 16, &[*packet]),
-        What::Delivered { packet, attempt } => words(out, 17, &[*packet, u64::from(*attempt)]),
+        What::Delivered { packet, attempt } => encode_delivery(*packet, *attempt, out),
         What::Fault { step, action } => {
             words(out, 18, &[*step as u64]);
             text(out, action);
@@ -368,6 +403,11 @@ fn encode_packet(packet: &Packet, out: &mut Vec<u8>) {
     let hosts = u64::from(packet.from.0) << 16 | u64::from(packet.to.0);
     let length = packet.payload.len() as u64;
     words(out, 9, &[packet.id, hosts, ports, kind, sequence, length, xxh3_64(&packet.payload)]);
+}
+
+#[inline]
+fn encode_delivery(packet: u64, attempt: u32, out: &mut Vec<u8>) {
+    words(out, 17, &[packet, u64::from(attempt)]);
 }
 
 fn encode_event(name: &str, fields: &[(&str, Value)], out: &mut Vec<u8>) {

@@ -130,11 +130,15 @@ impl World {
     fn next_step(&mut self) -> (Duration, Duration) {
         let (now, tick) = (self.now, self.tick);
         let by_itself = self.lane.next_step(now, tick);
-        let records = self.shared.recorder.borrow().next_number();
-        let scheduled = self.schedule.next_at(now, records);
-        let late = Some(self.shared.wire.borrow().fates.late_until()).filter(|until| *until > now);
-        let ends = [scheduled, late, Some(self.duration)].into_iter().flatten().map(|at| ticks::up(at, tick));
-        let to = ends.chain(by_itself).min().unwrap_or(now).max(now + tick);
+        let mut end = self.duration;
+        if !self.nothing_to_come(now) {
+            let records = self.shared.recorder.borrow().next_number();
+            let scheduled = self.schedule.next_at(now, records);
+            let late = Some(self.shared.wire.borrow().fates.late_until()).filter(|until| *until > now);
+            end = scheduled.into_iter().chain(late).fold(end, Duration::min);
+        }
+        let end = ticks::up(end, tick);
+        let to = by_itself.map_or(end, |at| at.min(end)).max(now + tick);
         (to - tick, to)
     }
 

@@ -31,7 +31,7 @@ pub(super) trait Lane {
     fn absorb(&mut self, now: Duration);
 
     /// A step of the script has begun or ended: packets may have been released.
-    fn disturbed(&mut self, now: Duration);
+    fn disturbed(&mut self);
 
     /// Moves all packets on to this time, and gives hosts what has arrived: they find it in the next step.
     fn carry(&mut self, now: Duration);

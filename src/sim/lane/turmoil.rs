@@ -92,7 +92,7 @@ impl Lane for TurmoilLane {
         });
     }
 
-    fn disturbed(&mut self, _: Duration) {}
+    fn disturbed(&mut self) {}
 
     fn carry(&mut self, now: Duration) {
         let due = self.shared.wire.borrow_mut().advance_all(&self.shared, now, self.tick);

@@ -23,9 +23,9 @@ impl Wire {
         (src, dst): (SocketAddr, SocketAddr),
         protocol: &turmoil::Protocol,
         left: Duration,
-    ) -> Flight {
+    ) -> Box<Flight> {
         let (kind, payload) = describe(protocol);
-        let awaited = |flight: &mut Flight| {
+        let awaited = |flight: &mut Box<Flight>| {
             let packet = &flight.packet;
             (packet.src, packet.dst, packet.kind) == (src, dst, kind)
         };
@@ -39,10 +39,11 @@ impl Wire {
             shared.is_direct(from);
         }
         if self.machine(from).off || self.gone_quietly(src, dst, kind) {
-            let packet = Box::new(Packet { id: u64::MAX, from, to, src, dst, kind, payload, label: None });
+            let packet = Packet { id: u64::MAX, from, to, src, dst, kind, payload, label: None };
             let state = State::Dead;
             let (fates, connect) = (Vec::new(), None);
-            return Flight { packet, number: 0, record: 0, attempt: 0, left, boot: 0, state, connect, fates };
+            let flight = Flight { packet, number: 0, record: 0, attempt: 0, left, boot: 0, state, connect, fates };
+            return Box::new(flight);
         }
         if kind == PacketKind::Syn {
             self.streams.remove(&(src, dst));
@@ -137,7 +138,7 @@ impl Wire {
     }
 
     fn is_gone(&self, flight: &Flight) -> bool {
-        let Packet { src, dst, kind, .. } = *flight.packet;
+        let Packet { src, dst, kind, .. } = flight.packet;
         self.any_gone
             && kind.is_tcp()
             && flight.state != State::Dead
@@ -160,7 +161,7 @@ impl Wire {
 
     /// A transmission reaches its host. `true`: the lane is to deliver it.
     pub(super) fn arrive(&mut self, shared: &Shared, flight: &mut Flight, now: Duration) -> bool {
-        let Packet { from, to, src, dst, kind, .. } = *flight.packet;
+        let Packet { from, to, src, dst, kind, .. } = flight.packet;
         let refused = if self.machine(to).off {
             Some(LossReason::HostDown)
         } else if kind == PacketKind::Syn && self.links.is_cut(to, from) {
@@ -174,8 +175,8 @@ impl Wire {
             self.lose(shared, flight, now, reason);
             return false;
         }
-        let what = What::Delivered { packet: flight.packet.id, attempt: flight.attempt };
-        let record = shared.record_caused(Some(to), flight.record, what);
+        let transmission = (flight.packet.id, flight.attempt);
+        let record = shared.recorder.borrow_mut().delivered(shared.now(), to, flight.record, transmission);
         let length = flight.packet.payload.len();
         match kind {
             PacketKind::Udp => {
@@ -206,7 +207,7 @@ impl Wire {
 
     /// A SYN has arrived: its answer goes back. Turmoil hands it over only then, since it answers without a delay.
     fn answer(&mut self, flight: &mut Flight, now: Duration, record: u64) {
-        let Packet { from, to, src, dst, .. } = *flight.packet;
+        let Packet { from, to, src, dst, .. } = flight.packet;
         let State::Travelling { due: arrived } = flight.state else { unreachable!("it was travelling") };
         let due = arrived + self.links.ack_latency(to, from, flight.number);
         self.stream(src, dst).opened_by = Some(record);
@@ -223,7 +224,7 @@ impl Wire {
 
     fn measure(&mut self, flight: &Flight, now: Duration) {
         if flight.attempt == 0 {
-            let Packet { from, to, src, dst, .. } = *flight.packet;
+            let Packet { from, to, src, dst, .. } = flight.packet;
             let State::Travelling { due } = flight.state else { unreachable!("it was travelling") };
             let round_trip = due.min(now) - flight.left + self.links.ack_latency(to, from, flight.number);
             self.stream(src, dst).trip.measure(round_trip);
@@ -242,6 +243,7 @@ impl Wire {
     /// Cuts one direction: what is on its way there is lost.
     pub(crate) fn cut(&mut self, shared: &Shared, from: HostId, to: HostId, now: Duration) {
         self.links.cut(from, to);
+        self.gather();
         let mut flights = std::mem::take(&mut self.queue(from, to).flights);
         for flight in &mut flights {
             let (sender, receiver) = (flight.packet.from, flight.packet.to);
@@ -260,6 +262,7 @@ impl Wire {
 
     /// Lets held packets go: those of one step, or all.
     pub(crate) fn release(&mut self, shared: &Shared, step: Option<usize>, now: Duration) {
+        self.gather();
         let mut queues = std::mem::take(&mut self.queues);
         for flight in queues.iter_mut().flat_map(|queue| queue.flights.iter_mut().chain(&mut queue.announced)) {
             let State::Held { step: of } = flight.state else { continue };
@@ -280,8 +283,8 @@ impl Wire {
     /// How many transmissions are under way or held.
     pub(crate) fn in_flight(&self) -> u64 {
         let flights = self.queues.iter().flat_map(|queue| queue.flights.iter().chain(&queue.announced));
-        let under_way = |flight: &&Flight| matches!(flight.state, State::Travelling { .. } | State::Held { .. });
-        flights.filter(under_way).count() as u64
+        let under_way = |state: &State| matches!(state, State::Travelling { .. } | State::Held { .. });
+        (self.queued() + flights.map(|flight| flight.state).filter(under_way).count()) as u64
     }
 }
 

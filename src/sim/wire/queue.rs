@@ -1,81 +1,235 @@
 //! Datagrams by the time that they are due, for the core lane: nobody walks over links.
 
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::sim::flight::{Flight, State};
 use crate::sim::shared::Shared;
-use crate::sim::ticks::{self, nanos};
+use crate::sim::ticks::nanos;
 
 use super::Wire;
 
-/// When packets are due, as ends of steps. Those of one step arrive link by link, and on a link in the order in which
-/// they were sent, as they are found where all links are walked over.
-#[derive(Default)]
+/// How many ticks ahead are kept in an array: most latencies are shorter.
+const NEAR: usize = 256;
+
+/// A packet, with the link that it is on.
+type Entry = (usize, Box<Flight>);
+
+/// Packets by the tick at whose end they arrive. Those of one tick arrive link by link, and on a link in the order in
+/// which they were sent, as they are found where all links are walked over.
+///
+/// **Invariant:** what travels is here and not on its link's queue, but while a step of the script has it in its hand.
 pub(super) struct Dues {
-    /// The end of a step in nanoseconds, the link, the packet.
-    queue: BinaryHeap<Reverse<(u64, usize, u64)>>,
-    /// The end of the step at hand: what is sent in it arrives then at the earliest.
-    step_end: u64,
-    /// Zero in the turmoil lane, which does not queue.
-    tick: Duration,
+    /// Those of the next ticks, each at its number modulo the length.
+    near: Vec<Vec<Entry>>,
+    /// Which of these are not empty, as bits.
+    filled: [u64; NEAR / 64],
+    /// All later ones.
+    far: BTreeMap<u64, Vec<Entry>>,
+    /// Those that arrive now, the next one last.
+    arriving: Vec<Entry>,
+    /// The tick at hand: what is sent in it arrives at its end at the earliest.
+    now: u64,
+    /// In nanoseconds; zero in the turmoil lane, which does not queue.
+    tick: u64,
+}
+
+impl Default for Dues {
+    fn default() -> Self {
+        let (filled, far, arriving) = ([0; NEAR / 64], BTreeMap::new(), Vec::new());
+        Self { near: Vec::new(), filled, far, arriving, now: 0, tick: 0 }
+    }
 }
 
 impl Dues {
-    fn push(&mut self, place: usize, flight: &Flight, not_before: u64) {
-        if let State::Travelling { due } = flight.state {
-            let due = nanos(ticks::up(due, self.tick));
-            self.queue.push(Reverse((due.max(not_before), place, flight.packet.id)));
+    fn slot(at: u64) -> usize {
+        usize::try_from(at % NEAR as u64).expect("it is below the length")
+    }
+
+    fn push(&mut self, place: usize, flight: Box<Flight>, due: Duration) {
+        let at = nanos(due).div_ceil(self.tick).max(self.now);
+        if at - self.now < NEAR as u64 {
+            let slot = Self::slot(at);
+            self.near[slot].push((place, flight));
+            self.filled[slot / 64] |= 1 << (slot % 64);
+        } else {
+            self.far.entry(at).or_default().push((place, flight));
         }
+    }
+
+    /// The next tick that something arrives at the end of.
+    fn first(&self) -> Option<u64> {
+        let start = Self::slot(self.now);
+        let words = self.filled.len();
+        let ahead = |nth: usize| {
+            let word = (start / 64 + nth) % words;
+            // The first word is looked at twice: its bits from the start on, and in the end those before it.
+            let from_start = u64::MAX << (start % 64);
+            let mask = if nth == 0 {
+                from_start
+            } else if nth == words {
+                !from_start
+            } else {
+                u64::MAX
+            };
+            let bits = self.filled[word] & mask;
+            (bits != 0).then(|| word * 64 + bits.trailing_zeros() as usize)
+        };
+        let near = (0..=words).find_map(ahead).map(|slot| self.now + ((slot + NEAR - start) % NEAR) as u64);
+        near.into_iter().chain(self.far.first_key_value().map(|(at, _)| *at)).min()
+    }
+
+    /// Sees to it that what arrives at the end of this tick is what arrives next.
+    fn collect(&mut self, at: u64) {
+        let slot = Self::slot(at);
+        std::mem::swap(&mut self.near[slot], &mut self.arriving);
+        self.filled[slot / 64] &= !(1 << (slot % 64));
+        if let Some(far) = self.far.first_entry().filter(|entry| *entry.key() == at) {
+            self.arriving.extend(far.remove());
+        }
+        self.arriving.sort_unstable_by_key(|(place, flight)| std::cmp::Reverse((*place, flight.packet.id)));
+    }
+
+    /// All of them, in the order in which they were sent.
+    fn take_all(&mut self) -> Vec<Entry> {
+        self.filled = Default::default();
+        let near = self.near.iter_mut().flat_map(|slot| slot.drain(..));
+        let mut all: Vec<Entry> = near.chain(std::mem::take(&mut self.far).into_values().flatten()).collect();
+        all.sort_unstable_by_key(|(_, flight)| flight.packet.id);
+        all
+    }
+
+    fn len(&self) -> usize {
+        self.near.iter().chain(self.far.values()).map(Vec::len).sum()
     }
 }
 
 impl Wire {
     /// A step of the core lane begins.
     pub(crate) fn begin_step(&mut self, end: Duration, tick: Duration) {
-        (self.dues.step_end, self.dues.tick) = (nanos(end), tick);
+        if self.dues.near.is_empty() {
+            self.dues.near.resize_with(NEAR, Vec::new);
+            self.dues.tick = nanos(tick);
+        }
+        self.dues.now = nanos(end) / self.dues.tick;
     }
 
     /// Puts a packet that was decided upon on its link. In the turmoil lane, turmoil has it first.
-    pub(super) fn announce(&mut self, flight: Flight) {
+    pub(super) fn announce(&mut self, flight: Box<Flight>) {
         let place = Self::place(flight.packet.from, flight.packet.to);
-        let queue = &mut self.queues[place];
-        if self.dues.tick.is_zero() {
-            queue.announced.push_back(flight);
-        } else {
-            self.dues.push(place, &flight, self.dues.step_end);
-            queue.flights.push_back(flight);
+        match flight.state {
+            _ if self.dues.tick == 0 => self.queues[place].announced.push_back(flight),
+            State::Travelling { due } => self.dues.push(place, flight, due),
+            _ => self.queues[place].flights.push_back(flight),
         }
     }
 
     /// The end of the step in which the next packet is due.
     pub(crate) fn next_due(&self) -> Option<Duration> {
-        self.dues.queue.peek().map(|Reverse((at, ..))| Duration::from_nanos(*at))
+        self.dues.first().map(|at| Duration::from_nanos(at * self.dues.tick))
     }
 
-    /// Packets on links have been cut off or released: they are queued anew.
-    pub(crate) fn queue_again(&mut self, now: Duration) {
-        let now = nanos(now);
-        self.dues.queue.clear();
-        for (place, queue) in self.queues.iter_mut().enumerate() {
-            queue.flights.retain(|flight| flight.state != State::Dead);
-            queue.flights.iter().for_each(|flight| self.dues.push(place, flight, now));
+    /// Puts all packets back on their links' queues, where steps of the script find them.
+    pub(super) fn gather(&mut self) {
+        for (place, flight) in self.dues.take_all() {
+            let flights = &mut self.queues[place].flights;
+            let before = flights.partition_point(|other| other.packet.id < flight.packet.id);
+            flights.insert(before, flight);
         }
     }
 
-    /// The next packet that arrives by now.
-    pub(crate) fn arrives(&mut self, shared: &Shared, now: Duration) -> Option<Flight> {
-        let until = nanos(now);
-        while self.dues.queue.peek().is_some_and(|Reverse((at, ..))| *at <= until) {
-            let Some(Reverse((_, place, packet))) = self.dues.queue.pop() else { break };
-            let flights = &mut self.queues[place].flights;
-            let on_link = flights.binary_search_by_key(&packet, |flight| flight.packet.id).ok();
-            let Some(mut flight) = on_link.and_then(|at| flights.remove(at)) else { continue };
+    /// Packets on links may have been cut off or released: what travels is queued by its time again.
+    pub(crate) fn queue_again(&mut self) {
+        for place in 0..self.queues.len() {
+            let flights = std::mem::take(&mut self.queues[place].flights);
+            for flight in flights {
+                if flight.state != State::Dead {
+                    self.announce(flight);
+                }
+            }
+        }
+    }
+
+    /// Packets that are queued by their time.
+    pub(super) fn queued(&self) -> usize {
+        self.dues.len()
+    }
+
+    /// From now on, [`arrives`](Self::arrives) tells of what arrives at the end of the step at hand.
+    pub(crate) fn arriving(&mut self) {
+        self.dues.collect(self.dues.now);
+    }
+
+    /// The next packet that arrives now.
+    pub(crate) fn arrives(&mut self, shared: &Shared, now: Duration) -> Option<Box<Flight>> {
+        while let Some((_, mut flight)) = self.dues.arriving.pop() {
             if self.arrive(shared, &mut flight, now) {
                 return Some(flight);
             }
         }
         None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+    use bytes::Bytes;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::sim::trace::{HostId, Packet, PacketKind};
+
+    fn flight(id: u64, due: Duration) -> Box<Flight> {
+        let address = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 1);
+        let (from, to, payload, label) = (HostId(0), HostId(1), Bytes::new(), None);
+        let packet = Packet { id, from, to, src: address, dst: address, kind: PacketKind::Udp, payload, label };
+        let (left, state, connect, fates) = (Duration::ZERO, State::Travelling { due }, None, Vec::new());
+        Box::new(Flight { packet, number: 0, record: 0, attempt: 0, left, boot: 0, state, connect, fates })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn packets_arrive_at_the_end_of_the_tick_that_they_are_due_in(
+            sent in prop::collection::vec((0..4_u64, 0..3_usize, prop_oneof![0..9_000_u64, 0..900_000_u64]), 1..120),
+        ) {
+            let tick = Duration::from_millis(2);
+            let mut dues = Dues { near: (0..NEAR).map(|_| Vec::new()).collect(), tick: nanos(tick), ..Dues::default() };
+            // What is to come: the tick, the link, the packet.
+            let mut known = std::collections::BTreeSet::new();
+            let take = |dues: &mut Dues, until: u64, known: &mut std::collections::BTreeSet<(u64, usize, u64)>| {
+                while let Some(at) = dues.first().filter(|at| *at <= until) {
+                    dues.now = at;
+                    dues.collect(at);
+                    while let Some((place, flight)) = dues.arriving.pop() {
+                        prop_assert_eq!(known.pop_first(), Some((at, place, flight.packet.id)));
+                    }
+                }
+                prop_assert!(known.first().is_none_or(|(at, ..)| *at > until));
+                Ok(())
+            };
+            let mut now = 0;
+            for (id, (ticks, place, latency)) in (0..).zip(sent) {
+                take(&mut dues, now + ticks, &mut known)?;
+                now += ticks;
+                dues.now = now + 1;
+                let due = tick * u32::try_from(now).expect("few") + Duration::from_micros(latency);
+                dues.push(place, flight(id, due), due);
+                known.insert((nanos(due).div_ceil(nanos(tick)).max(now + 1), place, id));
+                prop_assert_eq!(dues.len(), known.len());
+                // A step of the script takes them all into its hand, and puts them back.
+                if id % 16 == 7 {
+                    for (place, flight) in dues.take_all() {
+                        let State::Travelling { due } = flight.state else { unreachable!("all travel") };
+                        dues.push(place, flight, due);
+                    }
+                }
+            }
+            take(&mut dues, u64::MAX, &mut known)?;
+            prop_assert_eq!(dues.len(), 0);
+        }
     }
 }

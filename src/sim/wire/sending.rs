@@ -55,7 +55,7 @@ impl Wire {
     }
 
     /// The copy that the network makes of a datagram, if it makes one.
-    fn copy(&mut self, shared: &Shared, original: &Flight) -> Option<Flight> {
+    fn copy(&mut self, shared: &Shared, original: &Flight) -> Option<Box<Flight>> {
         let (from, to) = (original.packet.from, original.packet.to);
         let scripted = self.fates.duplicates(&original.fates, original.left);
         if scripted.is_none() && !self.links.duplicates(from, to, original.number) {
@@ -75,7 +75,7 @@ impl Wire {
             let latency = latency.unwrap_or_else(|| self.links.latency(from, to, number, 0));
             State::Travelling { due: original.left + latency }
         };
-        Some(Flight { packet, number, record, state, connect: None, fates: Vec::new(), ..*original })
+        Some(Box::new(Flight { packet, number, record, state, connect: None, fates: Vec::new(), ..*original }))
     }
 
     /// Decides on a segment that is about to be put on its link.
@@ -99,18 +99,18 @@ impl Wire {
         kind: PacketKind,
         payload: Bytes,
         at: Duration,
-    ) -> Flight {
+    ) -> Box<Flight> {
         let id = self.next_packet;
         self.next_packet += 1;
         let number = self.links.next_packet(from, to);
-        let mut packet = Box::new(Packet { id, from, to, src, dst, kind, payload, label: None });
+        let mut packet = Packet { id, from, to, src, dst, kind, payload, label: None };
         if self.needs_names() || shared.recorder.borrow().keeps() {
             packet.label = (self.labeller)(&packet);
         }
         let fates = self.fates.count(&packet);
-        let (record, packet) = shared.recorder.borrow_mut().sent(at, shared.cause(), packet);
+        let record = shared.recorder.borrow_mut().sent(at, shared.cause(), &packet);
         let (left, boot, state) = (Duration::ZERO, self.machine(from).boots, State::Dead);
-        Flight { packet, number, record, attempt: 0, left, boot, state, connect: None, fates }
+        Box::new(Flight { packet, number, record, attempt: 0, left, boot, state, connect: None, fates })
     }
 
     fn needs_names(&self) -> bool {
@@ -145,15 +145,16 @@ impl Wire {
 
     /// Puts a transmission that was not lost on its way.
     pub(super) fn depart(&mut self, flight: &mut Flight, now: Duration) {
-        let Packet { from, to, src, dst, kind, .. } = *flight.packet;
+        let Packet { from, to, src, dst, kind, .. } = &flight.packet;
+        let (from, to, kind) = (*from, *to, *kind);
         let scripted = self.fates.latency(&flight.fates, flight.attempt, now);
         let mut due = now + scripted.unwrap_or_else(|| self.links.latency(from, to, flight.number, flight.attempt));
         match kind {
             PacketKind::Udp if scripted.is_some() => {}
             PacketKind::Udp => due += self.links.held_back(from, to, flight.number).unwrap_or_default(),
-            PacketKind::Rst => due = due.max(self.stream(src, dst).last_due),
+            PacketKind::Rst => due = due.max(self.stream(*src, *dst).last_due),
             _ if flight.attempt == 0 => {
-                let stream = self.stream(src, dst);
+                let stream = self.stream(*src, *dst);
                 stream.last_due = stream.last_due.max(due);
             }
             _ => {}
@@ -169,7 +170,7 @@ impl Wire {
     }
 
     pub(super) fn wait_or_give_up(&mut self, shared: &Shared, flight: &mut Flight, now: Duration) {
-        let Packet { src, dst, kind, .. } = *flight.packet;
+        let Packet { src, dst, kind, .. } = flight.packet;
         let TcpSettings { rto_min, rto_max, syn_rto, .. } = self.tcp;
         let (timeout, tries) = match kind {
             PacketKind::Udp | PacketKind::Rst => {

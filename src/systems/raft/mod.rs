@@ -169,7 +169,7 @@ impl System for Raft {
         }
 
         let watching = cluster.clone();
-        setup.watch(move |record| {
+        setup.watch_the_unusual(move |record| {
             let ended = matches!(
                 record.what,
                 What::Killed | What::PowerLost | What::Finished | What::Failed { .. } | What::Panicked { .. }

@@ -14,8 +14,6 @@ mod host;
 mod socket;
 
 use std::cell::RefCell;
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::pin::Pin;
 use std::rc::Rc;
@@ -32,7 +30,7 @@ use crate::sim::ticks;
 use crate::sim::trace::HostId;
 
 use super::Lane;
-use socket::Mailbox;
+use socket::{Mailbox, Wakes};
 
 pub use host::{CoreHost, CoreTime};
 pub use socket::{CoreNet, CoreSocket};
@@ -46,10 +44,7 @@ pub(in crate::sim) type CoreFactory = Box<dyn FnMut(CoreHost) -> Life>;
 pub(in crate::sim) struct CoreLane {
     shared: Rc<Shared>,
     actors: Vec<Actor>,
-    /// When hosts want to be woken: at most one entry of each is of use, the one that its actor knows of.
-    wakes: BinaryHeap<Reverse<(Duration, u16)>>,
-    /// Hosts that have something to do in the next step from its beginning.
-    ready: Vec<u16>,
+    wakes: Wakes,
 }
 
 /// A host with what runs it.
@@ -58,9 +53,6 @@ struct Actor {
     process: Option<Process>,
     stir: Arc<Stir>,
     waker: Waker,
-    is_ready: bool,
-    /// The time of its entry in the queue of wakes.
-    queued: Option<Duration>,
 }
 
 /// Runs a host's processes.
@@ -111,7 +103,8 @@ impl Runs for Runner {
 
 impl CoreLane {
     pub(in crate::sim) fn new(shared: Rc<Shared>) -> Self {
-        Self { shared, actors: Vec::new(), wakes: BinaryHeap::new(), ready: Vec::new() }
+        let wakes = Wakes::new(shared.names.len());
+        Self { shared, actors: Vec::new(), wakes }
     }
 
     /// The address of a host, as turmoil gives them out.
@@ -124,63 +117,25 @@ impl CoreLane {
         let stir = Arc::new(Stir::default());
         let waker = Waker::from(stir.clone());
         let host = control.id;
-        let runner = Runner { control, factory: RefCell::new(factory), mailbox: Rc::default() };
-        self.actors.push(Actor { runner, process: None, stir, waker, is_ready: false, queued: None });
-        self.make_ready(host);
-    }
-
-    /// The host has something to do from the beginning of the next step.
-    fn make_ready(&mut self, HostId(host): HostId) {
-        if !std::mem::replace(&mut self.actors[usize::from(host)].is_ready, true) {
-            self.ready.push(host);
-        }
-    }
-
-    /// The first time that a host wants to be woken at. Entries that are out of date are put right on the way.
-    fn next_wake(&mut self) -> Option<Duration> {
-        loop {
-            let Reverse((at, host)) = *self.wakes.peek()?;
-            let actor = &mut self.actors[usize::from(host)];
-            let wanted = actor.runner.mailbox.wake();
-            let is_queued = actor.queued == Some(at);
-            if is_queued && wanted == Some(at) {
-                return Some(at);
-            }
-            self.wakes.pop();
-            if is_queued {
-                actor.queued = wanted;
-                self.wakes.extend(wanted.map(|wanted| Reverse((wanted, host))));
-            }
-        }
+        let mailbox = Rc::new(Mailbox::new(host, self.wakes.clone()));
+        let runner = Runner { control, factory: RefCell::new(factory), mailbox };
+        self.actors.push(Actor { runner, process: None, stir, waker });
+        self.wakes.make_ready(host);
     }
 
     /// Runs one host from a time to the end of the step, or to when it has nothing to do any more.
-    fn run_host(&mut self, host: u16, from: Duration, to: Duration) {
-        let actor = &mut self.actors[usize::from(host)];
-        let woken = actor.runner.mailbox.wake();
-        let mut at = if std::mem::take(&mut actor.is_ready) { Some(from) } else { woken.map(|at| at.max(from)) };
+    fn run_host(&mut self, host: usize, from: Duration, to: Duration) {
+        let Actor { runner, process, waker, .. } = &mut self.actors[host];
+        let mut at = runner.mailbox.wake().map(|at| at.max(from));
         while let Some(now) = at.filter(|at| *at < to) {
             self.shared.set_clock(now);
-            let mut cx = Context::from_waker(&actor.waker);
-            actor.runner.control.turn(&actor.runner, &mut actor.process, &mut cx);
+            let mut cx = Context::from_waker(waker);
+            runner.control.turn(runner, process, &mut cx);
             // One that stands still or is dead is not woken by time. When that changes, it is stirred.
-            if actor.process.is_none() || actor.runner.control.wanted() != Wanted::Running {
-                actor.runner.mailbox.forget_wake();
+            if process.is_none() || runner.control.wanted() != Wanted::Running {
+                runner.mailbox.forget_wake();
             }
-            at = actor.runner.mailbox.wake();
-        }
-        self.shared.set_clock(from);
-        self.queue_wake(host);
-    }
-
-    /// Sees to it that the host is woken when it wants to be. A wake that was moved on has its entry moved when that is
-    /// met: most are moved on again before.
-    fn queue_wake(&mut self, host: u16) {
-        let actor = &mut self.actors[usize::from(host)];
-        let Some(wanted) = actor.runner.mailbox.wake() else { return };
-        if actor.queued.is_none_or(|queued| wanted < queued) {
-            actor.queued = Some(wanted);
-            self.wakes.push(Reverse((wanted, host)));
+            at = runner.mailbox.wake();
         }
     }
 }
@@ -188,43 +143,31 @@ impl CoreLane {
 impl Lane for CoreLane {
     fn next_step(&mut self, now: Duration, tick: Duration) -> Option<Duration> {
         let soonest = now + tick;
-        if !self.ready.is_empty() {
-            return Some(soonest);
+        let woken = self.wakes.first().map(|at| if at <= now { soonest } else { ticks::down(at, tick) + tick });
+        if woken == Some(soonest) {
+            return woken;
         }
-        let woken = self.next_wake().map(|at| ticks::down(at, tick) + tick);
         let due = self.shared.wire.borrow().next_due();
         woken.into_iter().chain(due).min().map(|at| at.max(soonest))
     }
 
     fn run_hosts(&mut self, from: Duration, to: Duration) -> Result<(), String> {
         self.shared.wire.borrow_mut().begin_step(to, to - from);
-        let mut turns = std::mem::take(&mut self.ready);
-        while let Some(at) = self.next_wake().filter(|at| *at < to) {
-            let Some(Reverse((_, host))) = self.wakes.pop() else { break };
-            let actor = &mut self.actors[usize::from(host)];
-            actor.queued = None;
-            if !actor.is_ready {
-                turns.push(host);
+        for host in 0..self.actors.len() {
+            if self.wakes.is_before(host, to) {
+                self.run_host(host, from, to);
             }
-            assert!(at >= from, "nobody is woken late");
         }
-        turns.sort_unstable();
-        for host in &turns {
-            self.run_host(*host, from, to);
-        }
-        // Nobody has become ready meanwhile; the list is kept for its room.
-        turns.clear();
-        self.ready = turns;
         Ok(())
     }
 
     fn absorb(&mut self, _: Duration) {}
 
-    fn disturbed(&mut self, now: Duration) {
-        self.shared.wire.borrow_mut().queue_again(now);
+    fn disturbed(&mut self) {
+        self.shared.wire.borrow_mut().queue_again();
         for host in 0..u16::try_from(self.actors.len()).expect("hosts are numbered in 16 bits") {
             if self.actors[usize::from(host)].stir.0.swap(false, Ordering::Relaxed) {
-                self.make_ready(HostId(host));
+                self.wakes.make_ready(HostId(host));
             }
         }
     }
@@ -232,11 +175,12 @@ impl Lane for CoreLane {
     fn carry(&mut self, now: Duration) {
         let shared = self.shared.clone();
         let mut wire = shared.wire.borrow_mut();
+        wire.arriving();
         while let Some(flight) = wire.arrives(&shared, now) {
             let packet = flight.packet;
             let actor = &self.actors[usize::from(packet.to.0)];
             actor.runner.mailbox.deliver(packet.dst.port(), packet.payload, packet.src);
-            self.make_ready(packet.to);
+            self.wakes.make_ready(packet.to);
         }
     }
 
@@ -247,6 +191,6 @@ impl Lane for CoreLane {
     }
 
     fn boot(&mut self, host: HostId) {
-        self.make_ready(host);
+        self.wakes.make_ready(host);
     }
 }

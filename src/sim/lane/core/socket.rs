@@ -1,7 +1,7 @@
 //! Datagrams in the core lane.
 
 use std::cell::{Cell, RefCell};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -13,31 +13,70 @@ use bytes::Bytes;
 
 use crate::net::{Socket, fits_datagram};
 use crate::sim::shared::Shared;
+use crate::sim::ticks::nanos;
 use crate::sim::trace::HostId;
 
+/// When each host wants to be woken, in nanoseconds. They lie side by side: all are looked at in each step.
+#[derive(Clone)]
+pub(super) struct Wakes(Rc<[Cell<u64>]>);
+
+impl Wakes {
+    const NEVER: u64 = u64::MAX;
+
+    pub(super) fn new(hosts: usize) -> Self {
+        Self((0..hosts).map(|_| Cell::new(Self::NEVER)).collect())
+    }
+
+    /// The host has something to do from the beginning of the next step, whatever else it waits for.
+    pub(super) fn make_ready(&self, host: HostId) {
+        self.0[usize::from(host.0)].set(0);
+    }
+
+    /// The first time that a host wants to be woken at.
+    pub(super) fn first(&self) -> Option<Duration> {
+        let first = self.0.iter().map(Cell::get).fold(Self::NEVER, u64::min);
+        (first != Self::NEVER).then(|| Duration::from_nanos(first))
+    }
+
+    /// Whether a host wants to be woken before a time.
+    pub(super) fn is_before(&self, host: usize, time: Duration) -> bool {
+        self.0[host].get() < nanos(time)
+    }
+}
+
+/// Datagrams that have arrived and were not taken in, each with its sender.
+type Waiting = VecDeque<(Bytes, SocketAddr)>;
+
 /// What a host's process waits for, shared by the process and the lane.
-#[derive(Default)]
 pub(super) struct Mailbox {
-    wake: Cell<Option<Duration>>,
-    sockets: RefCell<BTreeMap<u16, VecDeque<(Bytes, SocketAddr)>>>,
+    host: usize,
+    wakes: Wakes,
+    /// What waits at each port that is bound: few are.
+    sockets: RefCell<Vec<(u16, Waiting)>>,
 }
 
 impl Mailbox {
+    pub(super) fn new(host: HostId, wakes: Wakes) -> Self {
+        Self { host: usize::from(host.0), wakes, sockets: RefCell::default() }
+    }
+
     pub(super) fn wake(&self) -> Option<Duration> {
-        self.wake.get()
+        let at = self.wakes.0[self.host].get();
+        (at != Wakes::NEVER).then(|| Duration::from_nanos(at))
     }
 
     pub(super) fn wake_at(&self, at: Duration) {
-        self.wake.set(Some(self.wake.get().map_or(at, |wake| wake.min(at))));
+        let wake = &self.wakes.0[self.host];
+        wake.set(wake.get().min(nanos(at)));
     }
 
     pub(super) fn forget_wake(&self) {
-        self.wake.set(None);
+        self.wakes.0[self.host].set(Wakes::NEVER);
     }
 
     /// A datagram has arrived; where no socket is bound, it is gone.
     pub(super) fn deliver(&self, port: u16, payload: Bytes, from: SocketAddr) {
-        if let Some(waiting) = self.sockets.borrow_mut().get_mut(&port) {
+        if let Some((_, waiting)) = self.sockets.borrow_mut().iter_mut().find(|(bound, _)| *bound == port) {
             waiting.push_back((payload, from));
         }
     }
@@ -60,10 +99,10 @@ impl CoreNet {
     /// Binds a socket to a port.
     pub fn bind(&self, port: u16) -> io::Result<CoreSocket> {
         let mut sockets = self.mailbox.sockets.borrow_mut();
-        if sockets.contains_key(&port) {
+        if sockets.iter().any(|(bound, _)| *bound == port) {
             return Err(io::Error::new(io::ErrorKind::AddrInUse, format!("port {port} has a socket already")));
         }
-        sockets.insert(port, VecDeque::new());
+        sockets.push((port, VecDeque::new()));
         self.shared.wire.borrow_mut().open_inbox(self.host, port);
         Ok(CoreSocket { net: self.clone(), local: SocketAddr::new(self.ip, port) })
     }
@@ -85,7 +124,11 @@ impl CoreSocket {
     /// The next datagram and its sender, if one has arrived.
     pub fn try_recv(&self) -> Option<(Bytes, SocketAddr)> {
         let port = self.local.port();
-        let datagram = self.net.mailbox.sockets.borrow_mut().get_mut(&port)?.pop_front()?;
+        let datagram = {
+            let mut sockets = self.net.mailbox.sockets.borrow_mut();
+            let (_, waiting) = sockets.iter_mut().find(|(bound, _)| *bound == port)?;
+            waiting.pop_front()?
+        };
         let record = self.net.shared.wire.borrow_mut().received(self.net.host, port);
         record.into_iter().for_each(|record| self.net.shared.took_in(record));
         Some(datagram)
@@ -129,7 +172,7 @@ impl Socket for CoreSocket {
 impl Drop for CoreSocket {
     fn drop(&mut self) {
         let port = self.local.port();
-        self.net.mailbox.sockets.borrow_mut().remove(&port);
+        self.net.mailbox.sockets.borrow_mut().retain(|(bound, _)| *bound != port);
         self.net.shared.wire.borrow_mut().close_inbox(self.net.host, port);
     }
 }
