@@ -137,6 +137,9 @@ pub(crate) struct Wire {
     next_credit: u64,
     next_packet: u64,
     dues: queue::Dues,
+    /// Boxes of packets that have arrived, for the next ones.
+    #[allow(clippy::vec_box, reason = "the boxes are what is kept")]
+    boxes: Vec<Box<Flight>>,
 }
 
 impl Wire {
@@ -158,6 +161,7 @@ impl Wire {
             next_credit: 0,
             next_packet: 0,
             dues: queue::Dues::default(),
+            boxes: Vec::new(),
         }
     }
 
@@ -167,6 +171,21 @@ impl Wire {
         self.by_ip.insert(machine.ip, HostId(u16::try_from(count).expect("hosts are numbered in 16 bits")));
         self.machines.push(machine);
         self.queues.extend((0..count).map(|_| Queue::default()));
+    }
+
+    /// A flight in a box; one that was given back need not be asked for.
+    fn boxed(&mut self, flight: Flight) -> Box<Flight> {
+        let Some(mut spare) = self.boxes.pop() else { return Box::new(flight) };
+        *spare = flight;
+        spare
+    }
+
+    /// Takes the box of a packet that has arrived.
+    pub(crate) fn take_back(&mut self, spare: Box<Flight>) {
+        const KEPT: usize = 256;
+        if self.boxes.len() < KEPT {
+            self.boxes.push(spare);
+        }
     }
 
     /// The host that has this address.

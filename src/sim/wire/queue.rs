@@ -59,24 +59,21 @@ impl Dues {
 
     /// The next tick that something arrives at the end of.
     fn first(&self) -> Option<u64> {
+        let near = self.first_near();
+        if self.far.is_empty() { near } else { near.into_iter().chain(self.far.keys().next().copied()).min() }
+    }
+
+    fn first_near(&self) -> Option<u64> {
         let start = Self::slot(self.now);
+        let soon = self.filled[start / 64] >> (start % 64);
+        if soon != 0 {
+            return Some(self.now + u64::from(soon.trailing_zeros()));
+        }
+        // The other words in turn, and in the end what comes before the start in the first.
         let words = self.filled.len();
-        let ahead = |nth: usize| {
-            let word = (start / 64 + nth) % words;
-            // The first word is looked at twice: its bits from the start on, and in the end those before it.
-            let from_start = u64::MAX << (start % 64);
-            let mask = if nth == 0 {
-                from_start
-            } else if nth == words {
-                !from_start
-            } else {
-                u64::MAX
-            };
-            let bits = self.filled[word] & mask;
-            (bits != 0).then(|| word * 64 + bits.trailing_zeros() as usize)
-        };
-        let near = (0..=words).find_map(ahead).map(|slot| self.now + ((slot + NEAR - start) % NEAR) as u64);
-        near.into_iter().chain(self.far.first_key_value().map(|(at, _)| *at)).min()
+        let filled = (1..=words).map(|nth| (start / 64 + nth) % words).find(|word| self.filled[*word] != 0)?;
+        let slot = filled * 64 + self.filled[filled].trailing_zeros() as usize;
+        Some(self.now + ((slot + NEAR - start) % NEAR) as u64)
     }
 
     /// Sees to it that what arrives at the end of this tick is what arrives next.

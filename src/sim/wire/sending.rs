@@ -110,7 +110,7 @@ impl Wire {
         let fates = self.fates.count(&packet);
         let record = shared.recorder.borrow_mut().sent(at, shared.cause(), &packet);
         let (left, boot, state) = (Duration::ZERO, self.machine(from).boots, State::Dead);
-        Box::new(Flight { packet, number, record, attempt: 0, left, boot, state, connect: None, fates })
+        self.boxed(Flight { packet, number, record, attempt: 0, left, boot, state, connect: None, fates })
     }
 
     fn needs_names(&self) -> bool {

@@ -143,18 +143,20 @@ impl CoreLane {
 impl Lane for CoreLane {
     fn next_step(&mut self, now: Duration, tick: Duration) -> Option<Duration> {
         let soonest = now + tick;
-        let woken = self.wakes.first().map(|at| if at <= now { soonest } else { ticks::down(at, tick) + tick });
-        if woken == Some(soonest) {
-            return woken;
+        if self.wakes.any_ready() {
+            return Some(soonest);
         }
+        let woken = self.wakes.first().map(|at| ticks::down(at, tick) + tick);
         let due = self.shared.wire.borrow().next_due();
         woken.into_iter().chain(due).min().map(|at| at.max(soonest))
     }
 
     fn run_hosts(&mut self, from: Duration, to: Duration) -> Result<(), String> {
         self.shared.wire.borrow_mut().begin_step(to, to - from);
+        self.wakes.begin_step();
+        let end = ticks::nanos(to);
         for host in 0..self.actors.len() {
-            if self.wakes.is_before(host, to) {
+            if self.wakes.is_before(host, end) {
                 self.run_host(host, from, to);
             }
         }
@@ -176,11 +178,12 @@ impl Lane for CoreLane {
         let shared = self.shared.clone();
         let mut wire = shared.wire.borrow_mut();
         wire.arriving();
-        while let Some(flight) = wire.arrives(&shared, now) {
-            let packet = flight.packet;
+        while let Some(mut flight) = wire.arrives(&shared, now) {
+            let packet = &mut flight.packet;
             let actor = &self.actors[usize::from(packet.to.0)];
-            actor.runner.mailbox.deliver(packet.dst.port(), packet.payload, packet.src);
+            actor.runner.mailbox.deliver(packet.dst.port(), std::mem::take(&mut packet.payload), packet.src);
             self.wakes.make_ready(packet.to);
+            wire.take_back(flight);
         }
     }
 

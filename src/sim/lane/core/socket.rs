@@ -18,29 +18,44 @@ use crate::sim::trace::HostId;
 
 /// When each host wants to be woken, in nanoseconds. They lie side by side: all are looked at in each step.
 #[derive(Clone)]
-pub(super) struct Wakes(Rc<[Cell<u64>]>);
+pub(super) struct Wakes {
+    at: Rc<[Cell<u64>]>,
+    /// Whether a host was made ready since hosts were run: mostly one was, and nobody need look for the first.
+    any_ready: Rc<Cell<bool>>,
+}
 
 impl Wakes {
     const NEVER: u64 = u64::MAX;
 
     pub(super) fn new(hosts: usize) -> Self {
-        Self((0..hosts).map(|_| Cell::new(Self::NEVER)).collect())
+        Self { at: (0..hosts).map(|_| Cell::new(Self::NEVER)).collect(), any_ready: Rc::default() }
     }
 
     /// The host has something to do from the beginning of the next step, whatever else it waits for.
     pub(super) fn make_ready(&self, host: HostId) {
-        self.0[usize::from(host.0)].set(0);
+        self.at[usize::from(host.0)].set(0);
+        self.any_ready.set(true);
+    }
+
+    /// Whether a host was made ready.
+    pub(super) fn any_ready(&self) -> bool {
+        self.any_ready.get()
+    }
+
+    /// Hosts are about to be run.
+    pub(super) fn begin_step(&self) {
+        self.any_ready.set(false);
     }
 
     /// The first time that a host wants to be woken at.
     pub(super) fn first(&self) -> Option<Duration> {
-        let first = self.0.iter().map(Cell::get).fold(Self::NEVER, u64::min);
+        let first = self.at.iter().map(Cell::get).fold(Self::NEVER, u64::min);
         (first != Self::NEVER).then(|| Duration::from_nanos(first))
     }
 
-    /// Whether a host wants to be woken before a time.
-    pub(super) fn is_before(&self, host: usize, time: Duration) -> bool {
-        self.0[host].get() < nanos(time)
+    /// Whether a host wants to be woken before a time, in nanoseconds.
+    pub(super) fn is_before(&self, host: usize, nanos: u64) -> bool {
+        self.at[host].get() < nanos
     }
 }
 
@@ -61,17 +76,17 @@ impl Mailbox {
     }
 
     pub(super) fn wake(&self) -> Option<Duration> {
-        let at = self.wakes.0[self.host].get();
+        let at = self.wakes.at[self.host].get();
         (at != Wakes::NEVER).then(|| Duration::from_nanos(at))
     }
 
     pub(super) fn wake_at(&self, at: Duration) {
-        let wake = &self.wakes.0[self.host];
+        let wake = &self.wakes.at[self.host];
         wake.set(wake.get().min(nanos(at)));
     }
 
     pub(super) fn forget_wake(&self) {
-        self.wakes.0[self.host].set(Wakes::NEVER);
+        self.wakes.at[self.host].set(Wakes::NEVER);
     }
 
     /// A datagram has arrived; where no socket is bound, it is gone.
