@@ -72,6 +72,11 @@ pub trait Socket: 'static {
     fn send_bytes(&self, payload: Bytes, to: SocketAddr) -> impl Future<Output = io::Result<usize>> {
         async move { self.send_to(&payload, to).await }
     }
+    /// Sends one at once, where that needs no waiting; `None`: nothing was done.
+    fn send_now(&self, payload: &Bytes, to: SocketAddr) -> Option<io::Result<usize>> {
+        let _ = (payload, to);
+        None
+    }
     /// The next datagram's length and sender; what does not fit into `buffer` is cut off. Cancel-safe.
     fn recv_from(&self, buffer: &mut [u8]) -> impl Future<Output = io::Result<(usize, SocketAddr)>>;
     /// The address it is bound to, with the port that was chosen.

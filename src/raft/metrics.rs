@@ -171,7 +171,7 @@ mod tests {
             Event::Core(super::super::Event::SteppedDown { term: 6, why: StepDown::HigherTerm }),
             Event::Core(super::super::Event::BecamePreCandidate { term: 6 }),
             Event::Sending { to: NodeId(2), message: message.clone() },
-            Event::Received { from: NodeId(2), message },
+            Event::Received { from: NodeId(2), message: std::rc::Rc::new(message) },
             Event::Rejected { from, why: Rejected::Forged },
             Event::SendFailed { to: NodeId(2), why: io::ErrorKind::HostUnreachable },
             Event::SocketError { why: io::ErrorKind::Other },

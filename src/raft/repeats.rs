@@ -3,17 +3,27 @@
 //!
 //! **Invariant:** what comes out is what [`Codec`] makes of what goes in.
 
+use std::rc::Rc;
+
 use bytes::Bytes;
 
 use super::by_node::ByNode;
 use super::codec::{Codec, Envelope, Rejected};
 use super::{Message, NodeId};
 
+/// A message that has come, with its sender and its receiver. Clones share it.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Received {
+    pub(super) from: NodeId,
+    pub(super) to: NodeId,
+    pub(super) message: Rc<Message>,
+}
+
 /// A codec that remembers.
 pub(super) struct Repeats {
     codec: Codec,
     sent: ByNode<(Message, Bytes)>,
-    received: ByNode<(Vec<u8>, Envelope)>,
+    received: ByNode<(Vec<u8>, Received)>,
 }
 
 impl Repeats {
@@ -21,31 +31,33 @@ impl Repeats {
         Self { codec, sent: ByNode::default(), received: ByNode::default() }
     }
 
-    /// The datagram of a message of this node's.
-    pub(super) fn encode(&mut self, envelope: &Envelope) -> Bytes {
-        if let Some((message, datagram)) = self.sent.get(envelope.to)
-            && *message == envelope.message
+    /// The datagram of a message of this node's, which is `from`.
+    pub(super) fn encode(&mut self, from: NodeId, to: NodeId, message: &Message) -> Bytes {
+        if let Some((known, datagram)) = self.sent.get(to)
+            && known == message
         {
             return datagram.clone();
         }
-        let datagram = Bytes::from(self.codec.encode(envelope));
-        self.sent.insert(envelope.to, (envelope.message.clone(), datagram.clone()));
+        let envelope = Envelope { from, to, message: message.clone() };
+        let datagram = Bytes::from(self.codec.encode(&envelope));
+        self.sent.insert(to, (envelope.message, datagram.clone()));
         datagram
     }
 
     /// The message in a datagram. `is_peer` tells of whom a datagram is remembered: of strangers there may be many.
-    pub(super) fn decode(&mut self, datagram: &[u8], is_peer: impl Fn(NodeId) -> bool) -> Result<Envelope, Rejected> {
+    pub(super) fn decode(&mut self, datagram: &[u8], is_peer: impl Fn(NodeId) -> bool) -> Result<Received, Rejected> {
         if let Some(from) = Codec::claimed_sender(datagram)
-            && let Some((known, envelope)) = self.received.get(from)
+            && let Some((known, received)) = self.received.get(from)
             && known == datagram
         {
-            return Ok(envelope.clone());
+            return Ok(received.clone());
         }
-        let envelope = self.codec.decode(datagram)?;
-        if is_peer(envelope.from) {
-            self.received.insert(envelope.from, (datagram.to_vec(), envelope.clone()));
+        let Envelope { from, to, message } = self.codec.decode(datagram)?;
+        let received = Received { from, to, message: Rc::new(message) };
+        if is_peer(from) {
+            self.received.insert(from, (datagram.to_vec(), received.clone()));
         }
-        Ok(envelope)
+        Ok(received)
     }
 }
 
@@ -81,7 +93,7 @@ mod tests {
             let (mut sender, mut receiver) = (Repeats::new(codec.clone()), Repeats::new(codec.clone()));
             for (mut envelope, flipped) in envelopes {
                 envelope.from = NodeId(1);
-                let datagram = sender.encode(&envelope);
+                let datagram = sender.encode(envelope.from, envelope.to, &envelope.message);
                 prop_assert_eq!(&datagram[..], codec.encode(&envelope));
                 let mut datagram = datagram.to_vec();
                 // Some are damaged on their way, also those that were whole before.
@@ -89,7 +101,9 @@ mod tests {
                     *byte ^= 1;
                 }
                 let is_peer = |id: NodeId| id == NodeId(1);
-                prop_assert_eq!(receiver.decode(&datagram, is_peer), codec.decode(&datagram));
+                let decoded = receiver.decode(&datagram, is_peer);
+                let decoded = decoded.map(|Received { from, to, message }| Envelope { from, to, message: (*message).clone() });
+                prop_assert_eq!(decoded, codec.decode(&datagram));
             }
             prop_assert!(receiver.received.len() <= 1);
         }

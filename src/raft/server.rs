@@ -17,14 +17,15 @@ use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{Sleep, sleep, sleep_until, timeout};
 
 use super::by_node::ByNode;
 use super::clock::Clock;
-use super::codec::{Envelope, Rejected};
-use super::repeats::Repeats;
+use super::codec::Rejected;
+use super::repeats::{Received, Repeats};
 use super::storage::Storage;
 use super::{
     ClockRate, Codec, Config, ConfigError, Core, HardState, Input, LogPosition, Message, NodeId, Output, Status,
@@ -93,7 +94,7 @@ pub enum Event {
         /// Its sender.
         from: NodeId,
         /// The message.
-        message: Message,
+        message: Rc<Message>,
     },
     /// All that followed from an input is done, and this is the node now.
     Stepped {
@@ -162,19 +163,23 @@ pub async fn serve<N: Net, D: Disk>(
     loop {
         let deadline = node.deadline();
         set(alarm.as_mut(), deadline.map(|at| clock.instant(at)));
-        tokio::select! {
+        let pause = tokio::select! {
             biased;
             () = &mut shutdown => return Ok(()),
-            () = &mut alarm, if deadline.is_some() => node.tick(clock.now()).await?,
-            command = commands.recv(), if commanded => match command {
-                Some(command) => node.command(clock.now(), command).await?,
-                None => commanded = false,
-            },
+            () = &mut alarm, if deadline.is_some() => node.tick(clock.now()),
+            command = commands.recv(), if commanded => {
+                commanded = command.is_some();
+                command.and_then(|command| node.command(clock.now(), command))
+            }
             received = node.socket.recv_from(&mut buffer) => match received {
-                Ok((length, from)) => node.take_in(clock.now(), &buffer[..length], from).await?,
-                Err(error) => node.receive_failed(&error).await,
+                Ok((length, from)) => node.take_in(clock.now(), &buffer[..length], from),
+                Err(error) => {
+                    node.receive_failed(&error).await;
+                    None
+                }
             },
-        }
+        };
+        node.finish(pause).await?;
     }
 }
 
@@ -233,6 +238,19 @@ fn look_up<N: Net>(net: &N, peers: BTreeMap<NodeId, String>, addresses: &Address
     lookups
 }
 
+/// What a node waits for in the middle of a step, and what it does after it.
+pub(crate) struct Pause {
+    wait: Wait,
+    left: Vec<Output>,
+}
+
+enum Wait {
+    /// This must be durable first.
+    Disk(HardState),
+    /// A datagram cannot leave at once.
+    Socket { to: NodeId, datagram: Bytes, address: SocketAddr },
+}
+
 /// A node without what makes it run: [`serve`] does, and so does who has another clock. Times are those on the node's own
 /// clock, since its start.
 pub(crate) struct Node<S, D> {
@@ -282,85 +300,121 @@ impl<S: Socket, D: Disk> Node<S, D> {
         self.core.deadline()
     }
 
-    /// The deadline has come.
-    pub(crate) async fn tick(&mut self, now: Duration) -> io::Result<()> {
+    /// The deadline has come. What cannot be done at once is returned: [`finish`](Self::finish) does it.
+    #[must_use]
+    pub(crate) fn tick(&mut self, now: Duration) -> Option<Pause> {
         // Should rounding ever wake a node before its deadline, it must not do so for ever.
         self.latest = self.latest.max(self.core.deadline().unwrap_or_default());
-        self.step(now, Input::Tick).await
+        self.step(now, Input::Tick)
     }
 
-    /// A datagram has come.
-    pub(crate) async fn take_in(&mut self, now: Duration, datagram: &[u8], from: SocketAddr) -> io::Result<()> {
+    /// A datagram has come. What cannot be done at once is returned.
+    #[must_use]
+    pub(crate) fn take_in(&mut self, now: Duration, datagram: &[u8], from: SocketAddr) -> Option<Pause> {
         match self.accept(datagram) {
-            Ok(Envelope { from, message, .. }) => {
-                let event = Event::Received { from, message };
-                self.events.tell(&event);
-                let Event::Received { from, message } = event else { unreachable!("it was made of a message") };
-                self.step(now, Input::Message { from, message }).await
+            Ok(Received { from, message, .. }) => {
+                self.events.emit(|| Event::Received { from, message: message.clone() });
+                self.latest = self.latest.max(now);
+                let outputs = self.core.receive(self.latest, from, &message);
+                self.go_on(outputs)
             }
             Err(why) => {
                 tracing::debug!(node = %self.core.id(), %from, %why, "a datagram is dropped");
                 self.events.emit(|| Event::Rejected { from, why });
-                Ok(())
+                None
             }
         }
     }
 
-    fn accept(&mut self, datagram: &[u8]) -> Result<Envelope, Rejected> {
+    fn accept(&mut self, datagram: &[u8]) -> Result<Received, Rejected> {
         let members = &self.core.config().members;
-        let envelope = self.codec.decode(datagram, |id| members.contains(&id))?;
+        let received = self.codec.decode(datagram, |id| members.contains(&id))?;
         let id = self.core.id();
-        if envelope.to != id {
+        if received.to != id {
             return Err(Rejected::Misdirected);
         }
-        if envelope.from == id || !members.contains(&envelope.from) {
+        if received.from == id || !members.contains(&received.from) {
             return Err(Rejected::Stranger);
         }
-        Ok(envelope)
+        Ok(received)
     }
 
-    /// Somebody asks something of it.
-    pub(crate) async fn command(&mut self, now: Duration, command: Command) -> io::Result<()> {
+    /// Somebody asks something of it. What cannot be done at once is returned.
+    #[must_use]
+    pub(crate) fn command(&mut self, now: Duration, command: Command) -> Option<Pause> {
         match command {
-            Command::TransferLeadership { to } => self.step(now, Input::TransferLeadership { to }).await,
+            Command::TransferLeadership { to } => self.step(now, Input::TransferLeadership { to }),
             Command::PinNextTimeout(timeout) => {
                 self.core.pin_next_timeout(timeout);
                 self.tell_status();
-                Ok(())
+                None
             }
         }
     }
 
-    async fn step(&mut self, now: Duration, input: Input) -> io::Result<()> {
+    fn step(&mut self, now: Duration, input: Input) -> Option<Pause> {
         self.latest = self.latest.max(now);
-        let mut outputs = self.core.step(self.latest, input);
-        for output in outputs.drain(..) {
-            match output {
-                Output::Persist(state) => {
-                    self.storage.save(state).await?;
-                    self.events.emit(|| Event::Persisted(state));
-                }
-                Output::Send { to, message } => self.send(to, message).await,
+        let outputs = self.core.step(self.latest, input);
+        self.go_on(outputs)
+    }
+
+    /// Does what is to be done, up to the first thing that has to be waited for.
+    fn go_on(&mut self, mut outputs: Vec<Output>) -> Option<Pause> {
+        let mut rest = outputs.drain(..);
+        while let Some(output) = rest.next() {
+            let wait = match output {
+                Output::Persist(state) => Some(Wait::Disk(state)),
+                Output::Send { to, message } => self.send(to, message),
                 Output::Event(event) => {
                     log(self.core.id(), &event);
                     self.events.emit(|| Event::Core(event));
+                    None
                 }
+            };
+            if let Some(wait) = wait {
+                return Some(Pause { wait, left: rest.collect() });
             }
         }
+        drop(rest);
         self.core.reuse(outputs);
         self.tell_status();
+        None
+    }
+
+    /// Waits for what there is to wait for, and does what is left.
+    pub(crate) async fn finish(&mut self, mut pause: Option<Pause>) -> io::Result<()> {
+        while let Some(Pause { wait, left }) = pause {
+            match wait {
+                Wait::Disk(state) => {
+                    self.storage.save(state).await?;
+                    self.events.emit(|| Event::Persisted(state));
+                }
+                Wait::Socket { to, datagram, address } => {
+                    let sent = self.socket.send_bytes(datagram, address).await;
+                    self.sent(to, sent);
+                }
+            }
+            pause = self.go_on(left);
+        }
         Ok(())
     }
 
-    async fn send(&mut self, to: NodeId, message: Message) {
-        let envelope = Envelope { from: self.core.id(), to, message };
-        let datagram = self.codec.encode(&envelope);
-        self.events.emit(|| Event::Sending { to, message: envelope.message });
+    fn send(&mut self, to: NodeId, message: Message) -> Option<Wait> {
+        let datagram = self.codec.encode(self.core.id(), to, &message);
+        self.events.emit(|| Event::Sending { to, message });
         let address = self.addresses.borrow().get(to).copied();
-        let sent = match address {
-            Some(address) => self.socket.send_bytes(datagram, address).await.map(drop),
-            None => Err(io::ErrorKind::AddrNotAvailable.into()),
+        let Some(address) = address else {
+            self.sent(to, Err(io::ErrorKind::AddrNotAvailable.into()));
+            return None;
         };
+        match self.socket.send_now(&datagram, address) {
+            Some(sent) => self.sent(to, sent),
+            None => return Some(Wait::Socket { to, datagram, address }),
+        }
+        None
+    }
+
+    fn sent(&self, to: NodeId, sent: io::Result<usize>) {
         if let Err(error) = sent {
             tracing::debug!(node = %self.core.id(), %to, %error, "a message cannot be sent");
             self.events.emit(|| Event::SendFailed { to, why: error.kind() });

@@ -2,11 +2,14 @@
 
 use std::cell::{Cell, RefCell};
 use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::rc::Rc;
 use std::task::Waker;
 use std::time::Duration;
 
-use super::trace::{Cause, Packet};
+use bytes::Bytes;
+
+use super::trace::{Cause, HostId, Packet, PacketKind};
 
 /// A packet that lies on a link.
 pub(crate) struct Flight {
@@ -26,6 +29,25 @@ pub(crate) struct Flight {
     pub(crate) connect: Option<Rc<Connect>>,
     /// What the script says of this very packet: places among its rules.
     pub(crate) fates: Vec<usize>,
+}
+
+impl Flight {
+    /// One to be filled in.
+    pub(crate) fn empty() -> Self {
+        let nowhere = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
+        let (from, to, kind) = (HostId(0), HostId(0), PacketKind::Udp);
+        Self {
+            packet: Packet { id: 0, from, to, src: nowhere, dst: nowhere, kind, payload: Bytes::new(), label: None },
+            number: 0,
+            record: 0,
+            attempt: 0,
+            left: Duration::ZERO,
+            boot: 0,
+            state: State::Dead,
+            connect: None,
+            fates: Vec::new(),
+        }
+    }
 }
 
 /// Where a packet is.

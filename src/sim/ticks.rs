@@ -13,15 +13,31 @@ pub(crate) fn nanos(at: Duration) -> u64 {
     at.as_secs().saturating_mul(1_000_000_000).saturating_add(at.subsec_nanos().into())
 }
 
+/// How many whole ticks there are in a time, and what is left. All in nanoseconds.
+#[inline]
+fn divided(at: u64, tick: u64) -> (u64, u64) {
+    // Most scripts have this tick, and to divide by what is known is a multiplication: this is done for every packet.
+    const USUAL: u64 = 1_000_000;
+    if tick == USUAL { (at / USUAL, at % USUAL) } else { (at / tick, at % tick) }
+}
+
+/// The number of the first whole tick that is not before a time. Both in nanoseconds.
+#[inline]
+pub(crate) fn count_up(at: u64, tick: u64) -> u64 {
+    let (ticks, rest) = divided(at, tick);
+    ticks + u64::from(rest > 0)
+}
+
 /// The first whole tick that is not before a time.
 pub(crate) fn up(at: Duration, tick: Duration) -> Duration {
-    Duration::from_nanos(nanos(at).checked_next_multiple_of(nanos(tick)).unwrap_or(u64::MAX))
+    let tick = nanos(tick);
+    Duration::from_nanos(count_up(nanos(at), tick).saturating_mul(tick))
 }
 
 /// The last whole tick that is not after a time.
 pub(crate) fn down(at: Duration, tick: Duration) -> Duration {
     let at = nanos(at);
-    Duration::from_nanos(at - at % nanos(tick))
+    Duration::from_nanos(at - divided(at, nanos(tick)).1)
 }
 
 #[cfg(test)]

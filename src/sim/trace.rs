@@ -335,7 +335,7 @@ impl Hasher {
             head.host.map_or(u64::MAX, |h| u64::from(h.0)),
             head.cause.map_or(u64::MAX, |cause| cause.record << 1 | u64::from(cause.timer)),
         ];
-        self.buffer.extend_from_slice(words.map(u64::to_le_bytes).as_flattened());
+        put(&mut self.buffer, &words);
     }
 
     #[inline]
@@ -365,9 +365,18 @@ fn text(out: &mut Vec<u8>, value: &str) {
 
 #[inline]
 fn words<const N: usize>(out: &mut Vec<u8>, tag: u8, values: &[u64; N]) {
-    out.reserve(1 + 8 * N);
     out.push(tag);
-    out.extend_from_slice(values.map(u64::to_le_bytes).as_flattened());
+    put(out, values);
+}
+
+/// Writes each word where it stays: what is put together elsewhere and copied as a whole, the processor waits for.
+#[inline]
+fn put<const N: usize>(out: &mut Vec<u8>, words: &[u64; N]) {
+    let start = out.len();
+    out.extend_from_slice([[0; 8]; N].as_flattened());
+    for (place, word) in out[start..].chunks_exact_mut(8).zip(words) {
+        place.copy_from_slice(&word.to_le_bytes());
+    }
 }
 
 fn encode(what: &What, out: &mut Vec<u8>) {

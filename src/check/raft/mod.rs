@@ -93,12 +93,12 @@ impl RaftCheck {
     /// Each kind of event goes to those only who ask for it: there are several for each message.
     fn all(&mut self, id: NodeId, seen: Seen, event: &Event) -> Option<Box<Breach>> {
         match event {
-            Event::Received { from, message: Message::AppendEntries(append) } => {
-                self.patience.heard_leader(id, *from, append.term, seen);
-                None
-            }
-            Event::Received { from, message: Message::AppendEntriesResponse(answer) } => {
-                self.liveness.answered(id, *from, answer.term, seen);
+            Event::Received { from, message } => {
+                match &**message {
+                    Message::AppendEntries(append) => self.patience.heard_leader(id, *from, append.term, seen),
+                    Message::AppendEntriesResponse(answer) => self.liveness.answered(id, *from, answer.term, seen),
+                    _ => {}
+                }
                 None
             }
             Event::Sending { to, message } => {

@@ -123,7 +123,7 @@ mod tests {
         assert_eq!(narrator.tell(&failed()), Some(other("cannot send to n2: host unreachable")));
         assert_eq!(narrator.tell(&failed()), None);
         let message = Message::TimeoutNow(TimeoutNow { term: 1 });
-        assert_eq!(narrator.tell(&Event::Received { from: NodeId(2), message }), None);
+        assert_eq!(narrator.tell(&Event::Received { from: NodeId(2), message: std::rc::Rc::new(message) }), None);
         assert!(narrator.tell(&failed()).is_some());
     }
 }

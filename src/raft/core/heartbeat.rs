@@ -71,7 +71,7 @@ impl Core {
 
     /// Figure 2, `AppendEntries` RPC, receiver. The answer to a stale leader tells it the newer term: that also frees a
     /// node whose term ran away, which its followers' stickiness would otherwise shut out for ever.
-    pub(super) fn on_append_entries(&mut self, from: NodeId, append: AppendEntries) {
+    pub(super) fn on_append_entries(&mut self, from: NodeId, append: &AppendEntries) {
         if append.term < self.term() {
             let answer = AppendEntriesResponse { term: self.term(), success: false, match_index: 0 };
             return self.send(from, Message::AppendEntriesResponse(answer));
@@ -81,7 +81,7 @@ impl Core {
                 return;
             }
             if self.role() == Role::Leader {
-                return self.ignore(from, &Message::AppendEntries(append), Ignored::Rival);
+                return self.ignore(from, &Message::AppendEntries(append.clone()), Ignored::Rival);
             }
         }
         self.hear_leader(from, append.term);
@@ -112,16 +112,16 @@ impl Core {
         index == 0 || (index, term) == (self.log.last_index, self.log.last_term)
     }
 
-    pub(super) fn on_append_entries_response(&mut self, from: NodeId, answer: AppendEntriesResponse) {
+    pub(super) fn on_append_entries_response(&mut self, from: NodeId, answer: &AppendEntriesResponse) {
         if answer.term > self.term() {
             return self.learn_term(answer.term);
         }
         if answer.term < self.term() {
             self.forget_term(answer.term);
-            return self.ignore(from, &Message::AppendEntriesResponse(answer), Ignored::Stale);
+            return self.ignore(from, &Message::AppendEntriesResponse(answer.clone()), Ignored::Stale);
         }
         let State::Leader(lead) = &mut self.state else {
-            return self.ignore(from, &Message::AppendEntriesResponse(answer), Ignored::NotAsked);
+            return self.ignore(from, &Message::AppendEntriesResponse(answer.clone()), Ignored::NotAsked);
         };
         let peer = lead.progress.get_mut(from).expect("a leader keeps the progress of every peer");
         peer.last_contact = self.now;

@@ -80,8 +80,7 @@ impl Core {
     /// Takes one input at `now` and returns what follows from it, to be executed strictly in order: a `Persist` must
     /// have reached the disk before the next output is begun.
     pub fn step(&mut self, now: Duration, input: Input) -> Vec<Output> {
-        assert!(now >= self.now, "{}: time went back from {:?} to {now:?}", self.id, self.now);
-        self.now = now;
+        self.pass(now);
         #[cfg(feature = "planted-bugs")]
         if planted!(self, SeedDocument) {
             seed_document::step(self, &input);
@@ -89,11 +88,27 @@ impl Core {
         }
         match input {
             Input::Tick => self.on_tick(),
-            Input::Message { from, message } => self.on_message(from, message),
+            Input::Message { from, message } => self.on_message(from, &message),
             Input::TransferLeadership { to } => self.on_transfer(to),
         }
         self.write();
         std::mem::take(&mut self.outputs)
+    }
+
+    /// [`step`](Self::step) with an [`Input::Message`] that stays where it is.
+    pub fn receive(&mut self, now: Duration, from: NodeId, message: &Message) -> Vec<Output> {
+        if planted!(self, SeedDocument) {
+            return self.step(now, Input::Message { from, message: message.clone() });
+        }
+        self.pass(now);
+        self.on_message(from, message);
+        self.write();
+        std::mem::take(&mut self.outputs)
+    }
+
+    fn pass(&mut self, now: Duration) {
+        assert!(now >= self.now, "{}: time went back from {:?} to {now:?}", self.id, self.now);
+        self.now = now;
     }
 
     /// Takes back what [`step`](Self::step) returned, once it is done: the next step need not ask for memory then.
@@ -188,21 +203,21 @@ impl Core {
         }
     }
 
-    fn on_message(&mut self, from: NodeId, message: Message) {
+    fn on_message(&mut self, from: NodeId, message: &Message) {
         if from == self.id || !self.config.members.contains(&from) {
-            return self.ignore(from, &message, Ignored::NotAPeer);
+            return self.ignore(from, message, Ignored::NotAPeer);
         }
         if message.term() > TERM_MAX {
-            return self.ignore(from, &message, Ignored::TermTooHigh);
+            return self.ignore(from, message, Ignored::TermTooHigh);
         }
         match message {
-            Message::PreVote(ask) => self.on_pre_vote(from, &ask),
-            Message::PreVoteResponse(answer) => self.on_pre_vote_response(from, answer),
-            Message::RequestVote(ask) => self.on_request_vote(from, &ask),
-            Message::RequestVoteResponse(answer) => self.on_request_vote_response(from, answer),
+            Message::PreVote(ask) => self.on_pre_vote(from, ask),
+            Message::PreVoteResponse(answer) => self.on_pre_vote_response(from, answer.clone()),
+            Message::RequestVote(ask) => self.on_request_vote(from, ask),
+            Message::RequestVoteResponse(answer) => self.on_request_vote_response(from, answer.clone()),
             Message::AppendEntries(append) => self.on_append_entries(from, append),
             Message::AppendEntriesResponse(answer) => self.on_append_entries_response(from, answer),
-            Message::TimeoutNow(now) => self.on_timeout_now(from, now),
+            Message::TimeoutNow(now) => self.on_timeout_now(from, now.clone()),
         }
     }
 

@@ -40,10 +40,7 @@ impl Wire {
         }
         if self.machine(from).off || self.gone_quietly(src, dst, kind) {
             let packet = Packet { id: u64::MAX, from, to, src, dst, kind, payload, label: None };
-            let state = State::Dead;
-            let (fates, connect) = (Vec::new(), None);
-            let flight = Flight { packet, number: 0, record: 0, attempt: 0, left, boot: 0, state, connect, fates };
-            return Box::new(flight);
+            return Box::new(Flight { packet, left, ..Flight::empty() });
         }
         if kind == PacketKind::Syn {
             self.streams.remove(&(src, dst));

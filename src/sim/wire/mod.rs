@@ -173,13 +173,6 @@ impl Wire {
         self.queues.extend((0..count).map(|_| Queue::default()));
     }
 
-    /// A flight in a box; one that was given back need not be asked for.
-    fn boxed(&mut self, flight: Flight) -> Box<Flight> {
-        let Some(mut spare) = self.boxes.pop() else { return Box::new(flight) };
-        *spare = flight;
-        spare
-    }
-
     /// Takes the box of a packet that has arrived.
     pub(crate) fn take_back(&mut self, spare: Box<Flight>) {
         const KEPT: usize = 256;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::sim::flight::{Flight, State};
 use crate::sim::shared::Shared;
-use crate::sim::ticks::nanos;
+use crate::sim::ticks::{self, nanos};
 
 use super::Wire;
 
@@ -47,7 +47,7 @@ impl Dues {
     }
 
     fn push(&mut self, place: usize, flight: Box<Flight>, due: Duration) {
-        let at = nanos(due).div_ceil(self.tick).max(self.now);
+        let at = ticks::count_up(nanos(due), self.tick).max(self.now);
         if at - self.now < NEAR as u64 {
             let slot = Self::slot(at);
             self.near[slot].push((place, flight));
@@ -108,7 +108,7 @@ impl Wire {
             self.dues.near.resize_with(NEAR, Vec::new);
             self.dues.tick = nanos(tick);
         }
-        self.dues.now = nanos(end) / self.dues.tick;
+        self.dues.now = ticks::count_up(nanos(end), self.dues.tick);
     }
 
     /// Puts a packet that was decided upon on its link. In the turmoil lane, turmoil has it first.
@@ -170,20 +170,14 @@ impl Wire {
 
 #[cfg(test)]
 mod tests {
-    use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-
-    use bytes::Bytes;
     use proptest::prelude::*;
 
     use super::*;
-    use crate::sim::trace::{HostId, Packet, PacketKind};
+    use crate::sim::trace::Packet;
 
     fn flight(id: u64, due: Duration) -> Box<Flight> {
-        let address = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 1);
-        let (from, to, payload, label) = (HostId(0), HostId(1), Bytes::new(), None);
-        let packet = Packet { id, from, to, src: address, dst: address, kind: PacketKind::Udp, payload, label };
-        let (left, state, connect, fates) = (Duration::ZERO, State::Travelling { due }, None, Vec::new());
-        Box::new(Flight { packet, number: 0, record: 0, attempt: 0, left, boot: 0, state, connect, fates })
+        let packet = Packet { id, ..Flight::empty().packet };
+        Box::new(Flight { packet, state: State::Travelling { due }, ..Flight::empty() })
     }
 
     proptest! {

@@ -103,14 +103,20 @@ impl Wire {
         let id = self.next_packet;
         self.next_packet += 1;
         let number = self.links.next_packet(from, to);
-        let mut packet = Packet { id, from, to, src, dst, kind, payload, label: None };
+        // Written where it stays, field by field: what is made elsewhere and moved is waited for.
+        let mut flight = self.boxes.pop().unwrap_or_else(|| Box::new(Flight::empty()));
+        let packet = &mut flight.packet;
+        (packet.id, packet.from, packet.to, packet.kind) = (id, from, to, kind);
+        (packet.src, packet.dst) = (src, dst);
+        (packet.payload, packet.label) = (payload, None);
         if self.needs_names() || shared.recorder.borrow().keeps() {
-            packet.label = (self.labeller)(&packet);
+            packet.label = (self.labeller)(packet);
         }
-        let fates = self.fates.count(&packet);
-        let record = shared.recorder.borrow_mut().sent(at, shared.cause(), &packet);
-        let (left, boot, state) = (Duration::ZERO, self.machine(from).boots, State::Dead);
-        self.boxed(Flight { packet, number, record, attempt: 0, left, boot, state, connect: None, fates })
+        flight.fates = self.fates.count(packet);
+        flight.record = shared.recorder.borrow_mut().sent(at, shared.cause(), packet);
+        (flight.number, flight.attempt, flight.left) = (number, 0, Duration::ZERO);
+        (flight.boot, flight.state, flight.connect) = (self.machine(from).boots, State::Dead, None);
+        flight
     }
 
     fn needs_names(&self) -> bool {

@@ -4,13 +4,11 @@ use std::cell::{Cell, Ref, RefCell};
 use std::collections::BTreeMap;
 use std::future::{pending, poll_fn};
 use std::io;
-use std::net::SocketAddr;
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bytes::Bytes;
 use tokio::sync::mpsc;
 
 use crate::check::raft::{Agreement, Lead, RaftCheck, Seen};
@@ -65,13 +63,6 @@ struct Campaign {
 
 /// What finds the peers, until it was called.
 type Lookups = Cell<Option<Box<dyn FnOnce()>>>;
-
-/// What a node finds to do.
-enum Next {
-    Deadline,
-    Command(Command),
-    Datagram((Bytes, SocketAddr)),
-}
 
 /// How a node is told what to do.
 #[derive(Default)]
@@ -132,15 +123,21 @@ impl Cluster {
     pub(super) async fn run_in_core_lane(self: Rc<Self>, id: NodeId, host: CoreHost) -> HostResult {
         let lookups = Lookups::default();
         let mut life = pin!(self.live(id, host, &lookups));
-        poll_fn(|cx| {
+        // In the other lane names are looked up by tasks, which get their turn when the node waits for the first time.
+        let begun = poll_fn(|cx| {
             let poll = life.as_mut().poll(cx);
-            // In the other lane names are looked up by tasks, which get their turn when the node waits for the first time.
-            if let Some(look_up) = lookups.take() {
-                look_up();
+            match lookups.take() {
+                Some(look_up) => {
+                    look_up();
+                    Poll::Ready(poll)
+                }
+                None => poll.map(Poll::Ready),
             }
-            poll
-        })
-        .await
+        });
+        match begun.await {
+            Poll::Ready(result) => result,
+            Poll::Pending => life.await,
+        }
     }
 
     async fn live(self: Rc<Self>, id: NodeId, host: CoreHost, lookups: &Lookups) -> HostResult {
@@ -158,24 +155,27 @@ impl Cluster {
         // As many commands were sent when there was none left for this node, and whoever sends one then wakes it.
         let mut heeded = None;
         loop {
-            let deadline = node.deadline().map(|at| start.saturating_add(rate.passes(at)));
-            // In the order in which `serve` looks for something to do.
-            let next = poll_fn(|cx| {
-                if deadline.is_some_and(|at| host.time.has_come(at)) {
-                    return Poll::Ready(Next::Deadline);
+            // In the order in which `serve` looks for something to do. What needs no waiting is done in here.
+            let pause = poll_fn(|cx| {
+                loop {
+                    let now = rate.shows(host.time.now() - start);
+                    let deadline = node.deadline().map(|at| start.saturating_add(rate.passes(at)));
+                    let pause = if deadline.is_some_and(|at| host.time.has_come(at)) {
+                        node.tick(now)
+                    } else if let Some(command) = self.poll_command(&mut commands, &mut heeded, cx) {
+                        node.command(now, command)
+                    } else if let Some((datagram, from)) = node.socket().try_recv() {
+                        node.take_in(now, &datagram, from)
+                    } else {
+                        return Poll::Pending;
+                    };
+                    if pause.is_some() {
+                        return Poll::Ready(pause);
+                    }
                 }
-                if let Some(command) = self.poll_command(&mut commands, &mut heeded, cx) {
-                    return Poll::Ready(Next::Command(command));
-                }
-                node.socket().try_recv().map_or(Poll::Pending, |datagram| Poll::Ready(Next::Datagram(datagram)))
             });
-            let next = next.await;
-            let now = rate.shows(host.time.now() - start);
-            match next {
-                Next::Deadline => node.tick(now).await?,
-                Next::Command(command) => node.command(now, command).await?,
-                Next::Datagram((payload, from)) => node.take_in(now, &payload, from).await?,
-            }
+            let pause = pause.await;
+            node.finish(pause).await?;
         }
     }
 

@@ -148,14 +148,8 @@ impl CoreSocket {
         record.into_iter().for_each(|record| self.net.shared.took_in(record));
         Some(datagram)
     }
-}
 
-impl Socket for CoreSocket {
-    async fn send_to(&self, payload: &[u8], to: SocketAddr) -> io::Result<usize> {
-        self.send_bytes(Bytes::copy_from_slice(payload), to).await
-    }
-
-    async fn send_bytes(&self, payload: Bytes, to: SocketAddr) -> io::Result<usize> {
+    fn send(&self, payload: Bytes, to: SocketAddr) -> io::Result<usize> {
         let length = payload.len();
         fits_datagram(length)?;
         let shared = &self.net.shared;
@@ -170,6 +164,20 @@ impl Socket for CoreSocket {
         }
         shared.crash_point();
         Ok(length)
+    }
+}
+
+impl Socket for CoreSocket {
+    async fn send_to(&self, payload: &[u8], to: SocketAddr) -> io::Result<usize> {
+        self.send_bytes(Bytes::copy_from_slice(payload), to).await
+    }
+
+    async fn send_bytes(&self, payload: Bytes, to: SocketAddr) -> io::Result<usize> {
+        self.send(payload, to)
+    }
+
+    fn send_now(&self, payload: &Bytes, to: SocketAddr) -> Option<io::Result<usize>> {
+        Some(self.send(payload.clone(), to))
     }
 
     async fn recv_from(&self, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
