@@ -44,6 +44,8 @@ struct Outgoing {
     method: Method,
     uri: Uri,
     headers: HeaderMap,
+    /// Whether it has one, which may be on its way already.
+    has_body: bool,
     body: RequestBody,
     progress: Rc<Progress>,
     deadline: Instant,
@@ -136,14 +138,15 @@ impl Outgoing {
         headers.insert(HOST, host.clone());
         forwarding::request_headers(&mut headers, &host, client, &config.forwarding);
         let deadline = Instant::now() + config.timeouts.request;
-        Self { method: parts.method, uri: parts.uri, headers, body, progress, deadline }
+        let has_body = !body.is_empty();
+        Self { method: parts.method, uri: parts.uri, headers, has_body, body, progress, deadline }
     }
 
     /// Whether it may be sent again although a backend may have acted on it.
     #[cfg_attr(not(feature = "planted-bugs"), allow(unused_variables, reason = "the bug's place"))]
     fn may_repeat(&self, config: &Config) -> bool {
         let is_safe = self.method.is_idempotent() || planted!(config.policy, PostRetried);
-        is_safe && self.body.is_empty() && !self.headers.contains_key(hyper::header::UPGRADE)
+        is_safe && !self.has_body && !self.headers.contains_key(hyper::header::UPGRADE)
     }
 
     /// The request as its backend gets it; the body goes along, once.
@@ -199,7 +202,6 @@ fn connect_failure(error: &io::Error) -> Failure {
 /// Sends a request over a connection and waits for the head of the answer.
 async fn send<N: Net>(config: &Config, upstream: &Upstream<N>, mut link: Link<N>, outgoing: &mut Outgoing) -> Tried<N> {
     let request = outgoing.for_backend(upstream);
-    let had_no_body = request.body().is_empty();
     let sending = link.sender.try_send_request(request);
     let answer = within(config.timeouts.answer, outgoing, sending).await;
     match answer {
@@ -208,9 +210,6 @@ async fn send<N: Net>(config: &Config, upstream: &Upstream<N>, mut link: Link<N>
         Some(Err(mut error)) => {
             if let Some(request) = error.take_message() {
                 return Tried::NotSent(Failure::Reset, request.into_body());
-            }
-            if had_no_body {
-                outgoing.body = RequestBody::empty();
             }
             match outgoing.progress.fault.get() {
                 Some(fault) => Tried::Client(fault),

@@ -85,6 +85,22 @@ fn a_post_that_was_read_is_never_tried_again() {
     }
 }
 
+/// It is idempotent, but what has been read of its body is gone.
+#[test]
+fn a_put_whose_body_is_on_its_way_is_never_tried_again() {
+    for fault in [Fault::ClosesAfterRequest, Fault::Hangs] {
+        let backends = [Backend::start(fault), Backend::start(Fault::None)];
+        let balancer = Balancer::start(&backends.each_ref().map(Backend::url), QUICK);
+        let put = |path: &str| {
+            let head = format!("PUT {path} HTTP/1.1\r\nHost: a.example\r\nContent-Length: 4\r\n");
+            balancer.ask(format!("{head}Connection: close\r\n\r\nbody")).status
+        };
+        let lost = if fault == Fault::Hangs { 504 } else { 502 };
+        assert_eq!([put("/1"), put("/2")], [lost, 200], "{fault:?}");
+        assert_eq!(backends.map(|backend| backend.take_executed()), [["PUT /1 body"], ["PUT /2 body"]], "{fault:?}");
+    }
+}
+
 #[test]
 fn one_that_is_known_to_be_dead_leaves_the_others_even_shares() {
     let gone = Backend::start(Fault::None).stop();
