@@ -5,11 +5,12 @@
 # Proxy CPU is the user and system time of the proxy's process for each request, and the figure to compare: on a small
 # shared machine requests per second swing by a factor. Load, proxy and backends share one CPU. The proxies' rounds
 # alternate, so that other load on the machine falls on all of them, and ratios are medians of the rounds' own ratios.
-# Then ours alone with a runtime for each of two CPUs, everything on both of them, against one runtime on one.
+# Then ours and HAProxy with a thread for each of two CPUs, everything on both of them, against one thread and everything
+# on one: what both lose there is the machine's, whose load and backends take the same CPUs.
 #
 # Needs wrk, haproxy and nginx (Debian has them), and taskset.
-# Usage: benches/balancer-vs-peers.sh [ROUNDS] [SECONDS PER ROUND]; 9 rounds of 2 s take 2 minutes. CPUS=2,3 takes those
-# two CPUs instead of 0 and 1, PORT=30000 the eight ports from there on instead of 28080.
+# Usage: benches/balancer-vs-peers.sh [ROUNDS] [SECONDS PER ROUND]; 9 rounds of 2 s take 3 minutes. CPUS=2,3 takes those
+# two CPUs instead of 0 and 1, PORT=30000 the nine ports from there on instead of 28080.
 set -eu
 cd "$(dirname "$0")/.."
 rounds=${1:-9} seconds=${2:-2} cpus=${CPUS:-0,1} port=${PORT:-28080}
@@ -141,14 +142,21 @@ echo 'CPU: of the proxy, a request; the columns in the middle are over those of 
 
 if [ "$cpus" = "$cpu" ]; then exit; fi
 # Everything on both CPUs: the kernel moves backends and load to where there is room.
-for number in 0 1 2; do taskset -cp "$cpus" "${process[backend-$number]}" >/dev/null; done
-on_cpus=$cpus start two $((port + 4)) "$release/load-balancer" --threads 2 --listen "127.0.0.1:$((port + 4))" "${urls[@]}"
+backends_on() { for number in 0 1 2; do taskset -cp "$1" "${process[backend-$number]}" >/dev/null; done; }
+sed -e 's/nbthread 1/nbthread 2/' -e "s/:$((port + 1))/:$((port + 8))/" "$scratch/haproxy.cfg" >"$scratch/haproxy-two.cfg"
+on_cpus=$cpus start ours-two $((port + 4)) "$release/load-balancer" --threads 2 --listen "127.0.0.1:$((port + 4))" "${urls[@]}"
+on_cpus=$cpus start haproxy-two $((port + 8)) haproxy -db -f "$scratch/haproxy-two.cfg"
 for round in $(seq "$rounds"); do
-    measure two "$cpus" 2 ""
-    for number in 0 1 2; do taskset -cp "$cpu" "${process[backend-$number]}" >/dev/null; done
-    measure ours "$cpu" 1 -one
-    for number in 0 1 2; do taskset -cp "$cpus" "${process[backend-$number]}" >/dev/null; done
+    backends_on "$cpus"
+    for name in ours haproxy; do measure $name-two "$cpus" 2 ""; done
+    backends_on "$cpu"
+    for name in ours haproxy; do measure $name "$cpu" 1 -one; done
+    echo "round $round of $rounds on two CPUs" >&2
 done
-printf 'two CPUs over one: %s times the requests a second, %s times the CPU a request (%.0f and %.0f req/s)\n' \
-    "$(ratio "$scratch/two" "$scratch/ours-one" 1)" "$(ratio "$scratch/two" "$scratch/ours-one" 2)" \
-    "$(median "$scratch/two" 1)" "$(median "$scratch/ours-one" 1)"
+for name in ours haproxy; do
+    printf '%s, two threads on two CPUs over one on one: %s times the requests a second, %s times the CPU a request (%.0f and %.0f req/s)\n' \
+        $name "$(ratio "$scratch/$name-two" "$scratch/$name-one" 1)" "$(ratio "$scratch/$name-two" "$scratch/$name-one" 2)" \
+        "$(median "$scratch/$name-two" 1)" "$(median "$scratch/$name-one" 1)"
+done
+printf 'on two CPUs ours over HAProxy: %s times the requests a second, %s times the CPU a request\n' \
+    "$(ratio "$scratch/ours-two" "$scratch/haproxy-two" 1)" "$(ratio "$scratch/ours-two" "$scratch/haproxy-two" 2)"

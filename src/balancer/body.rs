@@ -93,21 +93,28 @@ pub struct RequestBody {
     inner: Option<Incoming>,
     patience: Patience,
     bytes_left: u64,
-    progress: Rc<Progress>,
+    /// `None`: there is no body, and so nothing to tell of it.
+    progress: Option<Rc<Progress>>,
 }
 
 impl RequestBody {
     /// The body of a request that came.
-    pub fn new(inner: Incoming, idle: Duration, bytes_max: u64, progress: Rc<Progress>) -> Self {
-        let inner = Some(inner).filter(|body| !body.is_end_stream());
-        progress.is_sent.set(inner.is_none());
-        Self { inner, patience: Patience::new(idle), bytes_left: bytes_max, progress }
+    pub fn new(inner: Incoming, idle: Duration, bytes_max: u64) -> Self {
+        if inner.is_end_stream() {
+            return Self::empty();
+        }
+        let progress = Some(Rc::default());
+        Self { inner: Some(inner), patience: Patience::new(idle), bytes_left: bytes_max, progress }
     }
 
     /// No body.
     pub fn empty() -> Self {
-        let progress = Rc::new(Progress { is_sent: Cell::new(true), ..Progress::default() });
-        Self { inner: None, patience: Patience::new(Duration::ZERO), bytes_left: 0, progress }
+        Self { inner: None, patience: Patience::new(Duration::ZERO), bytes_left: 0, progress: None }
+    }
+
+    /// How far it has come, where there is one.
+    pub fn progress(&self) -> Option<Rc<Progress>> {
+        self.progress.clone()
     }
 
     /// Whether there is nothing that could be sent only once.
@@ -115,8 +122,16 @@ impl RequestBody {
         self.inner.is_none()
     }
 
+    fn tell_sent(&self, is_sent: bool) {
+        if let Some(progress) = &self.progress {
+            progress.is_sent.set(is_sent);
+        }
+    }
+
     fn fail(&mut self, fault: BodyFault) -> Poll<Option<Result<Frame<Bytes>, BodyFault>>> {
-        self.progress.fault.set(Some(fault));
+        if let Some(progress) = &self.progress {
+            progress.fault.set(Some(fault));
+        }
         Poll::Ready(Some(Err(fault)))
     }
 }
@@ -134,12 +149,13 @@ impl Body for RequestBody {
                 let bytes = frame.data_ref().map_or(0, Bytes::len) as u64;
                 let Some(left) = this.bytes_left.checked_sub(bytes) else { return this.fail(BodyFault::TooLarge) };
                 this.bytes_left = left;
-                this.progress.is_sent.set(inner.is_end_stream());
+                let is_sent = inner.is_end_stream();
+                this.tell_sent(is_sent);
                 Poll::Ready(Some(Ok(frame)))
             }
             Poll::Ready(Some(Err(error))) => this.fail(BodyFault::of(&error)),
             Poll::Ready(None) => {
-                this.progress.is_sent.set(true);
+                this.tell_sent(true);
                 Poll::Ready(None)
             }
             Poll::Pending => {

@@ -35,21 +35,13 @@ pub struct Client {
     pub addr: IpAddr,
     /// The same, as `X-Forwarded-For` has it: written once for all requests of a connection.
     shown: HeaderValue,
-    /// The version of the protocol that it speaks.
-    pub version: Version,
 }
 
 impl Client {
     /// A client with this address.
-    pub fn new(addr: IpAddr, version: Version) -> Self {
+    pub fn new(addr: IpAddr) -> Self {
         let shown = HeaderValue::try_from(addr.to_string()).expect("an address is plain");
-        Self { addr, shown, version }
-    }
-
-    /// The same client, which has sent a request of this version.
-    #[must_use]
-    pub fn speaking(&self, version: Version) -> Self {
-        Self { version, ..self.clone() }
+        Self { addr, shown }
     }
 }
 
@@ -99,8 +91,9 @@ fn has_hop_by_hop(headers: &HeaderMap) -> bool {
     headers.keys().any(|name| HOP_BY_HOP.contains(name))
 }
 
-/// Makes the headers of a request those that its backend gets.
-pub fn request_headers(headers: &mut HeaderMap, host: &HeaderValue, client: &Client, settings: &Forwarding) {
+/// Makes the headers of a request those that its backend gets. The client sent it to `uri`, in this version of HTTP.
+pub fn request_headers(headers: &mut HeaderMap, uri: &Uri, version: Version, client: &Client, settings: &Forwarding) {
+    let host = set_host(headers, uri);
     if has_hop_by_hop(headers) {
         let takes_trailers = headers.get_all(TE).iter().any(|value| has_token(value, "trailers"));
         let upgrade = upgrade_of(headers);
@@ -114,18 +107,18 @@ pub fn request_headers(headers: &mut HeaderMap, host: &HeaderValue, client: &Cli
             headers.insert(UPGRADE, protocol);
         }
     }
-    if headers.contains_key(X_FORWARDED_FOR) {
-        append(headers, X_FORWARDED_FOR, |text| _ = write!(text, "{}", client.addr));
+    if let Entry::Vacant(entry) = headers.entry(X_FORWARDED_FOR) {
+        entry.insert(client.shown.clone());
     } else {
-        headers.insert(X_FORWARDED_FOR, client.shown.clone());
+        append(headers, X_FORWARDED_FOR, |text| _ = write!(text, "{}", client.addr));
     }
     headers.insert(X_FORWARDED_HOST, host.clone());
     headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static("http"));
     if settings.forwarded {
-        append(headers, FORWARDED, |text| forwarded(text, client.addr, host));
+        append(headers, FORWARDED, |text| forwarded(text, client.addr, &host));
     }
     if settings.via {
-        append_via(headers, client.version);
+        append_via(headers, version);
     }
 }
 
@@ -196,10 +189,17 @@ pub fn target(origin: &Origin, uri: &Uri) -> Uri {
     Uri::try_from(joined).unwrap_or_else(|_| Uri::from_static("/"))
 }
 
-/// Whom a request is for: the target's authority, where it has one (RFC 9112, 3.2.2), else `Host`.
-pub fn host(uri: &Uri, headers: &HeaderMap) -> HeaderValue {
+/// Makes `Host` say whom a request is for: the target's authority, where it has one (RFC 9112, 3.2.2), else as it is.
+fn set_host(headers: &mut HeaderMap, uri: &Uri) -> HeaderValue {
     let of_target = uri.authority().map(Authority::as_str).and_then(|authority| HeaderValue::from_str(authority).ok());
-    of_target.or_else(|| headers.get(HOST).cloned()).unwrap_or_else(|| HeaderValue::from_static(""))
+    match (of_target, headers.get(HOST)) {
+        (None, Some(host)) => host.clone(),
+        (of_target, _) => {
+            let host = of_target.unwrap_or_else(|| HeaderValue::from_static(""));
+            headers.insert(HOST, host.clone());
+            host
+        }
+    }
 }
 
 #[cfg(test)]
@@ -220,9 +220,9 @@ mod tests {
 
     fn asked(headers: &[(&str, &str)]) -> Vec<String> {
         let mut map = map(headers);
-        let host = host(&Uri::from_static("/"), &map);
-        let client = Client::new("192.0.2.7".parse().unwrap(), Version::HTTP_11);
-        request_headers(&mut map, &host, &client, &Forwarding::default());
+        let client = Client::new("192.0.2.7".parse().unwrap());
+        let uri = Uri::from_static("/");
+        request_headers(&mut map, &uri, Version::HTTP_11, &client, &Forwarding::default());
         shown(&map)
     }
 
@@ -309,9 +309,10 @@ mod tests {
     #[test]
     fn forwarded_and_via_are_for_those_who_ask() {
         let mut headers = map(&[("via", "1.0 fred")]);
-        let client = Client::new("2001:db8::1".parse().unwrap(), Version::HTTP_10);
+        let client = Client::new("2001:db8::1".parse().unwrap());
         let settings = Forwarding { forwarded: true, via: true };
-        request_headers(&mut headers, &HeaderValue::from_static("a.example:80"), &client, &settings);
+        let uri = Uri::from_static("http://a.example:80/");
+        request_headers(&mut headers, &uri, Version::HTTP_10, &client, &settings);
         assert_eq!(headers[VIA], "1.0 fred, 1.0 stormglass");
         assert_eq!(headers[FORWARDED], "for=\"[2001:db8::1]\";host=\"a.example:80\";proto=http");
     }
@@ -335,8 +336,9 @@ mod tests {
 
     #[test]
     fn the_authority_of_the_target_wins_over_host() {
-        let headers = map(&[("host", "b.example")]);
-        assert_eq!(host(&Uri::from_static("http://a.example/x"), &headers), "a.example");
-        assert_eq!(host(&Uri::from_static("/x"), &headers), "b.example");
+        let mut headers = map(&[("host", "b.example")]);
+        assert_eq!(set_host(&mut headers, &Uri::from_static("/x")), "b.example");
+        assert_eq!(set_host(&mut headers, &Uri::from_static("http://a.example/x")), "a.example");
+        assert_eq!(headers[HOST], "a.example");
     }
 }

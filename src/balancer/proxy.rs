@@ -5,14 +5,17 @@
 //! idempotent (RFC 9110, 9.2.2), has no body, and the budget allows it. A request that is not idempotent therefore never
 //! goes over a connection that the backend may be closing just then: it gets a fresh one.
 
+use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
 use std::io;
 use std::rc::Rc;
+use std::task::Poll;
 use std::time::Duration;
 
 use hyper::body::Incoming;
-use hyper::header::{HOST, HeaderMap, HeaderValue};
+use hyper::header::{HeaderMap, HeaderName, HeaderValue, UPGRADE};
 use hyper::{Method, Request, Response, StatusCode, Uri, Version};
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep};
 
 use super::body::{AnswerBody, BodyFault, Ending, Progress, RequestBody};
 use super::config::Config;
@@ -39,15 +42,30 @@ pub struct Tunnel<N: Net> {
     pub ticket: Ticket<N>,
 }
 
+/// Who sends requests over one connection, one after another, and what is kept from one to the next.
+#[derive(Debug)]
+pub struct Asker {
+    client: Client,
+    /// When the request that is being answered has to be looked at again, at the latest. Whoever polls it sees to that:
+    /// one timer for the connection costs nothing for a request, where one for each would.
+    alarm: Cell<Option<Instant>>,
+    /// The headers of the request that is being answered, while it may have to be sent again.
+    copy: RefCell<Vec<(HeaderName, HeaderValue)>>,
+}
+
 /// A request that is to be forwarded.
-struct Outgoing {
+struct Outgoing<'a> {
+    asker: &'a Asker,
     method: Method,
     uri: Uri,
+    /// Not here once they are sent: [`Asker::copy`] has them.
     headers: HeaderMap,
+    asks_upgrade: bool,
     /// Whether it has one, which may be on its way already.
     has_body: bool,
     body: RequestBody,
-    progress: Rc<Progress>,
+    /// That of a body, if there is one.
+    progress: Option<Rc<Progress>>,
     deadline: Instant,
 }
 
@@ -63,29 +81,31 @@ enum Tried<N: Net> {
 }
 
 /// Takes a request to a backend and its answer back.
-pub async fn forward<N: Net>(shared: Rc<Shared<N>>, request: Request<Incoming>, client: Client) -> Answered<N> {
+pub async fn forward<N: Net>(shared: &Rc<Shared<N>>, request: Request<Incoming>, asker: &Asker) -> Answered<N> {
     let config = shared.config();
-    let Some(_request) = shared.begin() else { return own::busy().into() };
-    let mut outgoing = Outgoing::new(request, &client, &config);
+    let mut now = Instant::now();
+    let Some(_request) = shared.begin(now) else { return own::busy().into() };
+    let mut outgoing = Outgoing::new(request, asker, &config, now);
     let mut tried: Vec<BackendId> = Vec::new();
     let mut retries = 0;
     let mut last: Option<Failure> = None;
     loop {
-        let picked = shared.pick(&tried);
+        let picked = shared.pick(&tried, now);
         let ticket = match picked {
             Ok(ticket) => ticket,
             Err(none) => return own::no_backend(&none, last).into(),
         };
-        tried.push(ticket.id());
-        match attempt(&shared, &config, &ticket, &mut outgoing).await {
+        let id = ticket.id();
+        match attempt(shared, &config, &ticket, &mut outgoing, now).await {
             Tried::Answered(response, link) => {
                 let wanted = config.retries.on_503 && response.status() == StatusCode::SERVICE_UNAVAILABLE;
-                if wanted && outgoing.may_repeat(&config) && may_retry(&shared, &config, &mut retries, &outgoing).await
+                if !wanted
+                    || !outgoing.may_repeat(&config)
+                    || !may_retry(shared, &config, &mut retries, &outgoing).await
                 {
-                    ticket.failed(Failure::Status(response.status().as_u16()));
-                    continue;
+                    return answered(&config, response, link, ticket);
                 }
-                return answered(&config, response, link, ticket);
+                ticket.failed(Failure::Status(response.status().as_u16()));
             }
             Tried::NotSent(failure, body) => {
                 ticket.failed(failure);
@@ -98,7 +118,7 @@ pub async fn forward<N: Net>(shared: Rc<Shared<N>>, request: Request<Incoming>, 
             Tried::Lost(failure) => {
                 ticket.failed(failure);
                 last = Some(failure);
-                if !outgoing.may_repeat(&config) || !may_retry(&shared, &config, &mut retries, &outgoing).await {
+                if !outgoing.may_repeat(&config) || !may_retry(shared, &config, &mut retries, &outgoing).await {
                     return own::failed(failure).into();
                 }
             }
@@ -107,11 +127,13 @@ pub async fn forward<N: Net>(shared: Rc<Shared<N>>, request: Request<Incoming>, 
                 return own::client_fault(fault).into();
             }
         }
+        tried.push(id);
+        now = Instant::now();
     }
 }
 
 /// Waits before another try, if there may be one.
-async fn may_retry<N: Net>(shared: &Shared<N>, config: &Config, retries: &mut u32, outgoing: &Outgoing) -> bool {
+async fn may_retry<N: Net>(shared: &Shared<N>, config: &Config, retries: &mut u32, outgoing: &Outgoing<'_>) -> bool {
     if *retries >= config.retries.attempts_max {
         return false;
     }
@@ -124,39 +146,80 @@ async fn may_retry<N: Net>(shared: &Shared<N>, config: &Config, retries: &mut u3
     true
 }
 
-impl Outgoing {
-    fn new(request: Request<Incoming>, client: &Client, config: &Config) -> Self {
+impl Asker {
+    /// A client that has just connected.
+    pub fn new(client: Client) -> Self {
+        Self { client, alarm: Cell::new(None), copy: RefCell::default() }
+    }
+
+    /// When the request that is being answered has to be polled again, if nothing wakes it before.
+    pub fn alarm(&self) -> Option<Instant> {
+        self.alarm.get()
+    }
+}
+
+impl Drop for Outgoing<'_> {
+    fn drop(&mut self) {
+        self.asker.alarm.set(None);
+        // They hold the buffer that the next request is to be read into.
+        self.asker.copy.borrow_mut().clear();
+    }
+}
+
+impl<'a> Outgoing<'a> {
+    fn new(request: Request<Incoming>, asker: &'a Asker, config: &Config, now: Instant) -> Self {
         let (parts, body) = request.into_parts();
-        let progress = Rc::new(Progress::default());
-        let body = RequestBody::new(body, config.timeouts.idle, config.limits.body_bytes_max, progress.clone());
-        let host = forwarding::host(&parts.uri, &parts.headers);
+        let body = RequestBody::new(body, config.timeouts.idle, config.limits.body_bytes_max);
         let mut headers = parts.headers;
         if !body.is_empty() {
             // Where the body ends and the tunnel begins would be anybody's guess.
-            headers.remove(hyper::header::UPGRADE);
+            headers.remove(UPGRADE);
         }
-        headers.insert(HOST, host.clone());
-        forwarding::request_headers(&mut headers, &host, client, &config.forwarding);
-        let deadline = Instant::now() + config.timeouts.request;
-        let has_body = !body.is_empty();
-        Self { method: parts.method, uri: parts.uri, headers, has_body, body, progress, deadline }
+        forwarding::request_headers(&mut headers, &parts.uri, parts.version, &asker.client, &config.forwarding);
+        Self {
+            asker,
+            method: parts.method,
+            uri: parts.uri,
+            asks_upgrade: headers.contains_key(UPGRADE),
+            headers,
+            has_body: !body.is_empty(),
+            progress: body.progress(),
+            body,
+            deadline: now + config.timeouts.request,
+        }
     }
 
     /// Whether it may be sent again although a backend may have acted on it.
     #[cfg_attr(not(feature = "planted-bugs"), allow(unused_variables, reason = "the bug's place"))]
     fn may_repeat(&self, config: &Config) -> bool {
         let is_safe = self.method.is_idempotent() || planted!(config.policy, PostRetried);
-        is_safe && !self.has_body && !self.headers.contains_key(hyper::header::UPGRADE)
+        is_safe && !self.has_body && !self.asks_upgrade
     }
 
-    /// The request as its backend gets it; the body goes along, once.
-    fn for_backend<N: Net>(&mut self, upstream: &Upstream<N>) -> Request<RequestBody> {
+    /// The request as its backend gets it; the body goes along, once, and the headers, of which a copy stays where it may
+    /// be repeated: hyper has a use for the map, and a list is cheaper to make than another one.
+    fn for_backend<N: Net>(&mut self, config: &Config, upstream: &Upstream<N>) -> Request<RequestBody> {
+        let may_repeat = self.may_repeat(config);
         let mut request = Request::new(std::mem::replace(&mut self.body, RequestBody::empty()));
         *request.method_mut() = self.method.clone();
         *request.uri_mut() = forwarding::target(&upstream.origin, &self.uri);
         *request.version_mut() = Version::HTTP_11;
-        *request.headers_mut() = self.headers.clone();
+        let mut headers = std::mem::take(&mut self.headers);
+        let mut copy = self.asker.copy.borrow_mut();
+        if headers.is_empty() {
+            headers.extend(copy.iter().cloned().map(|(name, value)| (Some(name), value)));
+        } else if may_repeat {
+            copy.extend(headers.iter().map(|(name, value)| (name.clone(), value.clone())));
+        }
+        *request.headers_mut() = headers;
         request
+    }
+
+    /// A request is back of which nothing was written.
+    fn take_back(&mut self, request: Request<RequestBody>) -> RequestBody {
+        let (parts, body) = request.into_parts();
+        self.headers = parts.headers;
+        body
     }
 }
 
@@ -165,25 +228,29 @@ async fn attempt<N: Net>(
     shared: &Rc<Shared<N>>,
     config: &Config,
     ticket: &Ticket<N>,
-    outgoing: &mut Outgoing,
+    outgoing: &mut Outgoing<'_>,
+    mut now: Instant,
 ) -> Tried<N> {
-    let upstream = ticket.upstream().clone();
+    let upstream = ticket.upstream();
     let is_careless = planted!(config.policy, StaleConnection);
     let may_reuse = outgoing.may_repeat(config) || is_careless;
-    let mut reused = may_reuse.then(|| upstream.reuse(config.timeouts.pool)).flatten();
+    let mut reused = may_reuse.then(|| upstream.reuse(config.timeouts.pool, now)).flatten();
     loop {
         let is_reused = reused.is_some() && !is_careless;
         let link = match reused.take() {
             Some(link) => link,
             None => match upstream.open(config.timeouts.connect).await {
-                Ok(link) => link,
+                Ok(link) => {
+                    now = Instant::now();
+                    link
+                }
                 Err(error) => {
                     let body = std::mem::replace(&mut outgoing.body, RequestBody::empty());
                     return Tried::NotSent(connect_failure(&error), body);
                 }
             },
         };
-        match send(config, &upstream, link, outgoing).await {
+        match send(config, upstream, link, outgoing, now).await {
             // It was closed while it was kept: that says nothing about the backend.
             Tried::NotSent(_, body) if is_reused => outgoing.body = body,
             Tried::Lost(Failure::Reset) if is_reused && shared.may_spend_retry() => {}
@@ -200,18 +267,24 @@ fn connect_failure(error: &io::Error) -> Failure {
 }
 
 /// Sends a request over a connection and waits for the head of the answer.
-async fn send<N: Net>(config: &Config, upstream: &Upstream<N>, mut link: Link<N>, outgoing: &mut Outgoing) -> Tried<N> {
-    let request = outgoing.for_backend(upstream);
+async fn send<N: Net>(
+    config: &Config,
+    upstream: &Upstream<N>,
+    mut link: Link<N>,
+    outgoing: &mut Outgoing<'_>,
+    now: Instant,
+) -> Tried<N> {
+    let request = outgoing.for_backend(config, upstream);
     let sending = link.sender.try_send_request(request);
-    let answer = within(config.timeouts.answer, outgoing, sending).await;
+    let answer = within(config.timeouts.answer, outgoing, now, sending).await;
     match answer {
         Some(Ok(response)) if !may_be_passed_on(config, response.headers()) => Tried::Lost(Failure::Malformed),
         Some(Ok(response)) => Tried::Answered(response, link),
         Some(Err(mut error)) => {
             if let Some(request) = error.take_message() {
-                return Tried::NotSent(Failure::Reset, request.into_body());
+                return Tried::NotSent(Failure::Reset, outgoing.take_back(request));
             }
-            match outgoing.progress.fault.get() {
+            match outgoing.progress.as_ref().and_then(|progress| progress.fault.get()) {
                 Some(fault) => Tried::Client(fault),
                 None if error.error().is_parse() => Tried::Lost(Failure::Malformed),
                 None => Tried::Lost(Failure::Reset),
@@ -227,21 +300,36 @@ fn may_be_passed_on(config: &Config, headers: &HeaderMap) -> bool {
 }
 
 /// The answer, unless its time is over; that begins when the backend has the whole request.
-async fn within<T>(patience: Duration, outgoing: &Outgoing, answer: impl Future<Output = T>) -> Option<T> {
+async fn within<T>(
+    patience: Duration,
+    outgoing: &Outgoing<'_>,
+    now: Instant,
+    answer: impl Future<Output = T>,
+) -> Option<T> {
     let mut answer = std::pin::pin!(answer);
-    let mut due = Instant::now() + patience;
-    loop {
-        tokio::select! {
-            biased;
-            answer = &mut answer => return Some(answer),
-            () = sleep_until(due.min(outgoing.deadline)) => {}
+    let mut due = None;
+    let answer = poll_fn(|cx| {
+        if let Poll::Ready(answer) = answer.as_mut().poll(cx) {
+            return Poll::Ready(Some(answer));
         }
-        let now = Instant::now();
-        if now >= outgoing.deadline || outgoing.progress.is_sent.get() {
-            return None;
+        let mut now = now;
+        if let Some(until) = due {
+            now = Instant::now();
+            if now < until {
+                return Poll::Pending;
+            }
+            let is_sent = outgoing.progress.as_ref().is_none_or(|progress| progress.is_sent.get());
+            if now >= outgoing.deadline || is_sent {
+                return Poll::Ready(None);
+            }
         }
-        due = now + patience;
-    }
+        due = Some((now + patience).min(outgoing.deadline));
+        outgoing.asker.alarm.set(due);
+        Poll::Pending
+    });
+    let answer = answer.await;
+    outgoing.asker.alarm.set(None);
+    answer
 }
 
 /// The answer as the client gets it.
@@ -262,7 +350,7 @@ fn answered<N: Net>(config: &Config, response: Response<Incoming>, link: Link<N>
     if !planted!(config.policy, HopByHopLeak) {
         forwarding::answer_headers(&mut parts.headers, version, &config.forwarding);
     }
-    ticket.answered(parts.status);
+    ticket.answered(parts.status, Instant::now());
     let ending = Box::new(Exchange {
         link,
         ticket,
@@ -284,8 +372,9 @@ impl<N: Net> Ending for Exchange<N> {
         let Self { link, ticket, kept_max } = *self;
         match result {
             Ok(()) => {
-                ticket.upstream().keep(link, kept_max);
-                ticket.done();
+                let now = Instant::now();
+                ticket.upstream().keep(link, kept_max, now);
+                ticket.done(now);
             }
             Err(_) => ticket.failed(Failure::Truncated),
         }

@@ -15,7 +15,7 @@ use hyper::body::Incoming;
 use hyper::header::CONNECTION;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper::{Request, Response, Version};
+use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -27,7 +27,7 @@ use super::event::Event;
 use super::forwarding::Client;
 use super::framing::{During, Limits, Phase, Rejection};
 use super::guard::{Handle, answer_and_close, guard, response};
-use super::proxy::{self, Tunnel};
+use super::proxy::{self, Asker, Tunnel};
 use super::shared::Shared;
 use super::tunnel;
 use crate::net::{Listener, Net};
@@ -40,6 +40,9 @@ const TIDY_EVERY: Duration = Duration::from_secs(1);
 
 /// How long a client may take to read a last answer and close its side.
 const LINGER: Duration = Duration::from_secs(1);
+
+/// How many fields hyper takes if it is told nothing.
+const HYPER_FIELDS_MAX: usize = 100;
 
 /// How long an answer is still worked on for a client that has closed its own side: most that do have gone.
 const HALF_CLOSED: Duration = Duration::from_secs(1);
@@ -96,6 +99,7 @@ async fn refuse<S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin>(stream:
 /// What the service and the driver of one connection both know.
 struct Talk<N: Net> {
     handle: Handle<N::Stream>,
+    asker: Asker,
     /// Requests that hyper has handed over, and those of them that are answered.
     asked: Cell<u64>,
     answered: Cell<u64>,
@@ -123,6 +127,7 @@ async fn converse<N: Net>(
     let (guarded, handle) = guard(stream, limits);
     let talk = Rc::new(Talk {
         handle,
+        asker: Asker::new(Client::new(peer.ip())),
         asked: Cell::new(0),
         answered: Cell::new(0),
         closes: Cell::new(false),
@@ -130,41 +135,43 @@ async fn converse<N: Net>(
     });
     let service = {
         let (shared, talk) = (shared.clone(), talk.clone());
-        let client = Client::new(peer.ip(), Version::HTTP_11);
-        service_fn(move |request: Request<Incoming>| {
-            let client = client.speaking(request.version());
-            answer(shared.clone(), talk.clone(), request, client)
-        })
+        service_fn(move |request| answer(shared.clone(), talk.clone(), request))
     };
     let ended = {
+        let mut http = http1::Builder::new();
         // Not with `pipeline_flush`: hyper would take in an answer whole, however slowly the client reads.
-        let mut connection = pin!(
-            http1::Builder::new()
-                .half_close(true)
-                .auto_date_header(false)
-                .max_headers(config.limits.headers_max)
-                .max_buf_size(config.limits.head_bytes_max.max(64 << 10))
-                .serve_connection(TokioIo::new(guarded), service)
-        );
+        http.half_close(true).auto_date_header(false).max_buf_size(config.limits.head_bytes_max.max(64 << 10));
+        if config.limits.headers_max > HYPER_FIELDS_MAX {
+            // The guard counts them too, and hyper is slower where it is told of a limit.
+            http.max_headers(config.limits.headers_max);
+        }
+        let mut connection = pin!(http.serve_connection(TokioIo::new(guarded), service));
         let mut watch = Watch::new(&config.timeouts);
-        let mut is_draining = false;
+        let is_drained = drained.clone();
+        let mut draining = pin!(drained.changed());
+        // A poll of it takes a lock: one is to be woken by it, and one to see it.
+        let (mut is_awaited, mut is_draining) = (false, false);
         loop {
             let step = poll_fn(|cx| {
                 if let Poll::Ready(ended) = connection.as_mut().poll(cx) {
                     return Poll::Ready(Step::Ended(ended));
                 }
-                watch.poll(cx, &talk).map(Step::Watched)
+                if let Poll::Ready(end) = watch.poll(cx, &talk) {
+                    return Poll::Ready(Step::Watched(end));
+                }
+                if !is_draining && (!is_awaited || is_drained.has_changed().is_ok_and(|has| has)) {
+                    is_awaited = true;
+                    if let Poll::Ready(Ok(())) = draining.as_mut().poll(cx) {
+                        is_draining = true;
+                        return Poll::Ready(Step::Drain);
+                    }
+                }
+                Poll::Pending
             });
-            let step = tokio::select! {
-                biased;
-                step = step => step,
-                Ok(()) = drained.changed(), if !is_draining => Step::Drain,
-            };
-            match step {
+            match step.await {
                 Step::Ended(ended) => break End::Served(ended.is_ok()),
                 Step::Watched(end) => break end,
                 Step::Drain => {
-                    is_draining = true;
                     if !planted!(config.policy, DrainForgetsIdle) {
                         connection.as_mut().graceful_shutdown();
                     }
@@ -200,14 +207,12 @@ async fn answer<N: Net>(
     shared: Rc<Shared<N>>,
     talk: Rc<Talk<N>>,
     request: Request<Incoming>,
-    client: Client,
 ) -> Result<Response<AnswerBody>, Infallible> {
     talk.asked.set(talk.asked.get() + 1);
-    let events = shared.events().clone();
-    let answered = proxy::forward(shared, request, client).await;
+    let answered = proxy::forward(&shared, request, &talk.asker).await;
     talk.answered.set(talk.answered.get() + 1);
     talk.closes.set(answered.response.headers().get(CONNECTION).is_some_and(|value| value == "close"));
-    events.emit(|| Event::Answered { status: answered.response.status().as_u16() });
+    shared.events().emit(|| Event::Answered { status: answered.response.status().as_u16() });
     match answered.tunnel {
         Some(tunnel) => *talk.tunnel.borrow_mut() = Some(tunnel),
         None if talk.handle.phase() == Phase::Upgrade => talk.handle.declined(),
@@ -216,8 +221,8 @@ async fn answer<N: Net>(
     Ok(answered.response)
 }
 
-/// Watches over a connection's deadlines, and over a client that goes away. Its timer is moved only when it fires, so that
-/// it costs nothing for each request.
+/// Watches over a connection's deadlines, its request's too, and over a client that goes away. Its timer is moved when it
+/// fires, or where something is due before: it costs next to nothing for each request.
 struct Watch<'a> {
     timeouts: &'a Timeouts,
     timer: Pin<Box<Sleep>>,
@@ -251,25 +256,36 @@ impl<'a> Watch<'a> {
                 Poll::Pending => {}
             }
         }
+        let alarm = talk.asker.alarm();
+        if let Some(alarm) = alarm.filter(|alarm| *alarm < self.timer.deadline()) {
+            self.timer.as_mut().reset(alarm);
+        }
         while self.timer.as_mut().poll(cx).is_ready() {
-            let (due, end) = self.due(is_answering);
-            if due <= Instant::now() {
+            let now = Instant::now();
+            let (due, end) = self.due(is_answering, now);
+            if due <= now {
                 return Poll::Ready(end);
             }
-            self.timer.as_mut().reset(due);
+            if alarm.is_some_and(|alarm| alarm <= now) {
+                // It became due only just, and who waits for it was polled before.
+                self.timer.as_mut().reset(due);
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            self.timer.as_mut().reset(alarm.map_or(due, |alarm| alarm.min(due)));
         }
         Poll::Pending
     }
 
     /// What would end the connection next, and when, as things are.
-    fn due(&self, is_answering: bool) -> (Instant, End) {
+    fn due(&self, is_answering: bool, now: Instant) -> (Instant, End) {
         let Timeouts { head, keep_alive, .. } = self.timeouts;
         match (self.half_closed, self.seen.0) {
             (Some(until), _) if is_answering => (until, End::Gone),
             (_, Phase::Head) if !is_answering => (self.since + *head, End::TooSlow),
             (_, Phase::Idle | Phase::Closed) if !is_answering => (self.since + *keep_alive, End::Idle),
             // Bodies and answers have deadlines of their own; here is only looked again.
-            _ => (Instant::now() + (*head).min(*keep_alive), End::Idle),
+            _ => (now + (*head).min(*keep_alive), End::Idle),
         }
     }
 }
@@ -284,7 +300,7 @@ async fn finish<N: Net>(shared: &Shared<N>, talk: &Talk<N>, end: End) {
         if let Err(error) = ended {
             tracing::debug!(%error, "a tunnel has ended");
         }
-        return ticket.done();
+        return ticket.done(Instant::now());
     }
     let Some((client, _)) = talk.handle.release() else { return };
     let rejection = talk.handle.unanswered_rejection(talk.answered.get()).filter(|_| !talk.closes.get());

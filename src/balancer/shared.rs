@@ -125,18 +125,23 @@ impl<N: Net> Shared<N> {
         self.epoch.elapsed()
     }
 
+    /// The time from the balancer's beginning to `instant`.
+    fn at(&self, instant: Instant) -> Duration {
+        instant.saturating_duration_since(self.epoch)
+    }
+
     /// Where it tells what it does.
     pub fn events(&self) -> &Sink<Event> {
         &self.events
     }
 
-    /// Counts a request in, unless there are as many as there may be.
-    pub fn begin(self: &Rc<Self>) -> Option<InFlight<N>> {
+    /// Counts a request in that came `now`, unless there are as many as there may be.
+    pub fn begin(self: &Rc<Self>, now: Instant) -> Option<InFlight<N>> {
         if self.in_flight.get() >= self.config.borrow().limits.in_flight_max {
             return None;
         }
         self.in_flight.set(self.in_flight.get() + 1);
-        self.budget.borrow_mut().request(self.now());
+        self.budget.borrow_mut().request(self.at(now));
         self.events.emit(|| Event::Began);
         Some(InFlight(self.clone()))
     }
@@ -151,9 +156,9 @@ impl<N: Net> Shared<N> {
         self.backends.borrow().in_flight()
     }
 
-    /// A backend for a request.
-    pub fn pick(self: &Rc<Self>, tried: &[BackendId]) -> Result<Ticket<N>, NoBackend> {
-        let now = self.now();
+    /// A backend for a request, which is sent `now`.
+    pub fn pick(self: &Rc<Self>, tried: &[BackendId], now: Instant) -> Result<Ticket<N>, NoBackend> {
+        let now = self.at(now);
         let picked = self.backends.borrow_mut().pick(now, tried);
         self.tell();
         let pick = picked?;
@@ -163,9 +168,9 @@ impl<N: Net> Shared<N> {
         Ok(Ticket { shared: self.clone(), pick: Cell::new(Some(pick)), upstream, began: now, outcome: Cell::new(None) })
     }
 
-    fn finished(&self, pick: Pick, outcome: Outcome) {
+    fn finished(&self, pick: Pick, outcome: Outcome, now: Instant) {
         let id = pick.id;
-        self.backends.borrow_mut().finished(pick, self.now(), outcome);
+        self.backends.borrow_mut().finished(pick, self.at(now), outcome);
         self.events.emit(|| Event::Finished { id, outcome });
         self.tell();
     }
@@ -178,7 +183,7 @@ impl<N: Net> Shared<N> {
 
     /// How long to wait before a retry, counted from 1; none where the deadline would be over by then.
     pub fn wait_before(&self, retry: u32, deadline: Instant) -> Option<Duration> {
-        let deadline = deadline.saturating_duration_since(self.epoch);
+        let deadline = self.at(deadline);
         self.config().retries.backoff.wait(retry, self.now(), deadline, &mut self.rng.borrow_mut())
     }
 
@@ -208,6 +213,9 @@ impl<N: Net> Shared<N> {
     }
 
     fn tell(&self) {
+        if !self.backends.borrow().has_events() {
+            return;
+        }
         let events = self.backends.borrow_mut().take_events();
         for event in events {
             self.events.emit(|| {
@@ -266,9 +274,9 @@ impl<N: Net> Ticket<N> {
         &self.upstream
     }
 
-    /// The head of the answer is here.
-    pub fn answered(&self, status: StatusCode) {
-        let latency = self.shared.now() - self.began;
+    /// The head of the answer is here, `now`.
+    pub fn answered(&self, status: StatusCode, now: Instant) {
+        let latency = self.shared.at(now) - self.began;
         let outcome = if status.is_server_error() {
             Outcome::Failure(Failure::Status(status.as_u16()))
         } else {
@@ -279,25 +287,27 @@ impl<N: Net> Ticket<N> {
 
     /// The backend has failed the request.
     pub fn failed(self, failure: Failure) {
-        self.hand_in(Outcome::Failure(failure));
+        self.hand_in(Outcome::Failure(failure), Instant::now());
     }
 
-    /// The answer has been passed on whole.
-    pub fn done(self) {
+    /// The answer has been passed on whole, `now`.
+    pub fn done(self, now: Instant) {
         let outcome = self.outcome.get().unwrap_or(Outcome::Cancelled);
-        self.hand_in(outcome);
+        self.hand_in(outcome, now);
     }
 
-    fn hand_in(&self, outcome: Outcome) {
+    fn hand_in(&self, outcome: Outcome, now: Instant) {
         if let Some(pick) = self.pick.take() {
-            self.shared.finished(pick, outcome);
+            self.shared.finished(pick, outcome, now);
         }
     }
 }
 
 impl<N: Net> Drop for Ticket<N> {
     fn drop(&mut self) {
+        let Some(pick) = self.pick.take() else { return };
         let is_blamed = planted!(self.shared.config.borrow().policy, CancelledCounts);
-        self.hand_in(if is_blamed { Outcome::Failure(Failure::Reset) } else { Outcome::Cancelled });
+        let outcome = if is_blamed { Outcome::Failure(Failure::Reset) } else { Outcome::Cancelled };
+        self.shared.finished(pick, outcome, Instant::now());
     }
 }

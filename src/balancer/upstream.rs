@@ -18,12 +18,19 @@ pub struct Upstream<N: Net> {
     net: N,
     /// Where it is.
     pub origin: Origin,
+    /// In the order in which they were last used.
     idle: RefCell<Vec<Idle<N>>>,
 }
 
 struct Idle<N: Net> {
     link: Link<N>,
     since: Instant,
+}
+
+impl<N: Net> Idle<N> {
+    fn is_older(&self, kept_for: Duration, now: Instant) -> bool {
+        now.saturating_duration_since(self.since) >= kept_for
+    }
 }
 
 /// A connection that carries one request at a time.
@@ -41,9 +48,10 @@ impl<N: Net> Upstream<N> {
     }
 
     /// An unused connection, the one that was used last, so that the others may grow old and close.
-    pub fn reuse(&self, kept_for: Duration) -> Option<Link<N>> {
-        self.prune(kept_for);
+    pub fn reuse(&self, kept_for: Duration, now: Instant) -> Option<Link<N>> {
         let mut idle = self.idle.borrow_mut();
+        let old = idle.iter().take_while(|idle| idle.is_older(kept_for, now)).count();
+        idle.drain(..old);
         // One whose answer has only just ended is not ready yet, and will be.
         let ready = idle.iter().rposition(|idle| idle.link.sender.is_ready())?;
         Some(idle.remove(ready).link)
@@ -67,17 +75,21 @@ impl<N: Net> Upstream<N> {
         Ok(Link { sender, stream })
     }
 
-    /// Keeps a connection that has carried its request to the end.
-    pub fn keep(&self, link: Link<N>, kept_max: usize) {
+    /// Keeps a connection that has carried its request to the end, `now`.
+    pub fn keep(&self, link: Link<N>, kept_max: usize, now: Instant) {
         let mut idle = self.idle.borrow_mut();
+        if idle.len() >= kept_max {
+            idle.retain(|idle| !idle.link.sender.is_closed());
+        }
         if !link.sender.is_closed() && idle.len() < kept_max {
-            idle.push(Idle { link, since: Instant::now() });
+            idle.push(Idle { link, since: now });
         }
     }
 
     /// Closes connections that have not been used for this long, and those that the backend has closed.
     pub fn prune(&self, kept_for: Duration) {
-        self.idle.borrow_mut().retain(|idle| !idle.link.sender.is_closed() && idle.since.elapsed() < kept_for);
+        let now = Instant::now();
+        self.idle.borrow_mut().retain(|idle| !idle.link.sender.is_closed() && !idle.is_older(kept_for, now));
     }
 
     /// How many connections are kept.

@@ -8,7 +8,7 @@ use super::choice::{Candidate, choose};
 use super::rotation::Rotation;
 use super::settings::validate_list;
 use super::window::Window;
-use super::{BackendId, Event, NoBackend, Pick, Settings, SettingsError};
+use super::{BackendId, Event, NoBackend, Pick, Policy, Settings, SettingsError};
 use crate::rng::Rng;
 
 /// The backends of a balancer, and what is known of each. See the [module](super) for how it is driven.
@@ -24,6 +24,8 @@ pub struct Backends {
     /// When the next transition is due that comes with time alone.
     due: Option<Duration>,
     rng: Rng,
+    /// Empty between calls: those of each choice are put here, so that no memory is asked for.
+    candidates: Vec<Candidate>,
     /// The time of the last call.
     pub(super) now: Duration,
     events: VecDeque<Event>,
@@ -44,6 +46,7 @@ impl Backends {
             is_panic: false,
             due: None,
             rng,
+            candidates: Vec::new(),
             now,
             events: VecDeque::new(),
         })
@@ -130,23 +133,27 @@ impl Backends {
 
     fn choose(&mut self, tried: &[BackendId]) -> Option<BackendId> {
         let (settings, now) = (&self.settings, self.now);
+        let goes_by_latency = settings.policy == Policy::PeakEwma;
         let candidate = |(id, backend): (&BackendId, &Backend)| Candidate {
             id: *id,
             weight: backend.weight,
             is_warming: backend.warming_since.is_some(),
             share: backend.weight * backend.share_permille(settings, now),
             in_flight: backend.in_flight,
-            latency_ns: backend.latency.estimate_ns(now, settings.latency.decay),
+            latency_ns: if goes_by_latency { backend.latency.estimate_ns(now, settings.latency.decay) } else { 0 },
             may: backend.has_room(settings) && !tried.contains(id),
         };
-        let usable = self.backends.iter().filter(|(_, backend)| self.is_usable(backend));
-        let candidates: Vec<_> = usable.map(candidate).collect();
+        let mut candidates = std::mem::take(&mut self.candidates);
+        candidates.extend(self.backends.iter().filter(|(_, backend)| self.is_usable(backend)).map(candidate));
         let is_shifted = planted!(self.settings, TurnShifted) && candidates.len() < self.configured();
         let rotation = if tried.is_empty() { &mut self.rotation } else { &mut self.retry_rotation };
         if is_shifted {
             _ = choose(self.settings.policy, &candidates, rotation, &mut self.rng);
         }
-        choose(self.settings.policy, &candidates, rotation, &mut self.rng)
+        let chosen = choose(self.settings.policy, &candidates, rotation, &mut self.rng);
+        candidates.clear();
+        self.candidates = candidates;
+        chosen
     }
 
     /// The half-open backend that has waited longest for a probe.
@@ -233,6 +240,11 @@ impl Backends {
     /// When [`Backends::advance`] next has something to do, if no other function is called before.
     pub fn next_deadline(&self) -> Option<Duration> {
         self.due
+    }
+
+    /// Whether [`Backends::take_events`] has any.
+    pub fn has_events(&self) -> bool {
+        !self.events.is_empty()
     }
 
     /// What has happened since the last call, in order.

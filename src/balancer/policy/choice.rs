@@ -17,6 +17,7 @@ pub(super) struct Candidate {
     /// Its weight in thousandths, lessened by its slow start. At least 1.
     pub share: u32,
     pub in_flight: u32,
+    /// 0 where the policy does not look at it.
     pub latency_ns: u64,
     /// This request may go there: it was not tried, and has room.
     pub may: bool,

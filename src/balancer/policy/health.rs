@@ -16,6 +16,7 @@ impl Backends {
         if !(planted!(self.settings, InFlightLeak) && matches!(outcome, Outcome::Failure(_))) {
             backend.in_flight -= 1;
         }
+        let is_draining = backend.is_draining;
         backend.count(outcome, &self.settings, now);
         // What was picked before an ejection says nothing of the backend that came back.
         if epoch == backend.epoch {
@@ -29,7 +30,10 @@ impl Backends {
                 Admission::HalfOpen { .. } | Admission::Ejected { .. } => {}
             }
         }
-        self.settle();
+        // Whatever else changes than a count, an event tells of it.
+        if is_draining || self.has_events() {
+            self.settle();
+        }
     }
 
     /// An active check of a backend has this result. Ignored where [`Settings::checks`](super::Settings::checks) is

@@ -20,8 +20,9 @@ impl PeakEwma {
 
     pub(super) fn observe(&mut self, latency: Duration, now: Duration, decay: Duration) {
         let latency_ns = nanos(latency);
-        self.estimate_ns =
-            if latency_ns >= self.towards(0, now, decay) { latency_ns } else { self.towards(latency_ns, now, decay) };
+        // What has fallen since is below what it was.
+        let is_peak = latency_ns >= self.estimate_ns || latency_ns >= self.towards(0, now, decay);
+        self.estimate_ns = if is_peak { latency_ns } else { self.towards(latency_ns, now, decay) };
         self.at = now;
     }
 
