@@ -13,14 +13,18 @@ impl<T> Default for ByNode<T> {
 }
 
 impl<T> ByNode<T> {
-    /// Where a node is, or where it would be. Nodes are mostly called 1, 2, 3, and mostly all are there.
+    /// Where a node is, or where it would be. Nodes are mostly called 1, 2, 3, and mostly all are there, or all but the one
+    /// that looks.
     #[inline]
     fn find(&self, id: NodeId) -> Result<usize, usize> {
-        let guess = usize::try_from(id.0.wrapping_sub(1)).unwrap_or(usize::MAX);
-        match self.0.get(guess) {
-            Some((at, _)) if *at == id => Ok(guess),
-            _ => self.0.binary_search_by_key(&id, |(at, _)| *at),
+        let guess = usize::try_from(id.0).unwrap_or(usize::MAX);
+        let is_at = |place: usize| self.0.get(place).is_some_and(|(at, _)| *at == id);
+        for place in [guess.wrapping_sub(1), guess.wrapping_sub(2)] {
+            if is_at(place) {
+                return Ok(place);
+            }
         }
+        self.0.binary_search_by_key(&id, |(at, _)| *at)
     }
 
     #[inline]
@@ -55,6 +59,11 @@ impl<T> ByNode<T> {
 
     pub(crate) fn nodes(&self) -> impl Iterator<Item = NodeId> {
         self.0.iter().map(|(id, _)| *id)
+    }
+
+    /// The node at a place in their order.
+    pub(crate) fn at(&self, place: usize) -> NodeId {
+        self.0[place].0
     }
 
     pub(crate) fn values(&self) -> impl Iterator<Item = &T> {

@@ -241,7 +241,7 @@ pub enum Output {
 }
 
 /// A node at one moment.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Status {
     /// Which node.
     pub id: NodeId,

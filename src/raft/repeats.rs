@@ -11,11 +11,10 @@ use super::by_node::ByNode;
 use super::codec::{Codec, Envelope, Rejected};
 use super::{Message, NodeId};
 
-/// A message that has come, with its sender and its receiver. Clones share it.
+/// A message that has come, with its sender. Clones share it.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Received {
     pub(super) from: NodeId,
-    pub(super) to: NodeId,
     pub(super) message: Rc<Message>,
 }
 
@@ -23,7 +22,7 @@ pub(super) struct Received {
 pub(super) struct Repeats {
     codec: Codec,
     sent: ByNode<(Message, Bytes)>,
-    received: ByNode<(Vec<u8>, Received)>,
+    received: ByNode<(Vec<u8>, Rc<Message>)>,
 }
 
 impl Repeats {
@@ -44,20 +43,25 @@ impl Repeats {
         datagram
     }
 
-    /// The message in a datagram. `is_peer` tells of whom a datagram is remembered: of strangers there may be many.
-    pub(super) fn decode(&mut self, datagram: &[u8], is_peer: impl Fn(NodeId) -> bool) -> Result<Received, Rejected> {
+    /// The message in a datagram. `welcome` says whether it is one for this node, of one of its peers: of these only is a
+    /// datagram remembered, since of strangers there may be many.
+    #[inline]
+    pub(super) fn decode(
+        &mut self,
+        datagram: &[u8],
+        welcome: impl FnOnce(&Envelope) -> Result<(), Rejected>,
+    ) -> Result<Received, Rejected> {
         if let Some(from) = Codec::claimed_sender(datagram)
-            && let Some((known, received)) = self.received.get(from)
+            && let Some((known, message)) = self.received.get(from)
             && known == datagram
         {
-            return Ok(received.clone());
+            return Ok(Received { from, message: message.clone() });
         }
-        let Envelope { from, to, message } = self.codec.decode(datagram)?;
-        let received = Received { from, to, message: Rc::new(message) };
-        if is_peer(from) {
-            self.received.insert(from, (datagram.to_vec(), received.clone()));
-        }
-        Ok(received)
+        let envelope = self.codec.decode(datagram)?;
+        welcome(&envelope)?;
+        let (from, message) = (envelope.from, Rc::new(envelope.message));
+        self.received.insert(from, (datagram.to_vec(), message.clone()));
+        Ok(Received { from, message })
     }
 }
 
@@ -100,10 +104,13 @@ mod tests {
                 if let Some(byte) = datagram.get_mut(flipped) {
                     *byte ^= 1;
                 }
-                let is_peer = |id: NodeId| id == NodeId(1);
-                let decoded = receiver.decode(&datagram, is_peer);
-                let decoded = decoded.map(|Received { from, to, message }| Envelope { from, to, message: (*message).clone() });
-                prop_assert_eq!(decoded, codec.decode(&datagram));
+                let welcome = |envelope: &Envelope| {
+                    if envelope.from == NodeId(1) { Ok(()) } else { Err(Rejected::Stranger) }
+                };
+                let decoded = receiver.decode(&datagram, welcome);
+                let expected = codec.decode(&datagram).and_then(|envelope| welcome(&envelope).map(|()| envelope));
+                let expected = expected.map(|Envelope { from, message, .. }| Received { from, message: Rc::new(message) });
+                prop_assert_eq!(decoded, expected);
             }
             prop_assert!(receiver.received.len() <= 1);
         }

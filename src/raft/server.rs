@@ -312,7 +312,7 @@ impl<S: Socket, D: Disk> Node<S, D> {
     #[must_use]
     pub(crate) fn take_in(&mut self, now: Duration, datagram: &[u8], from: SocketAddr) -> Option<Pause> {
         match self.accept(datagram) {
-            Ok(Received { from, message, .. }) => {
+            Ok(Received { from, message }) => {
                 self.events.emit(|| Event::Received { from, message: message.clone() });
                 self.latest = self.latest.max(now);
                 let outputs = self.core.receive(self.latest, from, &message);
@@ -327,16 +327,16 @@ impl<S: Socket, D: Disk> Node<S, D> {
     }
 
     fn accept(&mut self, datagram: &[u8]) -> Result<Received, Rejected> {
-        let members = &self.core.config().members;
-        let received = self.codec.decode(datagram, |id| members.contains(&id))?;
-        let id = self.core.id();
-        if received.to != id {
-            return Err(Rejected::Misdirected);
-        }
-        if received.from == id || !members.contains(&received.from) {
-            return Err(Rejected::Stranger);
-        }
-        Ok(received)
+        let core = &self.core;
+        self.codec.decode(datagram, |envelope| {
+            if envelope.to != core.id() {
+                return Err(Rejected::Misdirected);
+            }
+            if !core.is_peer(envelope.from) {
+                return Err(Rejected::Stranger);
+            }
+            Ok(())
+        })
     }
 
     /// Somebody asks something of it. What cannot be done at once is returned.

@@ -71,7 +71,7 @@ impl Board {
                 Some((was, since)) if (was.role, was.since) == (status.role, status.since) => *since,
                 _ => (self.clock)().saturating_sub(now.saturating_sub(status.since)),
             };
-            shown.now = Some((status.clone(), since));
+            shown.now = Some((*status, since));
         }
     }
 

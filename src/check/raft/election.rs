@@ -96,6 +96,7 @@ impl Election {
         self.history.write(name, bytes);
     }
 
+    #[inline]
     fn node(&mut self, id: NodeId) -> &mut Node {
         self.nodes.get_mut(id).expect("only members are watched")
     }

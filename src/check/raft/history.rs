@@ -18,6 +18,8 @@ pub(super) type Checked = Result<(), Box<Breach>>;
 #[derive(Clone, Default)]
 pub(super) struct History {
     leader_of: BTreeMap<Term, (NodeId, Seen)>,
+    /// Who was found to lead last, and in which term: mostly it is asked again.
+    leads: Option<(NodeId, Term)>,
     vote_of: BTreeMap<(NodeId, Term), (NodeId, Seen)>,
 }
 
@@ -36,8 +38,12 @@ impl History {
 
     /// A node leads a term.
     pub(super) fn leads(&mut self, id: NodeId, term: Term, (at, record): Seen) -> Checked {
+        if self.leads == Some((id, term)) {
+            return Ok(());
+        }
         let (first, (first_at, first_record)) = *self.leader_of.entry(term).or_insert((id, (at, record)));
         if first == id {
+            self.leads = Some((id, term));
             return Ok(());
         }
         let breach = Breach::new(E1, format!("term {term} has two leaders, {first} and {id}"));

@@ -190,11 +190,17 @@ impl Liveness {
         if let Event::Stepped { status, .. } = event { self.is_now(seen, status) } else { false }
     }
 
+    #[inline]
     fn is_now(&mut self, seen: Seen, status: &Status) -> bool {
         let as_before =
             |known: &Status| (known.role, known.term, known.leader) == (status.role, status.term, status.leader);
-        let changed = !self.alive.get(status.id).is_some_and(as_before);
-        self.alive.insert(status.id, status.clone());
+        let mut changed = true;
+        if let Some(known) = self.alive.get_mut(status.id) {
+            changed = !as_before(known);
+            *known = *status;
+        } else {
+            self.alive.insert(status.id, *status);
+        }
         if changed {
             self.since.insert(status.id, seen);
             self.agree(seen);
@@ -258,6 +264,7 @@ impl Liveness {
         self.timeout_max * if self.alive.len() > self.quorum || self.members < 3 { usual } else { bare }
     }
 
+    #[inline]
     fn leader_in_time(&self, at: Duration) -> Option<Breach> {
         let calm = self.calm.as_ref().filter(|calm| calm.led.is_none() && self.alive.len() >= self.quorum)?;
         let allowed = self.election_time();
@@ -300,6 +307,7 @@ impl Liveness {
     }
 
     /// A leader that has just been polled and has had no majority for too long should have noticed.
+    #[inline]
     fn no_lead_without_majority(&mut self, status: &Status, (at, record): Seen) -> Option<Breach> {
         if !self.check_quorum {
             return None;
@@ -325,6 +333,7 @@ impl Liveness {
         })
     }
 
+    #[inline]
     fn few_to_elect(&self) -> Option<Breach> {
         let calm = self.calm.as_ref().filter(|calm| calm.lossless && calm.at.is_zero())?;
         let (_, lead, sent) = calm.settled?;
@@ -358,6 +367,7 @@ impl Liveness {
         })
     }
 
+    #[inline]
     fn stays_stable(&mut self, seen: Seen) -> Option<Breach> {
         let from = self.stable_from.filter(|from| seen.0 >= *from)?;
         let lead = self.agreement.of_majority.map(|(lead, _)| lead);

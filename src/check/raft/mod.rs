@@ -74,10 +74,14 @@ impl RaftCheck {
     }
 
     /// Takes in an event of a node.
+    #[inline]
     pub fn event(&mut self, id: NodeId, seen: Seen, event: &Event) -> Option<Box<Breach>> {
+        if self.scope == Scope::All { self.all(id, seen, event) } else { self.some(id, seen, event) }
+    }
+
+    fn some(&mut self, id: NodeId, seen: Seen, event: &Event) -> Option<Box<Breach>> {
         match self.scope {
-            Scope::All => self.all(id, seen, event),
-            Scope::Safety => self.election.event(id, seen, event).err(),
+            Scope::All | Scope::Safety => self.election.event(id, seen, event).err(),
             Scope::OneLeaderPerTerm => {
                 let breach = self.election.event(id, seen, event).err();
                 self.liveness.follow(seen, event);
@@ -91,26 +95,15 @@ impl RaftCheck {
     }
 
     /// Each kind of event goes to those only who ask for it: there are several for each message.
+    #[inline]
     fn all(&mut self, id: NodeId, seen: Seen, event: &Event) -> Option<Box<Breach>> {
         match event {
             Event::Received { from, message } => {
-                match &**message {
-                    Message::AppendEntries(append) => self.patience.heard_leader(id, *from, append.term, seen),
-                    Message::AppendEntriesResponse(answer) => self.liveness.answered(id, *from, answer.term, seen),
-                    _ => {}
-                }
+                self.received(id, seen, *from, message);
                 None
             }
-            Event::Sending { to, message } => {
-                let broken = self.election.sending(id, seen, *to, message).err();
-                self.liveness.sending(seen.0);
-                broken
-            }
-            Event::Stepped { status, now } => {
-                let broken = self.election.stepped(seen, status, *now).err();
-                let broken = broken.or_else(|| self.patience.stepped(seen, status, *now));
-                broken.or_else(|| self.liveness.stepped(seen, status))
-            }
+            Event::Sending { to, message } => self.sending(id, seen, *to, message),
+            Event::Stepped { status, now } => self.stepped(seen, status, *now),
             Event::Core(CoreEvent::TimerArmed { .. }) => None,
             Event::Core(core) => {
                 let broken = self.election.event(id, seen, event).err();
@@ -121,6 +114,35 @@ impl RaftCheck {
             }
             _ => self.election.event(id, seen, event).err(),
         }
+    }
+
+    /// Takes in that a node received a message.
+    #[inline]
+    fn received(&mut self, id: NodeId, seen: Seen, from: NodeId, message: &Message) {
+        match message {
+            Message::AppendEntries(append) => self.patience.heard_leader(id, from, append.term, seen),
+            Message::AppendEntriesResponse(answer) => self.liveness.answered(id, from, answer.term, seen),
+            _ => {}
+        }
+    }
+
+    /// Takes in that a message is about to leave a node.
+    #[inline]
+    fn sending(&mut self, id: NodeId, seen: Seen, to: NodeId, message: &Message) -> Option<Box<Breach>> {
+        self.liveness.sending(seen.0);
+        self.election.sending(id, seen, to, message).err()
+    }
+
+    /// Takes in what a node is after a step.
+    #[inline]
+    fn stepped(&mut self, seen: Seen, status: &Status, now: Duration) -> Option<Box<Breach>> {
+        if let Err(breach) = self.election.stepped(seen, status, now) {
+            return Some(breach);
+        }
+        if let Some(breach) = self.patience.stepped(seen, status, now) {
+            return Some(breach);
+        }
+        self.liveness.stepped(seen, status)
     }
 
     /// A node's process has ended: it leads nobody any more. What it did still holds.

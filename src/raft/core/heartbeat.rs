@@ -64,8 +64,8 @@ impl Core {
             entries: Vec::new(),
             leader_commit: 0,
         };
-        for peer in self.peers() {
-            self.send(peer, Message::AppendEntries(heartbeat.clone()));
+        for place in 0..self.peers.len() {
+            self.send(self.peers.at(place), Message::AppendEntries(heartbeat.clone()));
         }
     }
 

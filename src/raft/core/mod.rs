@@ -13,6 +13,7 @@ pub(super) use role::Ballot;
 pub(super) use role::State;
 use timer::ElectionTimer;
 
+use super::by_node::ByNode;
 use super::config::{Config, ConfigError};
 use super::event::{Event, Ignored};
 use super::message::Message;
@@ -26,6 +27,8 @@ use crate::rng::Rng;
 pub struct Core {
     pub(super) id: NodeId,
     pub(super) config: Config,
+    /// Every other member.
+    peers: ByNode<()>,
     /// `currentTerm` and `votedFor` (figure 2) as they are in memory.
     pub(super) hard_state: HardState,
     /// The same as the last [`Output::Persist`] has them.
@@ -53,9 +56,11 @@ impl Core {
         now: Duration,
     ) -> Result<Self, ConfigError> {
         config.validate(id)?;
+        let peers = config.members.iter().filter(|member| **member != id).map(|peer| (*peer, ())).collect();
         let mut core = Self {
             id,
             config,
+            peers,
             hard_state,
             durable: hard_state,
             log,
@@ -204,7 +209,7 @@ impl Core {
     }
 
     fn on_message(&mut self, from: NodeId, message: &Message) {
-        if from == self.id || !self.config.members.contains(&from) {
+        if !self.is_peer(from) {
             return self.ignore(from, message, Ignored::NotAPeer);
         }
         if message.term() > TERM_MAX {
@@ -239,7 +244,12 @@ impl Core {
 
     /// Every other member, in order.
     pub(super) fn peers(&self) -> Vec<NodeId> {
-        self.config.members.iter().copied().filter(|peer| *peer != self.id).collect()
+        self.peers.nodes().collect()
+    }
+
+    /// Whether this is another member.
+    pub(super) fn is_peer(&self, id: NodeId) -> bool {
+        self.peers.get(id).is_some()
     }
 
     fn quorum(&self) -> usize {

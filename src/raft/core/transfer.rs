@@ -8,7 +8,7 @@ use crate::raft::{NodeId, Role};
 
 impl Core {
     pub(super) fn on_transfer(&mut self, to: NodeId) {
-        let is_peer = to != self.id && self.config.members.contains(&to);
+        let is_peer = self.is_peer(to);
         let abort_at = self.now + self.config.election_timeout_max;
         let State::Leader(lead) = &mut self.state else {
             return self.emit(Event::TransferRefused { to, why: TransferRefusal::NotLeader });
