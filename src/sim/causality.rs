@@ -100,6 +100,7 @@ impl<T: PartialOrd> Thread<T> {
     }
 
     /// What led to its being polled.
+    #[inline]
     fn cause(&mut self, now: &T) -> Option<Cause> {
         let woken = self.alarm.as_ref().and_then(|(alarm, _)| alarm.take());
         if std::mem::take(&mut self.is_new) {
@@ -110,6 +111,7 @@ impl<T: PartialOrd> Thread<T> {
         woken.unwrap_or_else(|| self.last.map(timer))
     }
 
+    #[inline]
     fn waker(&mut self, task: &Waker) -> &Waker {
         self.alarm.take_if(|(alarm, _)| !alarm.task.will_wake(task));
         let (_, waker) = self.alarm.get_or_insert_with(|| {

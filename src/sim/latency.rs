@@ -12,12 +12,40 @@ use super::trace::nanos;
 /// The 99th percentile of the standard normal distribution.
 const Z99: f64 = 2.326_347_874_040_840_8;
 
+/// A distribution, made ready for a sample for each packet.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Sampler {
+    /// Uniform, from the least on over this many nanoseconds.
+    Uniform { min: Duration, span: f64 },
+    /// As it stands.
+    Other(Latency),
+}
+
+impl From<Latency> for Sampler {
+    fn from(latency: Latency) -> Self {
+        match latency {
+            Latency::Uniform { min, max } => Self::Uniform { min, span: float(max.saturating_sub(min)) },
+            _ => Self::Other(latency),
+        }
+    }
+}
+
+impl Sampler {
+    /// The latency at probability `unit`, in `[0, 1)`.
+    #[inline]
+    pub(crate) fn sample(&self, unit: f64) -> Duration {
+        match self {
+            Self::Uniform { min, span } => *min + from_nanos(span * unit),
+            Self::Other(latency) => sample(latency, unit),
+        }
+    }
+}
+
 /// The latency at probability `unit`, in `[0, 1)`.
-#[inline]
 pub(crate) fn sample(latency: &Latency, unit: f64) -> Duration {
     match *latency {
         Latency::Constant(value) => value,
-        Latency::Uniform { min, max } => min + scaled(max.saturating_sub(min), unit),
+        Latency::Uniform { .. } => Sampler::from(*latency).sample(unit),
         Latency::Normal { mean, sd } => from_nanos(float(mean) + float(sd) * normal_quantile(unit)),
         Latency::LogNormal { median, sigma } => from_nanos(float(median) * libm::exp(sigma * normal_quantile(unit))),
         Latency::Quantiles { min, median, p99 } => {
@@ -28,19 +56,19 @@ pub(crate) fn sample(latency: &Latency, unit: f64) -> Duration {
     }
 }
 
-fn scaled(span: Duration, unit: f64) -> Duration {
-    from_nanos(float(span) * unit)
-}
-
 fn float(duration: Duration) -> f64 {
     nanos(duration) as f64
 }
 
 /// Rounds to whole nanoseconds; what is below zero is zero, what is past ten days is ten days.
+#[inline]
 fn from_nanos(value: f64) -> Duration {
     const MAX: f64 = 864e12;
+    let value = value.clamp(0.0, MAX);
+    // Below 2^52 both steps are exact, so that this is `libm::round`, which takes several times as long.
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to the range first")]
-    Duration::from_nanos(libm::round(value.clamp(0.0, MAX)) as u64)
+    let whole = value as u64;
+    Duration::from_nanos(whole + u64::from(value - whole as f64 >= 0.5))
 }
 
 /// The quantile function of the standard normal distribution: algorithm AS 241 (PPND16) of Wichura, 1988, exact to
@@ -129,6 +157,8 @@ const FAR_F: [f64; 8] = [
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn ms(value: u64) -> Duration {
@@ -145,6 +175,18 @@ mod tests {
             (1e-20, -9.262_340_089_798_408),
         ] {
             assert!((normal_quantile(p) - z).abs() < 1e-12, "at {p}: {} is not {z}", normal_quantile(p));
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        #[allow(clippy::float_cmp, reason = "both are whole numbers")]
+        fn it_rounds_as_libm_does(whole in 0..864_000_000_000_000_u64, part in 0.0..1.0_f64) {
+            for value in [whole as f64 + part, whole as f64 + 0.5, whole as f64, part] {
+                prop_assert!(from_nanos(value).as_nanos() as f64 == libm::round(value), "{}", value);
+            }
         }
     }
 

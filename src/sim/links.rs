@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::rng::Seed;
 use crate::script::{Burst, HostPattern, Latency, LinkRule, LinkSettings, MessageRule, Reorder};
 
-use super::latency;
+use super::latency::{self, Sampler};
 use super::trace::{HostId, LossReason};
 
 /// What a draw is for; part of its key.
@@ -31,9 +31,11 @@ pub(crate) enum Purpose {
 /// One direction of a link.
 #[derive(Clone, Debug)]
 struct Direction {
-    latency: Latency,
+    latency: Sampler,
     loss: f64,
     burst: Option<Burst>,
+    /// Whether datagrams may be copied, corrupted or held back.
+    meddles: bool,
     duplicate: f64,
     corrupt: f64,
     reorder: Option<Reorder>,
@@ -77,9 +79,10 @@ pub(crate) struct Links {
 impl Links {
     pub(crate) fn new(seed: Seed, names: Vec<String>, base: LinkSettings, rules: Vec<LinkRule>) -> Self {
         let blank = Direction {
-            latency: Latency::DEFAULT,
+            latency: Latency::DEFAULT.into(),
             loss: 0.0,
             burst: None,
+            meddles: false,
             duplicate: 0.0,
             corrupt: 0.0,
             reorder: None,
@@ -135,12 +138,14 @@ impl Links {
             for rule in in_force.filter(|rule| applies(rule, from, to)) {
                 overlay(&mut settings, &rule.settings);
             }
-            direction.latency = settings.latency.unwrap_or(Latency::DEFAULT);
+            direction.latency = settings.latency.unwrap_or(Latency::DEFAULT).into();
             direction.loss = settings.loss.unwrap_or(0.0);
             direction.burst = settings.burst;
             direction.duplicate = settings.duplicate.unwrap_or(0.0);
             direction.corrupt = settings.corrupt.unwrap_or(0.0);
             direction.reorder = settings.reorder;
+            let meddling = [direction.duplicate, direction.corrupt].iter().any(|chance| *chance > 0.0);
+            direction.meddles = meddling || direction.reorder.is_some();
         }
         self.table = table;
     }
@@ -192,13 +197,19 @@ impl Links {
     /// The latency of a transmission.
     pub(crate) fn latency(&mut self, from: HostId, to: HostId, number: u64, attempt: u32) -> Duration {
         let unit = unit(self.seed, Purpose::Latency, from, to, number, attempt);
-        latency::sample(&self.direction(from, to).latency, unit)
+        self.direction(from, to).latency.sample(unit)
     }
 
     /// The latency of the acknowledgement of packet `number` of the other direction.
     pub(crate) fn ack_latency(&mut self, from: HostId, to: HostId, number: u64) -> Duration {
         let unit = unit(self.seed, Purpose::Ack, from, to, number, 0);
-        latency::sample(&self.direction(from, to).latency, unit)
+        self.direction(from, to).latency.sample(unit)
+    }
+
+    /// Whether a datagram may be copied, corrupted or held back by the link.
+    #[inline]
+    pub(crate) fn meddles(&mut self, from: HostId, to: HostId) -> bool {
+        self.direction(from, to).meddles
     }
 
     /// By how much longer a datagram is held back, if it is one to be reordered.

@@ -15,6 +15,7 @@ mod crash;
 mod fates;
 mod faults;
 pub(crate) mod flight;
+mod hasher;
 pub(crate) mod host;
 mod judge;
 mod lane;
@@ -43,7 +44,7 @@ use crate::systems::System;
 
 pub use calm::Calm;
 pub use host::{Host, HostResult};
-pub use lane::core::{CoreHost, CoreNet, CoreSocket, CoreTime};
+pub use lane::core::{CoreHost, CoreNet, CoreSocket, CoreTime, Datagram};
 pub(crate) use latency::sample;
 pub use outcome::{Fact, Finding, Outcome, PacketCounts, Quantiles, Verdict};
 pub use recorder::Breach;

@@ -184,6 +184,7 @@ impl Events {
     }
 
     /// Adds to a counter, which the outcome shows and a script's `[expect]` may bound.
+    #[inline]
     pub fn count(&self, name: &'static str, more: u64) {
         self.shared.recorder.borrow_mut().counters.add(name, more);
     }

@@ -37,6 +37,10 @@ pub(crate) struct World {
     workloads: Vec<HostId>,
     tick: Duration,
     duration: Duration,
+    /// The end of the last tick.
+    last_tick: Duration,
+    /// Whether there is [nothing to come](Self::nothing_to_come), as far as it is known.
+    over: bool,
     now: Duration,
     steps: u64,
     watch: Option<Rc<dyn Watch>>,
@@ -73,6 +77,8 @@ impl World {
             workloads,
             tick: script.tick,
             duration: script.duration,
+            last_tick: ticks::up(script.duration, script.tick),
+            over: false,
             now: Duration::ZERO,
             steps: 0,
             watch: options.watch.clone(),
@@ -117,8 +123,11 @@ impl World {
             self.now = to;
             self.shared.set_clock(to);
             self.lane.absorb(to);
-            self.fire_due(to);
-            self.look_for_calm(to);
+            // Mostly the script has nothing more to say.
+            if !self.over || self.calms.since(Calm::Healed).is_none() {
+                self.fire_due(to);
+                self.look_for_calm(to);
+            }
             self.lane.carry(to);
             if let Some(watch) = &self.watch {
                 watch.stepped(to);
@@ -130,19 +139,19 @@ impl World {
     fn next_step(&mut self) -> (Duration, Duration) {
         let (now, tick) = (self.now, self.tick);
         let by_itself = self.lane.next_step(now, tick);
-        let mut end = self.duration;
+        let mut end = self.last_tick;
         if !self.nothing_to_come(now) {
             let records = self.shared.recorder.borrow().next_number();
             let scheduled = self.schedule.next_at(now, records);
             let late = Some(self.shared.wire.borrow().fates.late_until()).filter(|until| *until > now);
-            end = scheduled.into_iter().chain(late).fold(end, Duration::min);
+            let next = scheduled.into_iter().chain(late).min();
+            end = next.map_or(end, |at| ticks::up(at, tick).min(end));
         }
-        let end = ticks::up(end, tick);
         let to = by_itself.map_or(end, |at| at.min(end)).max(now + tick);
         (to - tick, to)
     }
 
-    fn is_over(&self) -> bool {
+    fn is_over(&mut self) -> bool {
         if self.shared.recorder.borrow().found.is_some() || self.now >= self.duration {
             return true;
         }
@@ -153,7 +162,7 @@ impl World {
 
     /// Says so if the testbed has stopped interfering.
     fn look_for_calm(&mut self, now: Duration) {
-        if self.calms.since(Calm::Healed).is_some() || !self.nothing_to_come(now) {
+        if !self.nothing_to_come(now) {
             return;
         }
         self.calms.reached(Calm::Scheduled, now);
@@ -162,9 +171,11 @@ impl World {
         }
     }
 
-    /// Whether every step has fired, and has ended if it ends by itself, and every packet has met its fate.
-    fn nothing_to_come(&self, now: Duration) -> bool {
-        self.schedule.is_over() && self.shared.wire.borrow().fates.are_over(now)
+    /// Whether every step has fired, and has ended if it ends by itself, and every packet has met its fate. Once this is
+    /// so, it stays so.
+    fn nothing_to_come(&mut self, now: Duration) -> bool {
+        self.over = self.over || self.schedule.is_over() && self.shared.wire.borrow().fates.are_over(now);
+        self.over
     }
 
     /// Whether the hosts run and their links and disks do what the script says of the whole run. Nobody misses a host
@@ -209,7 +220,7 @@ fn lane(script: &Script, seed: Seed, shared: &Rc<Shared>, hosts: Vec<Plan>, cont
             Box::new(lane)
         }
         script::Lane::Core => {
-            let mut lane = CoreLane::new(shared.clone());
+            let mut lane = CoreLane::new(shared.clone(), script.tick);
             for (Plan { life, .. }, control) in hosts.into_iter().zip(controls) {
                 let Life::Core(factory) = life else { unreachable!("the setup was validated") };
                 add_machine(CoreLane::address(control.id), control);

@@ -157,14 +157,15 @@ impl Wire {
     }
 
     /// A transmission reaches its host. `true`: the lane is to deliver it.
-    pub(super) fn arrive(&mut self, shared: &Shared, flight: &mut Flight, now: Duration) -> bool {
+    fn arrive(&mut self, shared: &Shared, flight: &mut Flight, now: Duration) -> bool {
         let Packet { from, to, src, dst, kind, .. } = flight.packet;
         let refused = if self.machine(to).off {
             Some(LossReason::HostDown)
         } else if kind == PacketKind::Syn && self.links.is_cut(to, from) {
             Some(LossReason::Partition)
         } else if kind == PacketKind::Udp {
-            self.inbox_refuses(to, dst.port(), flight.packet.payload.len())
+            let inbox = self.inboxes.get_mut(to, dst.port());
+            inbox.and_then(|inbox| inbox.refuses(flight.packet.payload.len(), self.udp_buffer_bytes))
         } else {
             None
         };
@@ -226,15 +227,6 @@ impl Wire {
             let round_trip = due.min(now) - flight.left + self.links.ack_latency(to, from, flight.number);
             self.stream(src, dst).trip.measure(round_trip);
         }
-    }
-
-    fn inbox_refuses(&mut self, host: HostId, port: u16, length: usize) -> Option<LossReason> {
-        let inbox = self.inboxes.get_mut(host, port)?;
-        if !inbox.open {
-            return Some(LossReason::NoSocket);
-        }
-        let full = !inbox.queue.is_empty() && inbox.bytes + length as u64 > self.udp_buffer_bytes;
-        full.then_some(LossReason::BufferFull)
     }
 
     /// Cuts one direction: what is on its way there is lost.

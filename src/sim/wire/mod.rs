@@ -24,7 +24,7 @@ use super::fates::Fates;
 use super::flight::{Connect, Flight, Side, State};
 use super::links::Links;
 use super::rto::RoundTrip;
-use super::trace::{Cause, HostId, Label, Packet};
+use super::trace::{Cause, HostId, Label, LossReason, Packet};
 
 /// Names packets in the system's words.
 pub(crate) type Labeller = Box<dyn Fn(&Packet) -> Option<Label>>;
@@ -61,7 +61,22 @@ struct Stream {
 struct Inbox {
     open: bool,
     bytes: u64,
+    /// What lies in turmoil's socket: the record of arrival and the length.
     queue: VecDeque<(u64, usize)>,
+    /// What lies in a socket of the core lane, each with the record of its arrival.
+    flights: VecDeque<Box<Flight>>,
+}
+
+impl Inbox {
+    /// Why a datagram of this length cannot be put into it, if it cannot.
+    fn refuses(&self, length: usize, most: u64) -> Option<LossReason> {
+        if !self.open {
+            return Some(LossReason::NoSocket);
+        }
+        let empty = self.queue.is_empty() && self.flights.is_empty();
+        let full = !empty && self.bytes + length as u64 > most;
+        full.then_some(LossReason::BufferFull)
+    }
 }
 
 /// All sockets that were ever bound: a host has few.

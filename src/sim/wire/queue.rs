@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::sim::flight::{Flight, State};
 use crate::sim::shared::Shared;
 use crate::sim::ticks::{self, nanos};
+use crate::sim::trace::{HostId, LossReason};
 
 use super::Wire;
 
@@ -102,13 +103,13 @@ impl Dues {
 }
 
 impl Wire {
-    /// A step of the core lane begins.
-    pub(crate) fn begin_step(&mut self, end: Duration, tick: Duration) {
+    /// A step of the core lane begins. Both in nanoseconds.
+    pub(crate) fn begin_step(&mut self, end: u64, tick: u64) {
         if self.dues.near.is_empty() {
             self.dues.near.resize_with(NEAR, Vec::new);
-            self.dues.tick = nanos(tick);
+            self.dues.tick = tick;
         }
-        self.dues.now = ticks::count_up(nanos(end), self.dues.tick);
+        self.dues.now = ticks::count_up(end, tick);
     }
 
     /// Puts a packet that was decided upon on its link. In the turmoil lane, turmoil has it first.
@@ -121,9 +122,9 @@ impl Wire {
         }
     }
 
-    /// The end of the step in which the next packet is due.
-    pub(crate) fn next_due(&self) -> Option<Duration> {
-        self.dues.first().map(|at| Duration::from_nanos(at * self.dues.tick))
+    /// The tick at whose end the next packet is due.
+    pub(crate) fn next_due(&self) -> Option<u64> {
+        self.dues.first()
     }
 
     /// Puts all packets back on their links' queues, where steps of the script find them.
@@ -157,14 +158,40 @@ impl Wire {
         self.dues.collect(self.dues.now);
     }
 
-    /// The next packet that arrives now.
-    pub(crate) fn arrives(&mut self, shared: &Shared, now: Duration) -> Option<Box<Flight>> {
-        while let Some((_, mut flight)) = self.dues.arriving.pop() {
-            if self.arrive(shared, &mut flight, now) {
-                return Some(flight);
+    /// Puts the next packet that arrives now where it is taken from, and tells its host.
+    pub(crate) fn arrives(&mut self, shared: &Shared, now: Duration) -> Option<HostId> {
+        while let Some((_, flight)) = self.dues.arriving.pop() {
+            let host = flight.packet.to;
+            if self.land(shared, flight, now) {
+                return Some(host);
             }
         }
         None
+    }
+
+    /// A datagram reaches its host, which is all that there is in this lane. `false`: it is lost there.
+    fn land(&mut self, shared: &Shared, mut flight: Box<Flight>, now: Duration) -> bool {
+        let (to, port, length) = (flight.packet.to, flight.packet.dst.port(), flight.packet.payload.len());
+        let off = self.machine(to).off;
+        let mut inbox = self.inboxes.get_mut(to, port);
+        let full = || inbox.as_ref().and_then(|inbox| inbox.refuses(length, self.udp_buffer_bytes));
+        let refused = if off { Some(LossReason::HostDown) } else { full() };
+        if let Some(reason) = refused {
+            self.lose(shared, &mut flight, now, reason);
+            self.take_back(flight);
+            return false;
+        }
+        let transmission = (flight.packet.id, flight.attempt);
+        let record = shared.recorder.borrow_mut().delivered(shared.now(), to, flight.record, transmission);
+        if let Some(inbox) = &mut inbox {
+            flight.record = record;
+            inbox.bytes += length as u64;
+            inbox.flights.push_back(flight);
+        } else {
+            shared.is_direct(to);
+            self.take_back(flight);
+        }
+        true
     }
 }
 

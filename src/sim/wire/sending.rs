@@ -40,6 +40,16 @@ impl Wire {
         if flight.state == State::Dead {
             return Departure { copies: 0, corrupted: None };
         }
+        if flight.fates.is_empty() && !self.links.meddles(from, to) {
+            self.announce(flight);
+            return Departure { copies: 1, corrupted: None };
+        }
+        self.meddle(shared, flight, bits)
+    }
+
+    /// Corrupts and copies a datagram, where the script or its link does.
+    fn meddle(&mut self, shared: &Shared, mut flight: Box<Flight>, bits: u64) -> Departure {
+        let (from, to) = (flight.packet.from, flight.packet.to);
         let mut corrupted = None;
         let scripted = self.fates.corrupts(&flight.fates, bits);
         if let Some(bit) = scripted.or_else(|| self.links.corrupts(from, to, flight.number, bits)) {
@@ -156,6 +166,7 @@ impl Wire {
         let scripted = self.fates.latency(&flight.fates, flight.attempt, now);
         let mut due = now + scripted.unwrap_or_else(|| self.links.latency(from, to, flight.number, flight.attempt));
         match kind {
+            PacketKind::Udp if !self.links.meddles(from, to) => {}
             PacketKind::Udp if scripted.is_some() => {}
             PacketKind::Udp => due += self.links.held_back(from, to, flight.number).unwrap_or_default(),
             PacketKind::Rst => due = due.max(self.stream(*src, *dst).last_due),

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use crate::sim::causality;
-use crate::sim::flight::{Connect, Side};
+use crate::sim::flight::{Connect, Flight, Side};
 use crate::sim::shared::Shared;
 use crate::sim::trace::{Cause, HostId};
 
@@ -70,6 +70,11 @@ impl Wire {
         self.inboxes.insert(host, port, Inbox { open: true, ..Inbox::default() });
     }
 
+    /// Whether a socket is bound to this port.
+    pub(crate) fn is_bound(&mut self, host: HostId, port: u16) -> bool {
+        self.inboxes.get_mut(host, port).is_some_and(|inbox| inbox.open)
+    }
+
     pub(crate) fn close_inbox(&mut self, host: HostId, port: u16) {
         self.inboxes.insert(host, port, Inbox::default());
     }
@@ -80,5 +85,13 @@ impl Wire {
         let (record, length) = inbox.queue.pop_front()?;
         inbox.bytes -= length as u64;
         Some(record)
+    }
+
+    /// The next datagram that lies in a socket of the core lane.
+    pub(crate) fn take_datagram(&mut self, host: HostId, port: u16) -> Option<Box<Flight>> {
+        let inbox = self.inboxes.get_mut(host, port)?;
+        let flight = inbox.flights.pop_front()?;
+        inbox.bytes -= flight.packet.payload.len() as u64;
+        Some(flight)
     }
 }

@@ -152,30 +152,37 @@ impl Cluster {
         let start = host.time.now();
         let addresses = node.addresses().clone();
         lookups.set(Some(Box::new(move || addresses.borrow_mut().extend(peers))));
+        let time = &host.time;
+        let alarm =
+            |node: &Node<_, _>| node.deadline().map(|at| time.end_of_wait(start.saturating_add(rate.passes(at))));
+        let mut deadline = alarm(&node);
         // As many commands were sent when there was none left for this node, and whoever sends one then wakes it.
         let mut heeded = None;
         loop {
             // In the order in which `serve` looks for something to do. What needs no waiting is done in here.
             let pause = poll_fn(|cx| {
                 loop {
-                    let now = rate.shows(host.time.now() - start);
-                    let deadline = node.deadline().map(|at| start.saturating_add(rate.passes(at)));
-                    let pause = if deadline.is_some_and(|at| host.time.has_come(at)) {
+                    let now = rate.shows(time.now() - start);
+                    let pause = if deadline.is_some_and(|at| time.has_come(at)) {
                         node.tick(now)
                     } else if let Some(command) = self.poll_command(&mut commands, &mut heeded, cx) {
                         node.command(now, command)
-                    } else if let Some((datagram, from)) = node.socket().try_recv() {
-                        node.take_in(now, &datagram, from)
+                    } else if let Some(datagram) = node.socket().try_recv() {
+                        let pause = node.take_in(now, datagram.payload(), datagram.from());
+                        node.socket().reuse(datagram);
+                        pause
                     } else {
                         return Poll::Pending;
                     };
                     if pause.is_some() {
                         return Poll::Ready(pause);
                     }
+                    deadline = alarm(&node);
                 }
             });
             let pause = pause.await;
             node.finish(pause).await?;
+            deadline = alarm(&node);
         }
     }
 
@@ -238,16 +245,13 @@ impl Cluster {
             Event::Received { .. } | Event::Stepped { .. } => None,
             _ => record(events, event),
         };
-        let record = written.unwrap_or_else(|| events.next_record());
-        let mut check = self.check.borrow_mut();
-        let breach = check.event(id, (events.now(), record), event);
-        let agreed = check.agreed();
-        drop(check);
+        let seen = (events.now(), written.unwrap_or_else(|| events.next_record()));
+        let breach = self.check.borrow_mut().event(id, seen, event);
         if let Some(breach) = breach {
             events.breach(*breach);
         }
         // What the nodes agree on follows from what each of them is after a step, and from nothing else.
-        if agreed != self.told.get().0 {
+        if matches!(event, Event::Stepped { .. }) && self.check.borrow().agreed() != self.told.get().0 {
             self.tell_lead(events);
         }
     }

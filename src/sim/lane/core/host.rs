@@ -11,7 +11,8 @@ use crate::sim::control::{Control, Start};
 use crate::sim::shared::{Events, Shared};
 use crate::sim::ticks;
 
-use super::socket::{CoreNet, Mailbox};
+use super::socket::CoreNet;
+use super::wakes::Alarm;
 
 /// What a host gets when it starts in the core lane.
 pub struct CoreHost {
@@ -32,13 +33,13 @@ pub struct CoreHost {
 }
 
 impl CoreHost {
-    pub(super) fn new(control: &Control, start: Start, mailbox: Rc<Mailbox>) -> Self {
+    pub(super) fn new(control: &Control, start: Start, alarm: Alarm) -> Self {
         let Start { name, incarnation, ip, rng, events, .. } = start;
-        let time = CoreTime { shared: control.shared.clone(), mailbox: mailbox.clone() };
+        let time = CoreTime { shared: control.shared.clone(), alarm };
         Self {
             name,
             incarnation,
-            net: CoreNet::new(control.shared.clone(), control.id, ip, mailbox),
+            net: CoreNet::new(control.shared.clone(), control.id, ip),
             disk: SimDisk::new(control.platter().clone(), control.seed, control.id, incarnation, time.clone()),
             rng,
             events,
@@ -51,7 +52,7 @@ impl CoreHost {
 #[derive(Clone)]
 pub struct CoreTime {
     shared: Rc<Shared>,
-    mailbox: Rc<Mailbox>,
+    alarm: Alarm,
 }
 
 impl CoreTime {
@@ -60,12 +61,18 @@ impl CoreTime {
         self.shared.now()
     }
 
-    /// Whether a time has come, to be asked while being polled. If it has not, the host is polled again when it has.
-    pub fn has_come(&self, at: Duration) -> bool {
-        let at = ticks::up(at, ticks::MILLISECOND);
-        let come = at <= self.now();
+    /// The time at which waiting until `at` ends.
+    pub fn end_of_wait(&self, at: Duration) -> Duration {
+        ticks::up(at, ticks::MILLISECOND)
+    }
+
+    /// Whether an [end of a wait](Self::end_of_wait) has come, to be asked while being polled. If it has not, the host is
+    /// polled again when it has.
+    #[inline]
+    pub fn has_come(&self, end: Duration) -> bool {
+        let come = end <= self.now();
         if !come {
-            self.mailbox.wake_at(at);
+            self.alarm.wake_at(end);
         }
         come
     }
@@ -73,7 +80,7 @@ impl CoreTime {
 
 impl Wait for CoreTime {
     async fn wait(&self, time: Duration) {
-        let until = self.now() + time;
+        let until = self.end_of_wait(self.now() + time);
         poll_fn(|_| if self.has_come(until) { Poll::Ready(()) } else { Poll::Pending }).await;
     }
 }

@@ -12,6 +12,7 @@
 
 mod host;
 mod socket;
+mod wakes;
 
 use std::cell::RefCell;
 use std::net::{IpAddr, Ipv4Addr};
@@ -26,14 +27,14 @@ use crate::sim::causality::{Thread, because};
 use crate::sim::control::{Control, End, Runs, Start, Wanted};
 use crate::sim::host::HostResult;
 use crate::sim::shared::Shared;
-use crate::sim::ticks;
+use crate::sim::ticks::{count_down, nanos};
 use crate::sim::trace::HostId;
 
 use super::Lane;
-use socket::{Mailbox, Wakes};
+use wakes::{Alarm, Wakes};
 
 pub use host::{CoreHost, CoreTime};
-pub use socket::{CoreNet, CoreSocket};
+pub use socket::{CoreNet, CoreSocket, Datagram};
 
 /// A host's root future in this lane.
 pub(in crate::sim) type Life = Pin<Box<dyn Future<Output = HostResult>>>;
@@ -45,6 +46,8 @@ pub(in crate::sim) struct CoreLane {
     shared: Rc<Shared>,
     actors: Vec<Actor>,
     wakes: Wakes,
+    /// In nanoseconds.
+    tick: u64,
 }
 
 /// A host with what runs it.
@@ -59,7 +62,7 @@ struct Actor {
 struct Runner {
     control: Rc<Control>,
     factory: RefCell<CoreFactory>,
-    mailbox: Rc<Mailbox>,
+    alarm: Alarm,
 }
 
 struct Process {
@@ -82,14 +85,14 @@ impl Runs for Runner {
 
     fn launch(&self, start: Start) -> Process {
         let record = start.record;
-        let host = CoreHost::new(&self.control, start, self.mailbox.clone());
+        let host = CoreHost::new(&self.control, start, self.alarm.clone());
         let life = because(Some(record.into()), || (self.factory.borrow_mut())(host));
         Process { life, thread: Thread::new(Some(record.into()), self.control.shared.now()) }
     }
 
     fn run(&self, process: &mut Process, cx: &mut Context<'_>) -> Option<End> {
         // Whatever waits for a time says so again when it is polled.
-        self.mailbox.forget_wake();
+        self.alarm.forget();
         let Process { life, thread } = process;
         match thread.poll(life.as_mut(), cx, || self.control.shared.now()) {
             Poll::Ready(result) => {
@@ -102,9 +105,9 @@ impl Runs for Runner {
 }
 
 impl CoreLane {
-    pub(in crate::sim) fn new(shared: Rc<Shared>) -> Self {
+    pub(in crate::sim) fn new(shared: Rc<Shared>, tick: Duration) -> Self {
         let wakes = Wakes::new(shared.names.len());
-        Self { shared, actors: Vec::new(), wakes }
+        Self { shared, actors: Vec::new(), wakes, tick: nanos(tick) }
     }
 
     /// The address of a host, as turmoil gives them out.
@@ -117,25 +120,25 @@ impl CoreLane {
         let stir = Arc::new(Stir::default());
         let waker = Waker::from(stir.clone());
         let host = control.id;
-        let mailbox = Rc::new(Mailbox::new(host, self.wakes.clone()));
-        let runner = Runner { control, factory: RefCell::new(factory), mailbox };
+        let alarm = Alarm::new(host, self.wakes.clone());
+        let runner = Runner { control, factory: RefCell::new(factory), alarm };
         self.actors.push(Actor { runner, process: None, stir, waker });
         self.wakes.make_ready(host);
     }
 
     /// Runs one host from a time to the end of the step, or to when it has nothing to do any more.
-    fn run_host(&mut self, host: usize, from: Duration, to: Duration) {
+    fn run_host(&mut self, host: usize, from: Duration, (start, end): (u64, u64)) {
         let Actor { runner, process, waker, .. } = &mut self.actors[host];
-        let mut at = runner.mailbox.wake().map(|at| at.max(from));
-        while let Some(now) = at.filter(|at| *at < to) {
-            self.shared.set_clock(now);
-            let mut cx = Context::from_waker(waker);
+        let mut cx = Context::from_waker(waker);
+        let mut at = self.wakes.of(host);
+        while at < end {
+            self.shared.set_clock(if at > start { Duration::from_nanos(at) } else { from });
             runner.control.turn(runner, process, &mut cx);
             // One that stands still or is dead is not woken by time. When that changes, it is stirred.
             if process.is_none() || runner.control.wanted() != Wanted::Running {
-                runner.mailbox.forget_wake();
+                runner.alarm.forget();
             }
-            at = runner.mailbox.wake();
+            at = self.wakes.of(host);
         }
     }
 }
@@ -146,18 +149,19 @@ impl Lane for CoreLane {
         if self.wakes.any_ready() {
             return Some(soonest);
         }
-        let woken = self.wakes.first().map(|at| ticks::down(at, tick) + tick);
+        let woken = self.wakes.first().map(|at| count_down(at, self.tick) + 1);
         let due = self.shared.wire.borrow().next_due();
-        woken.into_iter().chain(due).min().map(|at| at.max(soonest))
+        let next = if let (Some(woken), Some(due)) = (woken, due) { woken.min(due) } else { woken.or(due)? };
+        Some(Duration::from_nanos(next.saturating_mul(self.tick)).max(soonest))
     }
 
     fn run_hosts(&mut self, from: Duration, to: Duration) -> Result<(), String> {
-        self.shared.wire.borrow_mut().begin_step(to, to - from);
+        let (start, end) = (nanos(from), nanos(to));
+        self.shared.wire.borrow_mut().begin_step(end, self.tick);
         self.wakes.begin_step();
-        let end = ticks::nanos(to);
         for host in 0..self.actors.len() {
-            if self.wakes.is_before(host, end) {
-                self.run_host(host, from, to);
+            if self.wakes.of(host) < end {
+                self.run_host(host, from, (start, end));
             }
         }
         Ok(())
@@ -175,22 +179,18 @@ impl Lane for CoreLane {
     }
 
     fn carry(&mut self, now: Duration) {
-        let shared = self.shared.clone();
+        let Self { shared, wakes, .. } = self;
         let mut wire = shared.wire.borrow_mut();
         wire.arriving();
-        while let Some(mut flight) = wire.arrives(&shared, now) {
-            let packet = &mut flight.packet;
-            let actor = &self.actors[usize::from(packet.to.0)];
-            actor.runner.mailbox.deliver(packet.dst.port(), std::mem::take(&mut packet.payload), packet.src);
-            self.wakes.make_ready(packet.to);
-            wire.take_back(flight);
+        while let Some(host) = wire.arrives(shared, now) {
+            wakes.make_ready(host);
         }
     }
 
     fn crash(&mut self, host: HostId) {
         let actor = &mut self.actors[usize::from(host.0)];
         actor.process = None;
-        actor.runner.mailbox.forget_wake();
+        actor.runner.alarm.forget();
     }
 
     fn boot(&mut self, host: HostId) {

@@ -1,0 +1,79 @@
+//! When each host wants to be woken.
+
+use std::cell::Cell;
+use std::rc::Rc;
+use std::time::Duration;
+
+use crate::sim::ticks::nanos;
+use crate::sim::trace::HostId;
+
+/// When each host wants to be woken, in nanoseconds. They lie side by side: all are looked at in each step.
+#[derive(Clone)]
+pub(super) struct Wakes {
+    at: Rc<[Cell<u64>]>,
+    /// Whether a host was made ready since hosts were run: mostly one was, and nobody need look for the first.
+    any_ready: Rc<Cell<bool>>,
+}
+
+impl Wakes {
+    /// Later than any time of a run.
+    const NEVER: u64 = u64::MAX;
+
+    pub(super) fn new(hosts: usize) -> Self {
+        Self { at: (0..hosts).map(|_| Cell::new(Self::NEVER)).collect(), any_ready: Rc::default() }
+    }
+
+    /// The host has something to do from the beginning of the next step, whatever else it waits for.
+    pub(super) fn make_ready(&self, host: HostId) {
+        self.at[usize::from(host.0)].set(0);
+        self.any_ready.set(true);
+    }
+
+    /// Whether a host was made ready.
+    pub(super) fn any_ready(&self) -> bool {
+        self.any_ready.get()
+    }
+
+    /// Hosts are about to be run.
+    pub(super) fn begin_step(&self) {
+        self.any_ready.set(false);
+    }
+
+    /// The first time that a host wants to be woken at, in nanoseconds.
+    pub(super) fn first(&self) -> Option<u64> {
+        let first = self.at.iter().map(Cell::get).fold(Self::NEVER, u64::min);
+        (first != Self::NEVER).then_some(first)
+    }
+
+    /// When a host wants to be woken, in nanoseconds; what never comes is later than any time.
+    #[inline]
+    pub(super) fn of(&self, host: usize) -> u64 {
+        self.at[host].get()
+    }
+}
+
+/// When one host's process wants to be woken, for the process to say and the lane to see. Clones are the same.
+#[derive(Clone)]
+pub(super) struct Alarm {
+    host: usize,
+    wakes: Wakes,
+}
+
+impl Alarm {
+    pub(super) fn new(host: HostId, wakes: Wakes) -> Self {
+        Self { host: usize::from(host.0), wakes }
+    }
+
+    /// It wants to be woken at this time too.
+    #[inline]
+    pub(super) fn wake_at(&self, at: Duration) {
+        let wake = &self.wakes.at[self.host];
+        wake.set(wake.get().min(nanos(at)));
+    }
+
+    /// It waits for no time any more.
+    #[inline]
+    pub(super) fn forget(&self) {
+        self.wakes.at[self.host].set(Wakes::NEVER);
+    }
+}
