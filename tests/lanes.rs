@@ -1,11 +1,14 @@
 //! The two lanes are one truth: the same script and seed give the same run in both, record by record. And what is drawn
 //! by other seeds has the same distribution.
 
+use std::future::poll_fn;
+use std::task::Poll;
 use std::time::Duration;
 
+use stormglass::net::Socket;
 use stormglass::rng::Seed;
-use stormglass::script::{Lane, Script};
-use stormglass::sim::{Outcome, RunOptions, run};
+use stormglass::script::{Lane, Script, ScriptError};
+use stormglass::sim::{CoreHost, HostResult, Outcome, RunOptions, Setup, run};
 use stormglass::systems::raft::Raft;
 use stormglass::systems::{self, System};
 
@@ -93,6 +96,73 @@ fn what_the_core_lane_does_not_have_is_named() {
         assert!(error.contains(&format!("system `{}`", system.name())), "{error}");
         assert!(error.contains(":1:"), "it names the line: {error}");
     }
+}
+
+/// A system of one's own in the core lane: `once` answers one datagram and has come to its end, `asker` asks every 10 ms.
+struct Once;
+
+impl System for Once {
+    fn name(&self) -> &'static str {
+        "once"
+    }
+
+    fn about(&self) -> &'static str {
+        "a host that comes to its end"
+    }
+
+    fn lacks_in_core_lane(&self) -> Option<&'static str> {
+        None
+    }
+
+    fn build(&self, setup: &mut Setup<'_>) -> Result<(), ScriptError> {
+        setup.core_host("once", answer_once);
+        setup.core_host("asker", ask);
+        Ok(())
+    }
+}
+
+async fn answer_once(host: CoreHost) -> HostResult {
+    let socket = host.net.bind(7000)?;
+    let mut buffer = [0; 16];
+    let (length, from) = socket.recv_from(&mut buffer).await?;
+    socket.send_to(&buffer[..length], from).await?;
+    host.events.count("answered", 1);
+    Ok(())
+}
+
+async fn ask(host: CoreHost) -> HostResult {
+    let socket = host.net.bind(7000)?;
+    let once = host.net.address("once", 7000)?;
+    loop {
+        socket.send_to(b"ask", once).await?;
+        let until = (host.time.now() + Duration::from_millis(10)).into();
+        let mut answers = 0;
+        poll_fn(|_| {
+            while let Some(datagram) = socket.try_recv() {
+                assert_eq!(&datagram.payload()[..], b"ask");
+                answers += 1;
+                socket.reuse(datagram);
+            }
+            if host.time.has_come(until) { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
+        host.events.work(answers);
+        host.events.count("heard", answers);
+    }
+}
+
+#[test]
+fn a_host_that_has_come_to_its_end_stays_there_until_it_is_started_again() {
+    let text = "about = 'a host that ends'\nsystem = 'once'\nlane = 'core'\nduration = '200ms'\n\
+                [[step]]\nat = '40ms'\npause = 'once'\n[[step]]\nat = '60ms'\nresume = 'once'\n\
+                [[step]]\nat = '100ms'\nkill = 'once'\n[[step]]\nat = '120ms'\nrestart = 'once'\n";
+    let script = Script::parse("once.toml", text).unwrap_or_else(|error| panic!("{error}"));
+    let made = || run(&Once, &script, Seed(1), &RunOptions::default()).unwrap_or_else(|error| panic!("{error}"));
+    let outcome = made();
+    assert_eq!(outcome.verdict.name(), "pass", "{:?}", outcome.verdict);
+    assert_eq!((outcome.counters["answered"], outcome.counters["heard"]), (2, 2));
+    assert!(outcome.packets.lost > 10, "what is sent to a port that nobody has is lost: {:?}", outcome.packets);
+    assert_eq!(outcome.hash, made().hash);
 }
 
 /// Times to elect the first leader, of seeds that no other lane has.

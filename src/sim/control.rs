@@ -68,6 +68,8 @@ pub(crate) struct Control {
     platter: Rc<Platter>,
     watch: Option<Rc<dyn Watch>>,
     wanted: Cell<Wanted>,
+    /// Whether the process was run before and there is nothing to do in its turn but to run it again.
+    steady: Cell<bool>,
     /// Whether the process that runs is to be replaced by a new one.
     fresh: Cell<bool>,
     incarnation: Cell<u32>,
@@ -96,6 +98,7 @@ impl Control {
             platter: Rc::new(platter),
             watch,
             wanted: Cell::new(if waits { Wanted::Dead } else { Wanted::Running }),
+            steady: Cell::new(false),
             fresh: Cell::new(false),
             incarnation: Cell::new(0),
             finished: Cell::new(false),
@@ -121,6 +124,7 @@ impl Control {
     /// Says what the host is to be from the next step on.
     pub(crate) fn want(&self, wanted: Wanted) {
         self.wanted.set(wanted);
+        self.steady.set(false);
         if let Some(waker) = self.waker.borrow_mut().take() {
             waker.wake();
         }
@@ -142,6 +146,7 @@ impl Control {
     pub(crate) fn power_lost(&self) {
         self.off.set(true);
         self.wanted.set(Wanted::Dead);
+        self.steady.set(false);
         self.platter.power_lost();
         self.waker.take();
     }
@@ -149,8 +154,30 @@ impl Control {
     /// The host's turn in a step: its process is started, run or ended, as it is wanted.
     pub(crate) fn turn<R: Runs>(&self, lane: &R, process: &mut Option<R::Process>, cx: &mut Context<'_>) {
         self.shared.current.set(Some(self.id));
-        self.take_turn(lane, process, cx);
+        match process {
+            Some(running) if self.steady.get() => {
+                if !self.run(lane, running, cx) {
+                    self.panicked();
+                    *process = None;
+                }
+            }
+            _ => self.take_turn(lane, process, cx),
+        }
         self.shared.current.set(None);
+    }
+
+    /// Runs the process. `false`: it has panicked, or died in the middle.
+    fn run<R: Runs>(&self, lane: &R, running: &mut R::Process, cx: &mut Context<'_>) -> bool {
+        if let Some(watch) = &self.watch {
+            watch.polls(self.shared.now(), self.shared.name(self.id));
+        }
+        let ran = catch_unwind(AssertUnwindSafe(|| {
+            if let Some(end) = lane.run(running, cx) {
+                self.ended(end);
+            }
+        }));
+        causality::left_tasks();
+        ran.is_ok()
     }
 
     fn take_turn<R: Runs>(&self, lane: &R, process: &mut Option<R::Process>, cx: &mut Context<'_>) {
@@ -179,22 +206,14 @@ impl Control {
                 return Self::die(lane, process);
             }
         }
-        if let Some(watch) = &self.watch {
-            watch.polls(self.shared.now(), self.shared.name(self.id));
-        }
         let Some(running) = process else { return };
         let crashes = &self.shared.crashes;
-        let ran = catch_unwind(AssertUnwindSafe(|| {
-            crashes.run(|| {
-                let ended = lane.run(running, cx);
-                ended.into_iter().for_each(|end| self.ended(end));
-            });
-        }));
-        crashes.left_process();
-        causality::left_tasks();
+        let lived = crashes.run(|| self.run(lane, running, cx));
         if self.shared.is_doomed(self.id) {
             Self::die(lane, process);
-        } else if ran.is_err() {
+        } else if lived {
+            self.steady.set(!crashes.any());
+        } else {
             self.panicked();
             *process = None;
         }
@@ -240,6 +259,7 @@ impl Control {
     }
 
     fn panicked(&self) {
+        self.steady.set(false);
         let message = panics::take_message();
         self.finished.set(true);
         self.shared.record(Some(self.id), What::Panicked { message: message.clone() });

@@ -65,17 +65,12 @@ impl Crashes {
         self.doomed.borrow_mut().retain(|(doomed, _)| *doomed != host);
     }
 
-    /// Runs a process's code.
+    /// Runs a process's code, of which nothing may be thrown any further.
     pub(crate) fn run<T>(&self, code: impl FnOnce() -> T) -> T {
         self.in_process.set(true);
         let result = code();
         self.in_process.set(false);
         result
-    }
-
-    /// The code of a process ended, one way or the other.
-    pub(crate) fn left_process(&self) {
-        self.in_process.set(false);
     }
 
     /// Ends the code that runs just now, if it is that of a process. What is dropped on the way dies quietly.

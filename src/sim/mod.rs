@@ -44,7 +44,7 @@ use crate::systems::System;
 
 pub use calm::Calm;
 pub use host::{Host, HostResult};
-pub use lane::core::{CoreHost, CoreNet, CoreSocket, CoreTime, Datagram};
+pub use lane::core::{CoreHost, CoreNet, CoreSocket, CoreTime, Datagram, WaitEnd};
 pub(crate) use latency::sample;
 pub use outcome::{Fact, Finding, Outcome, PacketCounts, Quantiles, Verdict};
 pub use recorder::Breach;

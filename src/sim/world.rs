@@ -32,9 +32,8 @@ pub(crate) struct World {
     pub(crate) actor: Option<Actor>,
     pub(crate) cuts: Cuts,
     pub(crate) calms: Calms,
-    done: Option<Box<dyn Fn() -> bool>>,
     controls: Vec<Rc<Control>>,
-    workloads: Vec<HostId>,
+    work: Work,
     tick: Duration,
     duration: Duration,
     /// The end of the last tick.
@@ -60,8 +59,9 @@ impl World {
         for (id, Plan { name, workload, .. }) in (0..).map(HostId).zip(&hosts) {
             let waits = script.waiting.iter().any(|pattern| pattern.matches(name));
             let platter = Platter::new(script.disk.sync);
-            controls.push(Control::new(id, &shared, seed, platter, options.watch.clone(), waits));
-            workloads.extend(workload.then_some(id));
+            let control = Control::new(id, &shared, seed, platter, options.watch.clone(), waits);
+            workloads.extend(workload.then(|| control.clone()));
+            controls.push(control);
         }
         let lane = lane(script, seed, &shared, hosts, &controls);
         Self {
@@ -72,9 +72,8 @@ impl World {
             actor,
             cuts: Cuts::default(),
             calms,
-            done,
             controls,
-            workloads,
+            work: Work { done, workloads },
             tick: script.tick,
             duration: script.duration,
             last_tick: ticks::up(script.duration, script.tick),
@@ -106,33 +105,47 @@ impl World {
         self.fire_due(Duration::ZERO);
         self.look_for_calm(Duration::ZERO);
         while !self.is_over() {
-            let (from, to) = self.next_step();
-            self.shared.set_clock(from);
-            let ran = catch_unwind(AssertUnwindSafe(|| self.lane.run_hosts(from, to)));
-            let broken = match ran {
-                Ok(Ok(())) => None,
-                Ok(Err(error)) => Some(error),
-                Err(_) => Some(panics::take_message()),
-            };
-            if let Some(message) = broken {
+            // Once the script has nothing more to say, the lane may go on by itself.
+            let alone = self.lane.goes_alone() && self.over && self.calms.since(Calm::Healed).is_some();
+            if let Err(message) = if alone { self.run_alone() } else { self.step() } {
                 self.shared.current.set(None);
                 self.shared.breach(None, Breach::new("panic", format!("in the testbed: {message}")));
                 return;
             }
-            self.steps += 1;
-            self.now = to;
-            self.shared.set_clock(to);
-            self.lane.absorb(to);
-            // Mostly the script has nothing more to say.
-            if !self.over || self.calms.since(Calm::Healed).is_none() {
-                self.fire_due(to);
-                self.look_for_calm(to);
-            }
-            self.lane.carry(to);
-            if let Some(watch) = &self.watch {
-                watch.stepped(to);
-            }
         }
+    }
+
+    /// One step: the hosts, then the script, then the packets.
+    fn step(&mut self) -> Result<(), String> {
+        let (from, to) = self.next_step();
+        self.shared.set_clock(from);
+        caught(|| self.lane.run_hosts(from, to))??;
+        self.steps += 1;
+        self.now = to;
+        self.shared.set_clock(to);
+        self.lane.absorb(to);
+        self.fire_due(to);
+        self.look_for_calm(to);
+        self.lane.carry(to);
+        if let Some(watch) = &self.watch {
+            watch.stepped(to);
+        }
+        Ok(())
+    }
+
+    /// All steps that are left, of hosts and packets only.
+    fn run_alone(&mut self) -> Result<(), String> {
+        let Self { lane, shared, now, steps, watch, work, duration, last_tick, .. } = self;
+        let (from, last) = (*now, *last_tick);
+        let mut after = |at| {
+            *steps += 1;
+            *now = at;
+            if let Some(watch) = watch {
+                watch.stepped(at);
+            }
+            at >= *duration || shared.recorder.borrow().found.is_some() || work.is_done()
+        };
+        caught(|| lane.run_alone(from, last, &mut after))
     }
 
     /// The next tick in which something happens, or the last one.
@@ -155,14 +168,12 @@ impl World {
         if self.shared.recorder.borrow().found.is_some() || self.now >= self.duration {
             return true;
         }
-        let worked = !self.workloads.is_empty() && self.unfinished().next().is_none();
-        let done = self.done.as_ref().is_some_and(|done| done());
-        (worked || done) && self.nothing_to_come(self.now)
+        self.work.is_done() && self.nothing_to_come(self.now)
     }
 
     /// Says so if the testbed has stopped interfering.
     fn look_for_calm(&mut self, now: Duration) {
-        if !self.nothing_to_come(now) {
+        if self.calms.since(Calm::Healed).is_some() || !self.nothing_to_come(now) {
             return;
         }
         self.calms.reached(Calm::Scheduled, now);
@@ -189,7 +200,7 @@ impl World {
 
     /// Workloads that are not done.
     pub(crate) fn unfinished(&self) -> impl Iterator<Item = HostId> {
-        self.workloads.iter().copied().filter(|host| !self.control(*host).finished.get())
+        self.work.unfinished().map(|control| control.id)
     }
 
     /// Workloads that run and are not done: at the end of a run, there should be none.
@@ -201,6 +212,30 @@ impl World {
     pub(crate) fn record_end(&self, verdict: &Verdict) {
         self.shared.record(None, What::Ended { verdict: verdict.name() });
     }
+}
+
+/// What the run is for: when it is done, there is nothing more to run for.
+struct Work {
+    /// What the system says.
+    done: Option<Box<dyn Fn() -> bool>>,
+    /// Hosts that come to an end.
+    workloads: Vec<Rc<Control>>,
+}
+
+impl Work {
+    fn unfinished(&self) -> impl Iterator<Item = &Control> {
+        self.workloads.iter().map(Rc::as_ref).filter(|control| !control.finished.get())
+    }
+
+    fn is_done(&self) -> bool {
+        let worked = !self.workloads.is_empty() && self.unfinished().next().is_none();
+        worked || self.done.as_ref().is_some_and(|done| done())
+    }
+}
+
+/// What code comes to, or with which message it panicked.
+fn caught<T>(code: impl FnOnce() -> T) -> Result<T, String> {
+    catch_unwind(AssertUnwindSafe(code)).map_err(|_| panics::take_message())
 }
 
 /// The lane that a script asks for, with all hosts.

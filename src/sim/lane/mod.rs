@@ -27,6 +27,18 @@ pub(super) trait Lane {
     /// Runs the hosts from a time to the end of that step.
     fn run_hosts(&mut self, from: Duration, to: Duration) -> Result<(), String>;
 
+    /// Whether it can [go on by itself](Self::run_alone).
+    fn goes_alone(&self) -> bool {
+        false
+    }
+
+    /// Runs step after step from `now` on, where nothing but hosts and packets has anything to do any more, until `after`,
+    /// which is given the time at each one's end, says that this is enough. There is none that ends later than `last`.
+    fn run_alone(&mut self, now: Duration, last: Duration, after: &mut dyn FnMut(Duration) -> bool) {
+        let _ = (now, last, after);
+        unreachable!("this lane is run step by step");
+    }
+
     /// Takes up what hosts have sent.
     fn absorb(&mut self, now: Duration);
 

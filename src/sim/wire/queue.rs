@@ -103,13 +103,13 @@ impl Dues {
 }
 
 impl Wire {
-    /// A step of the core lane begins. Both in nanoseconds.
-    pub(crate) fn begin_step(&mut self, end: u64, tick: u64) {
+    /// The core lane's step in this tick begins; `length`: of a tick, in nanoseconds.
+    pub(crate) fn begin_step(&mut self, tick: u64, length: u64) {
         if self.dues.near.is_empty() {
             self.dues.near.resize_with(NEAR, Vec::new);
-            self.dues.tick = tick;
+            self.dues.tick = length;
         }
-        self.dues.now = ticks::count_up(end, tick);
+        self.dues.now = tick;
     }
 
     /// Puts a packet that was decided upon on its link. In the turmoil lane, turmoil has it first.

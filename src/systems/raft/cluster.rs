@@ -19,7 +19,7 @@ use crate::raft::server::{self, Command, Event, Node, Settings};
 use crate::raft::{Config, Event as CoreEvent, NodeId, Role, Term};
 use crate::script::{LinkSettings, Script};
 use crate::sim::trace::{Cause, HostId};
-use crate::sim::{Breach, CoreHost, Events, Host, HostResult, Report};
+use crate::sim::{Breach, CoreHost, Events, Host, HostResult, Report, WaitEnd};
 
 use super::codec;
 use super::options::{self, Expected, Leader, Order};
@@ -153,8 +153,7 @@ impl Cluster {
         let addresses = node.addresses().clone();
         lookups.set(Some(Box::new(move || addresses.borrow_mut().extend(peers))));
         let time = &host.time;
-        let alarm =
-            |node: &Node<_, _>| node.deadline().map(|at| time.end_of_wait(start.saturating_add(rate.passes(at))));
+        let alarm = |node: &Node<_, _>| node.deadline().map(|at| WaitEnd::from(start.saturating_add(rate.passes(at))));
         let mut deadline = alarm(&node);
         // As many commands were sent when there was none left for this node, and whoever sends one then wakes it.
         let mut heeded = None;

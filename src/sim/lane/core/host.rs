@@ -9,7 +9,7 @@ use crate::disk::sim::{SimDisk, Wait};
 use crate::rng::Rng;
 use crate::sim::control::{Control, Start};
 use crate::sim::shared::{Events, Shared};
-use crate::sim::ticks;
+use crate::sim::ticks::{count_up, nanos};
 
 use super::socket::CoreNet;
 use super::wakes::Alarm;
@@ -61,26 +61,28 @@ impl CoreTime {
         self.shared.now()
     }
 
-    /// The time at which waiting until `at` ends.
-    pub fn end_of_wait(&self, at: Duration) -> Duration {
-        ticks::up(at, ticks::MILLISECOND)
-    }
-
-    /// Whether an [end of a wait](Self::end_of_wait) has come, to be asked while being polled. If it has not, the host is
-    /// polled again when it has.
+    /// Whether the end of a wait has come, to be asked while being polled. If it has not, the host is polled again when it
+    /// has.
     #[inline]
-    pub fn has_come(&self, end: Duration) -> bool {
-        let come = end <= self.now();
-        if !come {
-            self.alarm.wake_at(end);
-        }
-        come
+    pub fn has_come(&self, end: WaitEnd) -> bool {
+        self.alarm.has_come(end.0)
+    }
+}
+
+/// When a wait ends: at the first whole millisecond that is not before the time waited for.
+#[derive(Clone, Copy, Debug)]
+pub struct WaitEnd(u64);
+
+impl From<Duration> for WaitEnd {
+    fn from(at: Duration) -> Self {
+        const MILLISECOND: u64 = 1_000_000;
+        Self(count_up(nanos(at), MILLISECOND).saturating_mul(MILLISECOND))
     }
 }
 
 impl Wait for CoreTime {
     async fn wait(&self, time: Duration) {
-        let until = self.end_of_wait(self.now() + time);
+        let until = WaitEnd::from(self.now() + time);
         poll_fn(|_| if self.has_come(until) { Poll::Ready(()) } else { Poll::Pending }).await;
     }
 }

@@ -27,13 +27,13 @@ use crate::sim::causality::{Thread, because};
 use crate::sim::control::{Control, End, Runs, Start, Wanted};
 use crate::sim::host::HostResult;
 use crate::sim::shared::Shared;
-use crate::sim::ticks::{count_down, nanos};
+use crate::sim::ticks::{count_down, count_up, nanos};
 use crate::sim::trace::HostId;
 
 use super::Lane;
 use wakes::{Alarm, Wakes};
 
-pub use host::{CoreHost, CoreTime};
+pub use host::{CoreHost, CoreTime, WaitEnd};
 pub use socket::{CoreNet, CoreSocket, Datagram};
 
 /// A host's root future in this lane.
@@ -66,7 +66,8 @@ struct Runner {
 }
 
 struct Process {
-    life: Life,
+    /// None once it has come to its end.
+    life: Option<Life>,
     thread: Thread<Duration>,
 }
 
@@ -87,17 +88,18 @@ impl Runs for Runner {
         let record = start.record;
         let host = CoreHost::new(&self.control, start, self.alarm.clone());
         let life = because(Some(record.into()), || (self.factory.borrow_mut())(host));
-        Process { life, thread: Thread::new(Some(record.into()), self.control.shared.now()) }
+        Process { life: Some(life), thread: Thread::new(Some(record.into()), self.control.shared.now()) }
     }
 
     fn run(&self, process: &mut Process, cx: &mut Context<'_>) -> Option<End> {
         // Whatever waits for a time says so again when it is polled.
         self.alarm.forget();
-        let Process { life, thread } = process;
+        let Process { life: Some(life), thread } = process else { return None };
         match thread.poll(life.as_mut(), cx, || self.control.shared.now()) {
             Poll::Ready(result) => {
+                process.life = None;
                 let result = result.map_err(|error| error.to_string());
-                Some(End { result, cause: thread.last() })
+                Some(End { result, cause: process.thread.last() })
             }
             Poll::Pending => None,
         }
@@ -126,45 +128,88 @@ impl CoreLane {
         self.wakes.make_ready(host);
     }
 
-    /// Runs one host from a time to the end of the step, or to when it has nothing to do any more.
-    fn run_host(&mut self, host: usize, from: Duration, (start, end): (u64, u64)) {
-        let Actor { runner, process, waker, .. } = &mut self.actors[host];
-        let mut cx = Context::from_waker(waker);
-        let mut at = self.wakes.of(host);
-        while at < end {
-            self.shared.set_clock(if at > start { Duration::from_nanos(at) } else { from });
-            runner.control.turn(runner, process, &mut cx);
-            // One that stands still or is dead is not woken by time. When that changes, it is stirred.
-            if process.is_none() || runner.control.wanted() != Wanted::Running {
-                runner.alarm.forget();
-            }
-            at = self.wakes.of(host);
-        }
-    }
-}
-
-impl Lane for CoreLane {
-    fn next_step(&mut self, now: Duration, tick: Duration) -> Option<Duration> {
-        let soonest = now + tick;
+    /// The tick in which something happens next, as far as that is known, and not one of those before the first to come.
+    fn next_tick(&self, soonest: u64) -> Option<u64> {
         if self.wakes.any_ready() {
             return Some(soonest);
         }
         let woken = self.wakes.first().map(|at| count_down(at, self.tick) + 1);
         let due = self.shared.wire.borrow().next_due();
         let next = if let (Some(woken), Some(due)) = (woken, due) { woken.min(due) } else { woken.or(due)? };
-        Some(Duration::from_nanos(next.saturating_mul(self.tick)).max(soonest))
+        Some(next.max(soonest))
     }
 
-    fn run_hosts(&mut self, from: Duration, to: Duration) -> Result<(), String> {
-        let (start, end) = (nanos(from), nanos(to));
-        self.shared.wire.borrow_mut().begin_step(end, self.tick);
+    /// Runs the hosts that have something to do in a tick.
+    fn run_tick(&mut self, tick: u64) {
+        let (start, end) = ((tick - 1) * self.tick, tick * self.tick);
+        self.shared.wire.borrow_mut().begin_step(tick, self.tick);
         self.wakes.begin_step();
-        for host in 0..self.actors.len() {
-            if self.wakes.of(host) < end {
-                self.run_host(host, from, (start, end));
+        let Self { shared, actors, wakes, .. } = self;
+        for (host, actor) in actors.iter_mut().enumerate() {
+            let mut at = wakes.of(host);
+            while at < end {
+                let now = at.max(start);
+                wakes.set_now(now);
+                shared.set_clock(Duration::from_nanos(now));
+                actor.run();
+                at = wakes.of(host);
             }
         }
+    }
+
+    /// Has the packets arrive that are due.
+    fn deliver(&mut self, now: Duration) {
+        let Self { shared, wakes, .. } = self;
+        let mut wire = shared.wire.borrow_mut();
+        wire.arriving();
+        while let Some(host) = wire.arrives(shared, now) {
+            wakes.make_ready(host);
+        }
+    }
+}
+
+impl Actor {
+    /// Runs it until it has nothing to do.
+    fn run(&mut self) {
+        let Self { runner, process, waker, .. } = self;
+        runner.control.turn(runner, process, &mut Context::from_waker(waker));
+        // One that stands still or is dead is not woken by time. When that changes, it is stirred.
+        if process.is_none() || runner.control.wanted() != Wanted::Running {
+            runner.alarm.forget();
+        }
+    }
+}
+
+impl Lane for CoreLane {
+    fn next_step(&mut self, now: Duration, tick: Duration) -> Option<Duration> {
+        let soonest = count_up(nanos(now + tick), self.tick);
+        let next = self.next_tick(soonest)?;
+        Some(Duration::from_nanos(next.saturating_mul(self.tick)))
+    }
+
+    fn run_hosts(&mut self, _: Duration, to: Duration) -> Result<(), String> {
+        self.run_tick(count_up(nanos(to), self.tick));
         Ok(())
+    }
+
+    fn goes_alone(&self) -> bool {
+        true
+    }
+
+    fn run_alone(&mut self, now: Duration, last: Duration, after: &mut dyn FnMut(Duration) -> bool) {
+        let mut tick = count_up(nanos(now), self.tick);
+        let last = count_up(nanos(last), self.tick);
+        loop {
+            let soonest = tick + 1;
+            tick = self.next_tick(soonest).map_or(last, |next| next.min(last)).max(soonest);
+            self.run_tick(tick);
+            let end = Duration::from_nanos(tick * self.tick);
+            self.shared.set_clock(end);
+            self.deliver(end);
+            if after(end) {
+                return;
+            }
+        }
     }
 
     fn absorb(&mut self, _: Duration) {}
@@ -179,12 +224,7 @@ impl Lane for CoreLane {
     }
 
     fn carry(&mut self, now: Duration) {
-        let Self { shared, wakes, .. } = self;
-        let mut wire = shared.wire.borrow_mut();
-        wire.arriving();
-        while let Some(host) = wire.arrives(shared, now) {
-            wakes.make_ready(host);
-        }
+        self.deliver(now);
     }
 
     fn crash(&mut self, host: HostId) {

@@ -2,9 +2,7 @@
 
 use std::cell::Cell;
 use std::rc::Rc;
-use std::time::Duration;
 
-use crate::sim::ticks::nanos;
 use crate::sim::trace::HostId;
 
 /// When each host wants to be woken, in nanoseconds. They lie side by side: all are looked at in each step.
@@ -13,6 +11,8 @@ pub(super) struct Wakes {
     at: Rc<[Cell<u64>]>,
     /// Whether a host was made ready since hosts were run: mostly one was, and nobody need look for the first.
     any_ready: Rc<Cell<bool>>,
+    /// What time it is for the host that runs, in nanoseconds.
+    now: Rc<Cell<u64>>,
 }
 
 impl Wakes {
@@ -20,7 +20,7 @@ impl Wakes {
     const NEVER: u64 = u64::MAX;
 
     pub(super) fn new(hosts: usize) -> Self {
-        Self { at: (0..hosts).map(|_| Cell::new(Self::NEVER)).collect(), any_ready: Rc::default() }
+        Self { at: (0..hosts).map(|_| Cell::new(Self::NEVER)).collect(), any_ready: Rc::default(), now: Rc::default() }
     }
 
     /// The host has something to do from the beginning of the next step, whatever else it waits for.
@@ -45,6 +45,11 @@ impl Wakes {
         (first != Self::NEVER).then_some(first)
     }
 
+    /// Hosts run at this time now, in nanoseconds.
+    pub(super) fn set_now(&self, now: u64) {
+        self.now.set(now);
+    }
+
     /// When a host wants to be woken, in nanoseconds; what never comes is later than any time.
     #[inline]
     pub(super) fn of(&self, host: usize) -> u64 {
@@ -64,11 +69,15 @@ impl Alarm {
         Self { host: usize::from(host.0), wakes }
     }
 
-    /// It wants to be woken at this time too.
+    /// Whether a time has come, in nanoseconds. If it has not, the process is to be woken then.
     #[inline]
-    pub(super) fn wake_at(&self, at: Duration) {
-        let wake = &self.wakes.at[self.host];
-        wake.set(wake.get().min(nanos(at)));
+    pub(super) fn has_come(&self, at: u64) -> bool {
+        let come = at <= self.wakes.now.get();
+        if !come {
+            let wake = &self.wakes.at[self.host];
+            wake.set(wake.get().min(at));
+        }
+        come
     }
 
     /// It waits for no time any more.
