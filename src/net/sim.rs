@@ -361,7 +361,7 @@ impl Socket for SimSocket {
         }
         let hosts = (self.net.host, self.net.reachable(to)?);
         let shared = &self.net.shared;
-        let departure = shared.wire.borrow_mut().send_datagram(shared, hosts, (self.local, to), payload.clone());
+        let departure = shared.wire.borrow_mut().send_datagram(shared, hosts, (self.local, to), &payload);
         let carried = departure.corrupted.as_deref().unwrap_or(&payload);
         for _ in 0..departure.copies {
             self.inner.send_to(carried, to).await?;

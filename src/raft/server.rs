@@ -407,10 +407,10 @@ impl<S: Socket, D: Disk> Node<S, D> {
             self.sent(to, Err(io::ErrorKind::AddrNotAvailable.into()));
             return None;
         };
-        match self.socket.send_now(&datagram, address) {
-            Some(sent) => self.sent(to, sent),
-            None => return Some(Wait::Socket { to, datagram, address }),
-        }
+        let Some(sent) = self.socket.send_now(datagram, address) else {
+            return Some(Wait::Socket { to, datagram: datagram.clone(), address });
+        };
+        self.sent(to, sent);
         None
     }
 

@@ -71,8 +71,10 @@ impl Patience {
         {
             return None;
         }
+        let is_early = |due: &Duration, least: Duration| status.role != Role::Leader && *due < now + least;
+        let due = status.timer_at.filter(|due| is_early(due, self.timeout_min))?;
         let least = self.allowed.get(status.id).map_or(self.timeout_min, |allowed| self.timeout_min.min(*allowed));
-        let due = status.timer_at.filter(|due| status.role != Role::Leader && *due < now + least)?;
+        let due = Some(due).filter(|due| is_early(due, least))?;
         let (what, since) = match *owed {
             Owed::Vote { to, seen } => (format!("granted its vote to {to}"), seen),
             Owed::Heartbeat { from, seen, .. } => (format!("heard its leader {from}"), seen),

@@ -248,6 +248,7 @@ impl Core {
     }
 
     /// Whether this is another member.
+    #[inline]
     pub(super) fn is_peer(&self, id: NodeId) -> bool {
         self.peers.get(id).is_some()
     }

@@ -55,7 +55,7 @@ impl Wire {
             Some(connect) => connect.cause,
             None => self.streams.get(&(src, dst)).and_then(|stream| stream.side.as_ref()?.closed_by.get()),
         };
-        let admit = || self.admit(shared, (from, to), (src, dst), kind, payload, left);
+        let admit = || self.admit(shared, (from, to), (src, dst), kind, &payload, left);
         let mut flight = causality::because(cause, admit);
         flight.connect = connect;
         self.transmit(shared, &mut flight, left);

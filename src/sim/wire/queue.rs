@@ -85,6 +85,9 @@ impl Dues {
         if let Some(far) = self.far.first_entry().filter(|entry| *entry.key() == at) {
             self.arriving.extend(far.remove());
         }
+        if self.arriving.len() < 2 {
+            return;
+        }
         self.arriving.sort_unstable_by_key(|(place, flight)| std::cmp::Reverse((*place, flight.packet.id)));
     }
 

@@ -31,7 +31,7 @@ impl Wire {
         shared: &Shared,
         (from, to): (HostId, HostId),
         (src, dst): (SocketAddr, SocketAddr),
-        payload: Bytes,
+        payload: &Bytes,
     ) -> Departure {
         let now = shared.now();
         let bits = payload.len() as u64 * 8;
@@ -95,7 +95,7 @@ impl Wire {
         stream.sent += 1;
         let kind = PacketKind::Data(stream.sent);
         let (now, bytes) = (shared.now(), Bytes::copy_from_slice(payload));
-        let mut flight = self.admit(shared, (from, to), (src, dst), kind, bytes, now);
+        let mut flight = self.admit(shared, (from, to), (src, dst), kind, &bytes, now);
         self.transmit(shared, &mut flight, now);
         self.announce(flight);
     }
@@ -107,7 +107,7 @@ impl Wire {
         (from, to): (HostId, HostId),
         (src, dst): (SocketAddr, SocketAddr),
         kind: PacketKind,
-        payload: Bytes,
+        payload: &Bytes,
         at: Duration,
     ) -> Box<Flight> {
         let id = self.next_packet;
@@ -118,7 +118,8 @@ impl Wire {
         let packet = &mut flight.packet;
         (packet.id, packet.from, packet.to, packet.kind) = (id, from, to, kind);
         (packet.src, packet.dst) = (src, dst);
-        (packet.payload, packet.label) = (payload, None);
+        packet.payload = payload.clone();
+        packet.label = None;
         if self.needs_names() || shared.recorder.borrow().keeps() {
             packet.label = (self.labeller)(packet);
         }

@@ -161,13 +161,13 @@ impl Cluster {
             // In the order in which `serve` looks for something to do. What needs no waiting is done in here.
             let pause = poll_fn(|cx| {
                 loop {
-                    let now = rate.shows(time.now() - start);
+                    let now = || rate.shows(time.now() - start);
                     let pause = if deadline.is_some_and(|at| time.has_come(at)) {
-                        node.tick(now)
+                        node.tick(now())
                     } else if let Some(command) = self.poll_command(&mut commands, &mut heeded, cx) {
-                        node.command(now, command)
+                        node.command(now(), command)
                     } else if let Some(datagram) = node.socket().try_recv() {
-                        let pause = node.take_in(now, datagram.payload(), datagram.from());
+                        let pause = node.take_in(now(), datagram.payload(), datagram.from());
                         node.socket().reuse(datagram);
                         pause
                     } else {

@@ -145,14 +145,12 @@ impl CoreLane {
         self.shared.wire.borrow_mut().begin_step(tick, self.tick);
         self.wakes.begin_step();
         let Self { shared, actors, wakes, .. } = self;
-        for (host, actor) in actors.iter_mut().enumerate() {
-            let mut at = wakes.of(host);
-            while at < end {
-                let now = at.max(start);
+        for (actor, wake) in actors.iter_mut().zip(wakes.all()) {
+            while wake.get() < end {
+                let now = wake.get().max(start);
                 wakes.set_now(now);
                 shared.set_clock(Duration::from_nanos(now));
                 actor.run();
-                at = wakes.of(host);
             }
         }
     }

@@ -80,7 +80,7 @@ impl CoreSocket {
         self.net.shared.wire.borrow_mut().take_back(datagram.0);
     }
 
-    fn send(&self, payload: Bytes, to: SocketAddr) -> io::Result<usize> {
+    fn send(&self, payload: &Bytes, to: SocketAddr) -> io::Result<usize> {
         let length = payload.len();
         fits_datagram(length)?;
         let shared = &self.net.shared;
@@ -104,11 +104,11 @@ impl Socket for CoreSocket {
     }
 
     async fn send_bytes(&self, payload: Bytes, to: SocketAddr) -> io::Result<usize> {
-        self.send(payload, to)
+        self.send(&payload, to)
     }
 
     fn send_now(&self, payload: &Bytes, to: SocketAddr) -> Option<io::Result<usize>> {
-        Some(self.send(payload.clone(), to))
+        Some(self.send(payload, to))
     }
 
     async fn recv_from(&self, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr)> {

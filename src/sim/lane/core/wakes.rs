@@ -50,10 +50,10 @@ impl Wakes {
         self.now.set(now);
     }
 
-    /// When a host wants to be woken, in nanoseconds; what never comes is later than any time.
+    /// When each host wants to be woken, in nanoseconds; what never comes is later than any time.
     #[inline]
-    pub(super) fn of(&self, host: usize) -> u64 {
-        self.at[host].get()
+    pub(super) fn all(&self) -> &[Cell<u64>] {
+        &self.at
     }
 }
 
