@@ -41,6 +41,7 @@ thread_local! {
 }
 
 /// What led to what runs just now. `None`: this is not traced; `Some(None)`: there is no cause.
+#[inline]
 #[allow(clippy::option_option, reason = "whether it is traced, and whether there is a cause: two questions")]
 pub(crate) fn current() -> Option<Option<Cause>> {
     match RUNNING.get() {
@@ -50,6 +51,7 @@ pub(crate) fn current() -> Option<Option<Cause>> {
 }
 
 /// What runs just now goes on because of this. `false`: it is not traced.
+#[inline]
 pub(crate) fn continue_with(cause: Cause) -> bool {
     let traced = current().is_some();
     if traced {

@@ -108,6 +108,7 @@ impl Shared {
     }
 
     /// What led to what runs just now.
+    #[inline]
     pub(crate) fn cause(&self) -> Option<Cause> {
         if let Some(traced) = causality::current() {
             let is_known = |cause: &Cause| {
@@ -122,6 +123,7 @@ impl Shared {
     }
 
     /// The current task has taken in what this record brought.
+    #[inline]
     pub(crate) fn took_in(&self, record: u64) {
         if causality::continue_with(record.into()) {
             return;
@@ -154,7 +156,8 @@ impl Shared {
     /// To be called by what a process calls, behind each record: if the process dies there, this does not return.
     #[inline]
     pub(crate) fn crash_point(&self) {
-        if let Some(host) = self.current.get()
+        if self.crashes.any()
+            && let Some(host) = self.current.get()
             && self.is_doomed(host)
         {
             self.crashes.die_here();

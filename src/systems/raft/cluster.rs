@@ -4,7 +4,6 @@ use std::cell::{Cell, Ref, RefCell};
 use std::collections::BTreeMap;
 use std::future::{pending, poll_fn};
 use std::io;
-use std::pin::pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -120,27 +119,24 @@ impl Cluster {
     }
 
     /// The same in the core lane.
-    pub(super) async fn run_in_core_lane(self: Rc<Self>, id: NodeId, host: CoreHost) -> HostResult {
-        let lookups = Lookups::default();
-        let mut life = pin!(self.live(id, host, &lookups));
+    pub(super) fn run_in_core_lane(
+        self: Rc<Self>,
+        id: NodeId,
+        host: CoreHost,
+    ) -> impl Future<Output = HostResult> + use<> {
+        let lookups = Rc::new(Lookups::default());
+        let mut life = Box::pin(self.live(id, host, lookups.clone()));
         // In the other lane names are looked up by tasks, which get their turn when the node waits for the first time.
-        let begun = poll_fn(|cx| {
+        poll_fn(move |cx| {
             let poll = life.as_mut().poll(cx);
-            match lookups.take() {
-                Some(look_up) => {
-                    look_up();
-                    Poll::Ready(poll)
-                }
-                None => poll.map(Poll::Ready),
+            if let Some(look_up) = lookups.take() {
+                look_up();
             }
-        });
-        match begun.await {
-            Poll::Ready(result) => result,
-            Poll::Pending => life.await,
-        }
+            poll
+        })
     }
 
-    async fn live(self: Rc<Self>, id: NodeId, host: CoreHost, lookups: &Lookups) -> HostResult {
+    async fn live(self: Rc<Self>, id: NodeId, host: CoreHost, lookups: Rc<Lookups>) -> HostResult {
         let settings = self.settings(id);
         let peers = settings.peers.keys().map(|peer| Ok((*peer, host.net.address(&peer.to_string(), PORT)?)));
         let peers = peers.collect::<io::Result<Vec<_>>>()?;
