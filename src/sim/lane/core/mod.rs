@@ -154,20 +154,10 @@ impl CoreLane {
             }
         }
     }
-
-    /// Has the packets arrive that are due.
-    fn deliver(&mut self, now: Duration) {
-        let Self { shared, wakes, .. } = self;
-        let mut wire = shared.wire.borrow_mut();
-        wire.arriving();
-        while let Some(host) = wire.arrives(shared, now) {
-            wakes.make_ready(host);
-        }
-    }
 }
 
 impl Actor {
-    /// Runs it until it has nothing to do.
+    /// Gives it a turn.
     fn run(&mut self) {
         let Self { runner, process, waker, .. } = self;
         runner.control.turn(runner, process, &mut Context::from_waker(waker));
@@ -203,7 +193,7 @@ impl Lane for CoreLane {
             self.run_tick(tick);
             let end = Duration::from_nanos(tick * self.tick);
             self.shared.set_clock(end);
-            self.deliver(end);
+            self.carry(end);
             if after(end) {
                 return;
             }
@@ -222,7 +212,12 @@ impl Lane for CoreLane {
     }
 
     fn carry(&mut self, now: Duration) {
-        self.deliver(now);
+        let Self { shared, wakes, .. } = self;
+        let mut wire = shared.wire.borrow_mut();
+        wire.arriving();
+        while let Some(host) = wire.arrives(shared, now) {
+            wakes.make_ready(host);
+        }
     }
 
     fn crash(&mut self, host: HostId) {
