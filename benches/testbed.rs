@@ -19,8 +19,8 @@ use criterion::{Criterion, SamplingMode, Throughput};
 use stormglass::net::{Listener, Net, Socket};
 use stormglass::rng::Seed;
 use stormglass::script::{Script, ScriptError};
+use stormglass::sim::System;
 use stormglass::sim::{RunOptions, Setup, run};
-use stormglass::systems::System;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::time::MissedTickBehavior;
 

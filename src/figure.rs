@@ -1,5 +1,5 @@
 //! Figures: curves that somebody published, and the sims that are to come to them. Plain data, which a system declares
-//! ([`crate::systems::System::figures`]) and `stormglass figure` measures.
+//! ([`crate::sim::System::figures`]) and `stormglass figure` measures.
 
 use std::time::Duration;
 

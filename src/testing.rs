@@ -12,8 +12,8 @@ use crate::report::json::{RunOf, RunReport};
 use crate::report::text;
 use crate::rng::Seed;
 use crate::script::Script;
+use crate::sim::System;
 use crate::sim::{RunOptions, run};
-use crate::systems::System;
 
 /// Runs a sim of `system` with each of `seeds`, and panics at the first that does not end as its script expects, with
 /// what was found and the line that runs it again.

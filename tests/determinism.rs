@@ -59,7 +59,7 @@ fn run(sim: &str) -> Command {
 
 /// Every sim of the suite.
 fn suite() -> Vec<String> {
-    let of = |system: &&dyn systems::System| {
+    let of = |system: &&dyn stormglass::sim::System| {
         let own = system.name();
         system.sims().iter().map(move |(name, _)| format!("{own}/{name}")).collect::<Vec<_>>()
     };

@@ -33,10 +33,8 @@ const RULES: &[Rule] = &[
     Rule { of: "raft/", may: HOST_MAY, says: HOSTS },
     Rule { of: "balancer/cli/", may: CLI_MAY, says: CLIS },
     Rule { of: "balancer/", may: HOST_MAY, says: HOSTS },
-    Rule { of: "net/sim.rs", may: &["sim", "rng"], says: "net::sim is the testbed's side of the seam" },
-    Rule { of: "net/", may: &[], says: "the seam knows neither side of it" },
-    Rule { of: "disk/sim.rs", may: &["sim", "rng"], says: "disk::sim is the testbed's side of the seam" },
-    Rule { of: "disk/", may: &[], says: "the seam knows neither side of it" },
+    Rule { of: "net/", may: &[], says: "the seam is ground: it knows nothing of the testbed" },
+    Rule { of: "disk/", may: &[], says: "the seam is ground: it knows nothing of the testbed" },
     Rule { of: "service.rs", may: &["net"], says: "what binaries share knows the real sockets, never a host" },
     Rule { of: "pages/", may: &["net"], says: "pages know the seam, never a host" },
     Rule { of: "rng.rs", may: &[], says: "randomness knows nobody" },
@@ -45,7 +43,7 @@ const RULES: &[Rule] = &[
     Rule { of: "figure.rs", may: &[], says: "figures are plain data" },
     Rule { of: "model.rs", may: &[], says: "the search knows models by their trait" },
     Rule { of: "script/", may: &[], says: "scripts are plain data" },
-    Rule { of: "sim/", may: &["script", "rng", "events", "net", "disk", "systems::System"], says: TESTBED },
+    Rule { of: "sim/", may: &["script", "rng", "events", "net", "disk", "figure", "model"], says: TESTBED },
     Rule {
         of: "check/",
         may: &["echo", "raft", "balancer", "events", "sim::Breach", "sim::trace"],
@@ -63,7 +61,7 @@ const RULES: &[Rule] = &[
     },
     Rule {
         of: "explore/",
-        may: &["figure", "report", "script", "sim", "rng", "events", "systems::System", "systems::Size"],
+        may: &["figure", "report", "script", "sim", "rng", "events"],
         says: "explore knows traces and verdicts, never hosts or cli",
     },
     Rule {
@@ -76,9 +74,6 @@ const RULES: &[Rule] = &[
             "script",
             "sim",
             "rng",
-            "systems::System",
-            "systems::PlantedBug",
-            "systems::WeakerCheck",
         ],
         says: "cli knows systems by their trait, never a host",
     },
@@ -95,7 +90,7 @@ const RULES: &[Rule] = &[
 
 /// The implementations of the seams, and who alone may name them, whatever their rule says. A host's `cli`, and
 /// what all of them share, serve its binary.
-const IMPLEMENTATIONS: [&str; 4] = ["net::real", "net::sim", "disk::real", "disk::sim"];
+const IMPLEMENTATIONS: [&str; 4] = ["net::real", "sim::net", "disk::real", "sim::disk"];
 const BEHIND_THE_SEAM: [&str; 9] =
     ["bin/", "service.rs", "echo/cli.rs", "raft/cli/", "balancer/cli/", "net/", "disk/", "sim/", "systems/"];
 
@@ -104,7 +99,7 @@ const FOREIGN: [(&str, &[&str], &str); 3] = [
     ("tokio::net", &["net/real.rs"], "net/real.rs is the only file that names tokio::net"),
     // The watching side of the command lets Ctrl-C end it.
     ("tokio::signal", &["net/real.rs", "explore/wall.rs"], "signals are for binaries, never for hosts or the testbed"),
-    ("turmoil", &["net/sim.rs", "disk/sim.rs", "sim/"], "net/sim.rs, disk/sim.rs and sim/ alone name turmoil"),
+    ("turmoil", &["sim/"], "sim/ alone names turmoil"),
 ];
 
 #[derive(Debug, PartialEq)]
@@ -290,7 +285,7 @@ fn offends(file: &str, text: &str, expected: &[(usize, &str)]) {
 fn the_checker_finds_what_each_rule_forbids() {
     for (file, text, path) in [
         ("echo/tcp.rs", "use crate::sim::Host;", "crate::sim::Host"),
-        ("echo/tcp.rs", "use crate::net::sim::SimNet;", "crate::net::sim::SimNet"),
+        ("echo/tcp.rs", "use crate::sim::net::SimNet;", "crate::sim::net::SimNet"),
         ("echo/tcp.rs", "use crate::net::{Net, real::RealNet};", "crate::net::real::RealNet"),
         ("echo/tcp.rs", "use super::super::check::echo;", "crate::check::echo"),
         ("echo/tcp.rs", "use turmoil::net::TcpStream;", "turmoil::net::TcpStream"),
@@ -338,7 +333,7 @@ fn the_checker_tells_every_line_and_reads_no_prose() {
     offends("echo/tcp.rs", "use crate::service::parse_duration;", &[]);
     offends("raft/cli/mod.rs", "use crate::service;", &[]);
     offends("net/real.rs", "use tokio::net::TcpStream;", &[]);
-    offends("net/sim.rs", "use turmoil::net::TcpStream; use crate::sim::shared::Shared;", &[]);
-    offends("systems/echo.rs", "use crate::net::sim::SimNet;", &[]);
+    offends("sim/net.rs", "use turmoil::net::TcpStream; use crate::sim::shared::Shared;", &[]);
+    offends("systems/echo.rs", "use crate::sim::net::SimNet;", &[]);
     offends("raft/cli/local.rs", "use crate::net::real::RealNet; use super::super::server::serve;", &[]);
 }

@@ -10,7 +10,7 @@ use stormglass::rng::Seed;
 use stormglass::script::{Lane, Script, ScriptError};
 use stormglass::sim::{CoreHost, HostResult, Outcome, RunOptions, Setup, run};
 use stormglass::systems::raft::Raft;
-use stormglass::systems::{self, System};
+use stormglass::{sim::System, systems};
 
 /// How many seeds of each script; and of those whose faults the seed draws.
 const SEEDS: u64 = 3;

@@ -13,8 +13,8 @@ use libtest_mimic::{Arguments, Failed, Trial};
 use serde::Deserialize;
 use serde_json::Value;
 use stormglass::script::ScriptError;
+use stormglass::sim::System;
 use stormglass::sim::{Host, Setup};
-use stormglass::systems::System;
 use tokio::time::sleep;
 
 fn main() -> ExitCode {

@@ -17,8 +17,8 @@ use std::time::Duration;
 use libtest_mimic::{Arguments, Failed, Trial};
 use stormglass::net::{Net, Socket};
 use stormglass::script::ScriptError;
+use stormglass::sim::System;
 use stormglass::sim::{Host, HostResult, Setup};
-use stormglass::systems::System;
 use tokio::time::timeout;
 
 /// What the service asks before it counts an addition, and what a commit makes of it.

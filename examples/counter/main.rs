@@ -7,8 +7,8 @@ use std::{cell::Cell, collections::BTreeMap, process::ExitCode, rc::Rc, time::Du
 
 use stormglass::net::{Net, Socket};
 use stormglass::script::ScriptError;
+use stormglass::sim::System;
 use stormglass::sim::{Host, HostResult, Setup};
-use stormglass::systems::System;
 use tokio::time::timeout;
 
 /// The service: it knows nothing of the testbed, and runs on real sockets as well.

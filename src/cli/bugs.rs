@@ -17,7 +17,7 @@ use crate::report::json::milliseconds;
 use crate::report::judgement::Exit;
 use crate::report::style::{self, BAD, DIM, GOOD, STRONG, UNSURE, count, counted, from_milliseconds, paint};
 use crate::script::Setting;
-use crate::systems::{PlantedBug, System, WeakerCheck};
+use crate::sim::{PlantedBug, System, WeakerCheck};
 
 pub(super) fn bugs(shell: &Shell, args: &BugsArgs, out: &mut Out) -> anyhow::Result<Exit> {
     let planted = shell.planted_bugs()?;

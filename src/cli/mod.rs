@@ -50,7 +50,7 @@ use crate::report::style::{BAD, paint};
 use crate::rng::{self, Seed};
 use crate::script::{Script, ScriptError, Setting, did_you_mean, one_of};
 use crate::sim::Setup;
-use crate::systems::{PlantedBug, System};
+use crate::sim::{PlantedBug, System};
 use args::{Cli, Colour, Command, SetArgs, Watching};
 use out::Out;
 

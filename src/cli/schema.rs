@@ -14,7 +14,7 @@ use crate::report::json::RunReport;
 use crate::report::judgement::Exit;
 use crate::report::records::ShowLine;
 use crate::script::schema::{SystemSchema, script_schema};
-use crate::systems::System;
+use crate::sim::System;
 
 pub(super) fn schema(shell: &Shell, args: &SchemaArgs, out: &mut Out) -> anyhow::Result<Exit> {
     let of_system = |system: &&'static dyn System| SystemSchema {

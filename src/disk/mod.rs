@@ -1,7 +1,7 @@
 //! The seam between a host and its disk.
 //!
-//! A host is generic over [`Disk`] and knows nothing else of where its files are: [`real`] is a directory of this machine,
-//! [`sim`] one of a simulated machine, which can lose power. Both are in every build. Names are of files in the disk's one
+//! A host is generic over [`Disk`] and knows nothing else of where its files are: [`real`] is a directory of this machine;
+//! the testbed has one of a simulated machine, which can lose power. Both are in every build. Names are of files in the disk's one
 //! directory; there are no directories within it.
 //!
 //! What a host may rely on is what POSIX gives, and no more:
@@ -18,7 +18,6 @@
 
 mod envelope;
 pub mod real;
-pub mod sim;
 
 use std::future::Future;
 use std::io::{self, ErrorKind};
@@ -64,7 +63,7 @@ pub async fn replace<D: Disk>(disk: &D, name: &str, bytes: &[u8]) -> io::Result<
 }
 
 /// A name is that of a file in the directory itself.
-fn checked(name: &str) -> io::Result<&str> {
+pub(crate) fn checked(name: &str) -> io::Result<&str> {
     if name.is_empty() || name == "." || name == ".." || name.contains(['/', '\0']) {
         let message = format!("`{name}` is not the name of a file: it stands for one in the disk's own directory");
         return Err(io::Error::new(ErrorKind::InvalidInput, message));
@@ -73,7 +72,7 @@ fn checked(name: &str) -> io::Result<&str> {
 }
 
 /// The same kind of error, with the operation, the file and what to do about it.
-fn cannot(what: &str, file: impl std::fmt::Display, error: &io::Error) -> io::Error {
+pub(crate) fn cannot(what: &str, file: impl std::fmt::Display, error: &io::Error) -> io::Error {
     let advice = match error.kind() {
         ErrorKind::PermissionDenied => ": this user must be able to write to the file and to its directory",
         ErrorKind::ReadOnlyFilesystem => ": the file system is mounted read-only, choose another directory",

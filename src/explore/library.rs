@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use crate::report::json::set_arguments;
 use crate::script::settings;
 use crate::script::{Script, ScriptError, Setting, SettingError};
-use crate::systems::System;
+use crate::sim::System;
 
 /// A script and where it was found.
 #[derive(Clone, Debug, PartialEq, Eq)]

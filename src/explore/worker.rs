@@ -16,8 +16,8 @@ use super::wall::{self, Stopwatch};
 use crate::report::records::{HostLine, RecordLine};
 use crate::rng::Seed;
 use crate::script::{Script, ScriptError};
+use crate::sim::System;
 use crate::sim::{self, RunOptions, Watch};
-use crate::systems::System;
 
 /// The wall time between two heartbeats.
 const HEARTBEAT: Duration = Duration::from_millis(100);

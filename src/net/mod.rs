@@ -1,15 +1,13 @@
 //! The seam between a host and its network.
 //!
-//! A host is generic over [`Net`] and knows nothing else of where it runs: [`real`] is tokio's sockets, [`sim`] the
-//! simulated ones. Both are in every build, so that one process can run a host over both and compare.
+//! A host is generic over [`Net`] and knows nothing else of where it runs: [`real`] is tokio's sockets; the
+//! testbed has simulated ones. Both are in every build, so that one process can run a host over both and compare.
 //!
 //! Addresses are `host:port` in text. There is no trait for time: turmoil already simulates `tokio::time`.
 //!
-//! **Invariant:** `real.rs` is the only file that names `tokio::net`, and `sim.rs` the only one outside the testbed
-//! that names `turmoil`.
+//! **Invariant:** `real.rs` is the only file that names `tokio::net`. The seam is ground: it knows nothing of the testbed.
 
 pub mod real;
-pub mod sim;
 
 use std::future::Future;
 use std::io;

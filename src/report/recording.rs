@@ -143,7 +143,7 @@ impl Recording {
     }
 }
 
-/// Tells what an event means: a system's own, [`crate::systems::System::meaning`].
+/// Tells what an event means: a system's own, [`crate::sim::System::meaning`].
 pub type Meanings<'a> = dyn Fn(&str, &IndexMap<String, Value>) -> Option<Meaning> + 'a;
 
 /// From a record on, a host is something else.

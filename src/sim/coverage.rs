@@ -13,8 +13,8 @@ use indexmap::IndexMap;
 
 use super::meaning::Meaning;
 use super::recorder::Recorder;
+use super::system::System;
 use super::trace::{HostId, LossReason, Record, What};
-use crate::systems::System;
 
 /// What a run has shown so far.
 pub(crate) struct Coverage {

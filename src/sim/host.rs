@@ -15,9 +15,9 @@ use std::task::{Context, Poll};
 
 use tokio::task::{AbortHandle, JoinHandle, LocalSet};
 
-use crate::disk::sim::{SimDisk, Tokio};
-use crate::net::sim::SimNet;
 use crate::rng::Rng;
+use crate::sim::disk::{SimDisk, Tokio};
+use crate::sim::net::SimNet;
 
 use super::causality::{self, Traced};
 use super::control::{Control, End, Runs, Start};

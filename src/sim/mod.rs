@@ -2,7 +2,7 @@
 //!
 //! [`run`] reads: the system sets up its hosts ([`setup`]), steps are laid out ([`schedule`], [`chaos`]), the world is
 //! stepped ([`world`]) in one of two [lanes](lane) with every packet in the testbed's hand ([`wire`]), everything is taken down ([`recorder`],
-//! [`trace`]), and the verdict is given ([`judge`]).
+//! [`trace`]), and the verdict is given ([`judge`]). [`net`] and [`disk`] are its side of the seams.
 //!
 //! **Invariant:** the testbed knows the [`System`] trait, never a host.
 
@@ -12,6 +12,7 @@ mod chaos;
 mod control;
 mod coverage;
 mod crash;
+pub mod disk;
 mod fates;
 mod faults;
 pub(crate) mod flight;
@@ -22,6 +23,7 @@ mod lane;
 mod latency;
 mod links;
 pub mod meaning;
+pub mod net;
 pub mod outcome;
 mod panics;
 pub(crate) mod platter;
@@ -30,6 +32,7 @@ mod rto;
 mod schedule;
 mod setup;
 pub(crate) mod shared;
+mod system;
 mod ticks;
 pub mod trace;
 mod wire;
@@ -40,7 +43,6 @@ use std::time::Duration;
 
 use crate::rng::Seed;
 use crate::script::{Script, ScriptError, Step};
-use crate::systems::System;
 
 pub use calm::Calm;
 pub use host::{Host, HostResult};
@@ -50,6 +52,7 @@ pub use outcome::{Fact, Finding, Outcome, PacketCounts, Quantiles, Verdict};
 pub use recorder::Breach;
 pub use setup::{Report, Setup};
 pub use shared::{Events, LogContext, log_context};
+pub use system::{PlantedBug, Size, System, WeakerCheck};
 
 /// Simulated time zero, in seconds since 1970: the same in every run.
 pub const EPOCH_SECONDS: u64 = 1_767_225_600;

@@ -14,7 +14,7 @@ use crate::script::{
     Action, HostPattern, Lane, LinkRule, MessageRule, PacketRule, Script, ScriptError, Section, Trigger,
 };
 
-use crate::systems::System;
+use super::system::System;
 
 use super::calm::{Calm, Calms};
 use super::host::{Factory, Host, HostResult};
@@ -62,7 +62,7 @@ pub(crate) struct Parts {
 /// A check at the end of the run.
 pub(crate) type EndCheck = Box<dyn FnOnce(&Report)>;
 
-/// What a system sets up; see [`crate::systems::System::build`].
+/// What a system sets up; see [`crate::sim::System::build`].
 pub struct Setup<'a> {
     script: &'a Script,
     seed: Seed,

@@ -15,14 +15,14 @@ use crate::check::echo::{EchoCheck, Transport, key, request};
 use crate::echo::client::Messages;
 use crate::echo::{Disconnected, Event, tcp, tcp_client, udp, udp_client};
 use crate::events::{Sink, Value};
-use crate::net::sim::SimNet;
 use crate::net::{DATAGRAM_BYTES_MAX, Net};
 use crate::script::{ByteSize, Script, ScriptError, Sometimes, TimeSpan};
 use crate::sim::meaning::Meaning;
+use crate::sim::net::SimNet;
 use crate::sim::trace::{HostId, Label, Packet, What};
 use crate::sim::{Breach, Events, Host, HostResult, Report, Setup};
 
-use super::{Size, System};
+use crate::sim::{Size, System};
 
 /// The echo services.
 pub struct Echo;

@@ -11,9 +11,9 @@ use std::time::Duration;
 use stormglass::disk::{Disk, replace};
 use stormglass::rng::Seed;
 use stormglass::script::{Script, ScriptError};
+use stormglass::sim::System;
 use stormglass::sim::trace::What;
 use stormglass::sim::{Events, Host, HostResult, Outcome, RunOptions, Setup, Verdict, run};
-use stormglass::systems::System;
 
 /// A system made of a closure, for one test.
 struct Bench<F>(F);

@@ -18,9 +18,9 @@ use std::time::Duration;
 
 use stormglass::rng::Seed;
 use stormglass::script::{Script, ScriptError};
+use stormglass::sim::System;
 use stormglass::sim::trace::{Label, Packet, Record, What};
 use stormglass::sim::{Events, Outcome, RunOptions, Setup, run};
-use stormglass::systems::System;
 
 /// A system made of a closure, for one test.
 struct Bench<F>(F);

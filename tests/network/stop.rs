@@ -3,7 +3,7 @@
 use stormglass::echo::tcp::{self, Summary};
 use stormglass::events::Sink;
 use stormglass::net::Net;
-use stormglass::net::sim::SimNet;
+use stormglass::sim::net::SimNet;
 use stormglass::sim::{Host, HostResult, Outcome};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::sleep;

@@ -8,7 +8,7 @@ use super::{JobError, Plan, Shrinker};
 use crate::rng::Seed;
 use crate::script::{Script, Setting};
 use crate::sim::Setup;
-use crate::systems::System;
+use crate::sim::System;
 
 /// The system that runs, and the seed.
 #[derive(Clone, Copy)]

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use super::*;
 use crate::script::{Script, ScriptError};
 use crate::sim::{Finding, Setup};
-use crate::systems::{Size, System};
+use crate::sim::{Size, System};
 
 /// Hosts n1, n2 and so on, which do nothing.
 struct Idle;

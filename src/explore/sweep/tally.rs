@@ -11,8 +11,8 @@ use crate::explore::watcher::Ran;
 use crate::report::json::{RunReport, milliseconds};
 use crate::script::{self, Comparison, Script};
 use crate::sim::Outcome;
+use crate::sim::System;
 use crate::sim::trace::TraceHash;
-use crate::systems::System;
 
 /// Takes in one run after the other.
 pub struct Tally {

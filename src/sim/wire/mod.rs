@@ -2,7 +2,7 @@
 //!
 //! Turmoil carries the bytes; every one of its links is on hold, and a packet is handed on only when this module says
 //! so. It keeps a queue for each link, parallel to turmoil's own. A packet is decided upon where it is sent (through
-//! [`crate::net::sim`], which announces it) or where it is first seen on its link (a SYN, FIN or RST, and everything
+//! [`crate::sim::net`], which announces it) or where it is first seen on its link (a SYN, FIN or RST, and everything
 //! from software that uses turmoil's sockets directly).
 //!
 //! **Invariant:** every transmission is counted as sent, retransmitted or duplicated once, and ends as delivered, lost

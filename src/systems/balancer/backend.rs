@@ -24,9 +24,9 @@ use tokio::time::{Instant, sleep, sleep_until};
 use crate::check::balancer::{content, digest};
 use crate::net::Listener;
 use crate::net::Net as _;
-use crate::net::sim::SimNet;
 use crate::rng::{Rng, unit};
 use crate::script::{Chance, TimeSpan};
+use crate::sim::net::SimNet;
 use crate::sim::{Host, HostResult, sample};
 
 use super::fleet::Fleet;

@@ -1,7 +1,7 @@
 //! The planted bugs, and where each is to be caught.
 
 use crate::balancer::planted::Bug;
-use crate::systems::PlantedBug;
+use crate::sim::PlantedBug;
 
 /// What each bug breaks first depends on the seed.
 pub(super) const BUGS: &[PlantedBug] = &[

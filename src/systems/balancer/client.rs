@@ -17,8 +17,8 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use crate::check::balancer::{End, Request as Asked, content, digest};
 use crate::net::Net as _;
-use crate::net::sim::SimNet;
 use crate::rng::{Rng, unit};
+use crate::sim::net::SimNet;
 use crate::sim::{Host, HostResult};
 
 use super::fleet::Fleet;

@@ -18,8 +18,8 @@ use crate::balancer::shared::{Rngs, Shared};
 use crate::check::balancer::{BalancerCheck, End, Request};
 use crate::events::{Sink, Value};
 use crate::net::Net as _;
-use crate::net::sim::SimNet;
 use crate::rng::Seed;
+use crate::sim::net::SimNet;
 use crate::sim::{Events, Host, HostResult, Report};
 
 use super::options::{Condition, Expect, Options, Order};

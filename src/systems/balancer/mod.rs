@@ -22,8 +22,8 @@ use crate::sim::trace::{Label, Packet};
 use crate::sim::{Calm, Setup};
 
 #[cfg(feature = "planted-bugs")]
-use super::PlantedBug;
-use super::{Size, System};
+use crate::sim::PlantedBug;
+use crate::sim::{Size, System};
 use fleet::Fleet;
 use options::{Expect, Options, Step};
 

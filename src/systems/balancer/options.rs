@@ -10,8 +10,8 @@ use crate::balancer::file::File;
 use crate::script::{ByteSize, Chance, Latency, ScriptError, Section, TimeSpan};
 use crate::sim::Setup;
 
-use super::super::Size;
 use super::{BACKEND_PORT, BACKENDS_MAX};
+use crate::sim::Size;
 
 /// The longest body of a request or an answer.
 const BODY_BYTES_MAX: u64 = 4 << 20;

@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::check::balancer::{Request, digest};
 use crate::net::Net as _;
-use crate::net::sim::SimNet;
+use crate::sim::net::SimNet;
 use crate::sim::{Host, HostResult};
 
 use super::fleet::Fleet;

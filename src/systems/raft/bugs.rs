@@ -2,7 +2,7 @@
 
 use crate::check::raft::{E1, LEADERS_OF_ONE_MOMENT};
 use crate::raft::planted::Bug;
-use crate::systems::{PlantedBug, WeakerCheck};
+use crate::sim::{PlantedBug, WeakerCheck};
 
 const CHAOS: &str = "raft/chaos";
 

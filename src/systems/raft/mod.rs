@@ -23,8 +23,8 @@ use crate::sim::trace::{Label, Packet, What};
 use crate::sim::{Calm, Setup};
 
 #[cfg(feature = "planted-bugs")]
-use super::{PlantedBug, WeakerCheck};
-use super::{Size, System};
+use crate::sim::{PlantedBug, WeakerCheck};
+use crate::sim::{Size, System};
 use cluster::Cluster;
 use options::{Expect, Options, Step};
 

@@ -5,9 +5,9 @@ use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
 
-use crate::disk::sim::{SimDisk, Wait};
 use crate::rng::Rng;
 use crate::sim::control::{Control, Start};
+use crate::sim::disk::{SimDisk, Wait};
 use crate::sim::shared::{Events, Shared};
 use crate::sim::ticks::{count_up, nanos};
 

@@ -2,7 +2,7 @@
 //!
 //! It holds what POSIX promises and no more: a kill keeps all that was written; a power loss keeps the content of a file
 //! as of its last sync, under the names as of the directory's last sync. A file that was renamed and never synced is
-//! therefore empty after a power loss, which [`super::replace`] avoids by its order. Writes themselves are never cut
+//! therefore empty after a power loss, which [`crate::disk::replace`] avoids by its order. Writes themselves are never cut
 //! in two, neither by a kill nor by a power loss: what was not synced is gone whole.
 //!
 //! Reads and writes take no time. A sync, of a file or of the directory, waits for the disk's latency and is done at the
@@ -21,7 +21,7 @@ use crate::sim::causality::carried;
 use crate::sim::platter::Platter;
 use crate::sim::trace::HostId;
 
-use super::{Disk, cannot, checked};
+use crate::disk::{Disk, cannot, checked};
 
 /// Lets simulated time pass, as a lane has it.
 pub trait Wait: Clone + 'static {

@@ -23,7 +23,7 @@ use crate::sim::host::Kernel;
 use crate::sim::shared::Shared;
 use crate::sim::trace::HostId;
 
-use super::{Listener, Net, Socket, fits_datagram};
+use crate::net::{Listener, Net, Socket, fits_datagram};
 
 /// The most that one TCP segment carries: Ethernet's 1,500 bytes less the IP and TCP headers.
 pub const SEGMENT_BYTES_MAX: usize = 1_460;
