@@ -66,15 +66,7 @@ const RULES: &[Rule] = &[
     },
     Rule {
         of: "cli/",
-        may: &[
-            "explore",
-            "figure",
-            "model",
-            "report",
-            "script",
-            "sim",
-            "rng",
-        ],
+        may: &["explore", "figure", "model", "report", "script", "sim", "rng"],
         says: "cli knows systems by their trait, never a host",
     },
     Rule {

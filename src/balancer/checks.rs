@@ -1,33 +1,21 @@
-//! Active health checks: each backend is asked how it is, again and again, over a connection of its own.
+//! Active health checks: a backend is asked how it is, over a connection of its own.
 
-use std::rc::Rc;
 use std::time::Duration;
 
 use http_body_util::BodyExt as _;
 use hyper::header::{HOST, HeaderValue, USER_AGENT};
 use hyper::{Request, Uri};
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 
 use super::body::RequestBody;
 use super::config::Checks;
 use super::forwarding;
-use super::policy::{BackendId, Failure};
-use super::shared::Shared;
+use super::policy::Failure;
 use super::upstream::Upstream;
 use crate::net::Net;
 
-/// Checks a backend for as long as it is one. The first check comes at once: a balancer that starts should know.
-pub async fn watch<N: Net>(shared: Rc<Shared<N>>, id: BackendId, upstream: Rc<Upstream<N>>) {
-    loop {
-        let config = shared.config();
-        let (Some(checks), Some(judged)) = (&config.checks, &config.policy.checks) else { return };
-        let result = check(&upstream, checks).await;
-        shared.checked(id, result);
-        sleep(judged.interval).await;
-    }
-}
-
-async fn check<N: Net>(upstream: &Upstream<N>, checks: &Checks) -> Result<(), Failure> {
+/// Asks a backend how it is, once: an error is why it counts as unwell.
+pub async fn check<N: Net>(upstream: &Upstream<N>, checks: &Checks) -> Result<(), Failure> {
     timeout(checks.timeout, ask(upstream, checks)).await.unwrap_or(Err(Failure::Timeout))
 }
 

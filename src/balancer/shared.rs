@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use hyper::StatusCode;
 use tokio::task::AbortHandle;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
-use super::checks;
+use super::checks::check;
 use super::config::{Config, ConfigError, Origin};
 use super::event::Event;
 use super::policy::{BackendId, Backends, Failure, NoBackend, Outcome, Pick, RetryBudget, Snapshot};
@@ -109,7 +109,7 @@ impl<N: Net> Shared<N> {
                 || Rc::new(Upstream::new(self.net.clone(), backend.origin.clone())),
                 |member| member.upstream.clone(),
             );
-            let checks = N::task(checks::watch(self.clone(), *id, upstream.clone()));
+            let checks = N::task(watch(self.clone(), *id, upstream.clone()));
             let checks = tokio::task::spawn_local(checks).abort_handle();
             self.upstreams.borrow_mut().insert(*id, Member { upstream, checks });
         }
@@ -228,6 +228,17 @@ impl<N: Net> Shared<N> {
     /// Where a backend is, or was.
     pub fn origin(&self, id: BackendId) -> Option<Origin> {
         self.ids.borrow().iter().find(|(_, known)| **known == id).map(|(origin, _)| origin.clone())
+    }
+}
+
+/// Checks a backend for as long as it is one. The first check comes at once: a balancer that starts should know.
+async fn watch<N: Net>(shared: Rc<Shared<N>>, id: BackendId, upstream: Rc<Upstream<N>>) {
+    loop {
+        let config = shared.config();
+        let (Some(checks), Some(judged)) = (&config.checks, &config.policy.checks) else { return };
+        let result = check(&upstream, checks).await;
+        shared.checked(id, result);
+        sleep(judged.interval).await;
     }
 }
 

@@ -45,6 +45,7 @@ pub mod stats;
 pub mod tcp;
 pub mod tcp_client;
 mod tcp_connection;
+mod tcp_options;
 pub mod udp;
 pub mod udp_client;
 

@@ -14,7 +14,7 @@ use tokio::task::yield_now;
 use tokio::time::{Instant, Sleep, sleep, timeout};
 
 use super::lines::{Lines, Next};
-use super::tcp::ServeOptions;
+use super::tcp_options::ServeOptions;
 use super::{Closed, Event};
 use crate::events::Sink;
 

@@ -1,6 +1,5 @@
 //! Steps put into effect, and taken back.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::script::{Action, Family, HostPattern, LinkSettings, Step, Trigger};
@@ -12,16 +11,6 @@ use super::schedule::Due;
 use super::shared::Events;
 use super::trace::{HostId, What};
 use super::world::World;
-
-/// The cuts that each step made and has not taken back.
-#[derive(Default)]
-pub(crate) struct Cuts(BTreeMap<usize, Vec<(HostId, HostId)>>);
-
-impl Cuts {
-    pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-}
 
 impl World {
     /// Does what is due now.
@@ -139,7 +128,7 @@ impl World {
 
     /// Every partition, cut, hold, drop, and change of links and disks, of the steps ends.
     fn heal(&mut self, now: Duration) {
-        let steps: Vec<usize> = self.cuts.0.keys().copied().collect();
+        let steps: Vec<usize> = self.cuts.steps();
         steps.into_iter().for_each(|step| self.uncut(step));
         self.schedule.ended(|step| {
             let of_hosts = matches!(step.action, Action::Kill(_) | Action::Power(_) | Action::Pause(_));
@@ -155,13 +144,13 @@ impl World {
         for (from, to) in from.iter().flat_map(|from| to.iter().map(|to| (*from, *to))) {
             if from != to {
                 self.shared.wire.borrow_mut().cut(&self.shared, from, to, now);
-                self.cuts.0.entry(step).or_default().push((from, to));
+                self.cuts.made(step, from, to);
             }
         }
     }
 
     fn uncut(&mut self, step: usize) {
-        for (from, to) in self.cuts.0.remove(&step).unwrap_or_default() {
+        for (from, to) in self.cuts.taken_back(step) {
             self.shared.wire.borrow_mut().links.uncut(from, to);
         }
     }

@@ -12,6 +12,7 @@ mod chaos;
 mod control;
 mod coverage;
 mod crash;
+mod cuts;
 pub mod disk;
 mod fates;
 mod faults;

@@ -9,7 +9,7 @@ use crate::script::{self, Script};
 
 use super::calm::{Calm, Calms};
 use super::control::{Control, Wanted};
-use super::faults::Cuts;
+use super::cuts::Cuts;
 use super::lane::Lane;
 use super::lane::core::CoreLane;
 use super::lane::turmoil::TurmoilLane;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::choice::FULL_SHARE;
+use super::candidate::FULL_SHARE;
 use super::latency::PeakEwma;
 use super::settings::{Settings, SlowStart};
 use super::window::Window;

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use super::backend::{Admission, Backend, Check};
-use super::choice::{Candidate, choose};
+use super::candidate::Candidate;
+use super::choice::choose;
 use super::rotation::Rotation;
 use super::settings::validate_list;
 use super::window::Window;

@@ -51,6 +51,7 @@ mod backend;
 mod backends;
 mod backoff;
 mod budget;
+mod candidate;
 mod choice;
 mod event;
 mod health;

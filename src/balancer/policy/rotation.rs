@@ -9,7 +9,7 @@
 use std::cmp::Reverse;
 
 use super::BackendId;
-use super::choice::Candidate;
+use super::candidate::Candidate;
 
 /// Whose turn it is.
 #[derive(Clone, Debug, Default)]

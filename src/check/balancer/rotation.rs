@@ -54,7 +54,7 @@ pub(super) struct Rotation {
 }
 
 /// Whether the settings have backends take turns, all alike.
-pub(super) fn is_even(config: &Config) -> bool {
+fn is_even(config: &Config) -> bool {
     let weights = config.backends.iter().map(|backend| backend.weight);
     let is_limited = config.policy.in_flight_max.is_some();
     config.policy.policy == Policy::RoundRobin && !is_limited && weights.clone().min() == weights.max()
@@ -67,7 +67,7 @@ impl Rotation {
         let mut rotation = Self {
             is_even: false,
             has_slow_start: false,
-            starts: Starts::new(config),
+            starts: Starts::new(config, is_even(config)),
             is_panic: false,
             members: members.collect(),
             since: Seen::default(),
@@ -81,7 +81,7 @@ impl Rotation {
     pub(super) fn configure(&mut self, config: &Config) {
         self.is_even = is_even(config);
         self.has_slow_start = config.policy.slow_start.is_some();
-        self.starts = Starts::new(config);
+        self.starts = Starts::new(config, self.is_even);
         self.begin_anew(self.since);
     }
 

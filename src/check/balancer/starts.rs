@@ -27,8 +27,8 @@ struct Counted {
 }
 
 impl Starts {
-    pub(super) fn new(config: &Config) -> Self {
-        let is_even = super::rotation::is_even(config);
+    /// `is_even`: the settings have backends take turns, all alike.
+    pub(super) fn new(config: &Config, is_even: bool) -> Self {
         let slow_start = config.policy.slow_start.clone().filter(|_| is_even && config.checks.is_some());
         Self { slow_start, since: BTreeMap::new(), counted: None }
     }
