@@ -27,6 +27,7 @@
 //! - [`echo`] is a host: TCP and UDP echo, servers and clients. [`raft`] is another: leader elections, a core without
 //!   sockets or clocks, the loop that drives it, and `raft-node`, which runs it on real ones.
 //!   [`balancer`] is the third: an HTTP load balancer, a pure policy under a proxy over hyper.
+//! - [`watched`] is a value that tasks wait for, in the same order in every run.
 //! - [`service`] is what the binaries on real sockets share: how they begin and end, and what they print where.
 //! - `planted` (with the cargo feature `planted-bugs`) is how the wrong versions of a host are listed.
 //! - [`script`] reads scripts into plain data.
@@ -53,25 +54,41 @@
 //!
 //! **Invariant:** both worlds are in one build. There is no `cfg` for simulation.
 
+// What only other features use is dead in a smaller build; the whole one is held to have nothing dead.
+#![cfg_attr(
+    not(all(feature = "captures", feature = "cli", feature = "plots", feature = "systems")),
+    allow(dead_code, unused_imports)
+)]
+
+#[cfg(feature = "systems")]
 pub mod balancer;
+#[cfg(feature = "systems")]
 pub mod check;
+#[cfg(feature = "cli")]
 pub mod cli;
 pub mod disk;
+#[cfg(feature = "systems")]
 pub mod echo;
 pub mod events;
 pub mod explore;
 pub mod figure;
+#[cfg(all(feature = "cli", feature = "systems"))]
 pub mod guide;
 pub mod model;
 pub mod net;
+#[cfg(feature = "systems")]
 pub mod pages;
 #[cfg(feature = "planted-bugs")]
 pub mod planted;
+#[cfg(feature = "systems")]
 pub mod raft;
 pub mod report;
 pub mod rng;
 pub mod script;
+#[cfg(feature = "systems")]
 pub mod service;
 pub mod sim;
+#[cfg(feature = "systems")]
 pub mod systems;
 pub mod testing;
+pub mod watched;

@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::explore::Library;
 use crate::explore::sweep::{SeedRange, Shard};
 use crate::report::json::{RunOf, RunReport};
-use crate::report::text;
+use crate::report::{style, text};
 use crate::rng::Seed;
 use crate::script::Script;
 use crate::sim::System;
@@ -57,7 +57,7 @@ fn check_seed(system: &'static dyn System, sim: &str, script: &Script, seed: u64
     if !report.as_expected {
         report.reproduce = reproduce(seed, thread::current().name(), env::var_os("NEXTEST").is_some());
         (report.shrink, report.keep) = (None, None);
-        panic!("{}", anstream::adapter::strip_str(&text::verdict(&report)));
+        panic!("{}", style::unpainted(&text::verdict(&report)));
     }
 }
 

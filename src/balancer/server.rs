@@ -17,7 +17,6 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
-use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, Sleep, interval, sleep, sleep_until, timeout};
 
@@ -31,6 +30,7 @@ use super::proxy::{self, Asker, Tunnel};
 use super::shared::Shared;
 use super::tunnel;
 use crate::net::{Listener, Net};
+use crate::watched;
 
 /// How long the server waits after `accept` failed, as it does when the process is out of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
@@ -60,7 +60,8 @@ pub async fn serve<N: Net>(
 ) -> io::Result<()> {
     let addr = listener.local_addr()?;
     shared.events().emit(|| Event::Listening { addr });
-    let (drain, drained) = watch::channel(false);
+    let drain = watched::Sender::new(false);
+    let drained = drain.subscribe();
     let mut connections = JoinSet::new();
     let mut tidy = interval(TIDY_EVERY);
     let mut shutdown = pin!(shutdown);
@@ -84,7 +85,7 @@ pub async fn serve<N: Net>(
     }
     drop(listener);
     shared.events().emit(|| Event::Draining { connections: connections.len() });
-    let _ = drain.send(true);
+    drain.send_replace(true);
     let all = async { while connections.join_next().await.is_some() {} };
     if timeout(shared.config().timeouts.drain, all).await.is_err() {
         shared.events().emit(|| Event::DrainCut { connections: connections.len() });
@@ -113,7 +114,7 @@ async fn converse<N: Net>(
     shared: Rc<Shared<N>>,
     stream: N::Stream,
     peer: SocketAddr,
-    mut drained: watch::Receiver<bool>,
+    mut drained: watched::Receiver<bool>,
 ) {
     shared.events().emit(|| Event::Accepted);
     let config = shared.config();
@@ -159,7 +160,7 @@ async fn converse<N: Net>(
                 if let Poll::Ready(end) = watch.poll(cx, &talk) {
                     return Poll::Ready(Step::Watched(end));
                 }
-                if !is_draining && (!is_awaited || is_drained.has_changed().is_ok_and(|has| has)) {
+                if !is_draining && (!is_awaited || is_drained.has_changed()) {
                     is_awaited = true;
                     if let Poll::Ready(Ok(())) = draining.as_mut().poll(cx) {
                         is_draining = true;

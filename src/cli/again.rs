@@ -48,7 +48,7 @@ pub(super) fn again(
         let (set, place) = (&sim.set, sim.place());
         let before = text::before(&text::Before { sim: &sim.name, set, seed: first.seed, path: &place, script });
         let whole = format!("{before}\n{}", text::after(&report));
-        let plain = anstream::adapter::strip_str(&whole).to_string();
+        let plain = crate::report::style::unpainted(&whole);
         fs::write(&path, plain).with_context(|| format!("cannot write {}", path.display()))?;
         saved.push(path);
     }

@@ -15,7 +15,9 @@ use crate::explore::pool::{Finish, Results, run_all};
 use crate::explore::wall::Stopwatch;
 use crate::explore::{Job, JobError, Ran};
 use crate::figure::Figure;
-use crate::report::figure::{FigureReport, svg, text};
+#[cfg(feature = "plots")]
+use crate::report::figure::svg::draw as draw_svg;
+use crate::report::figure::{FigureReport, text};
 use crate::report::judgement::Exit;
 use crate::report::style::{STRONG, paint};
 use crate::report::text::row;
@@ -89,6 +91,11 @@ fn find<'a>(figures: &'a [Figure], name: &str, program: &str) -> anyhow::Result<
     })
 }
 
+#[cfg(not(feature = "plots"))]
+fn draw_svg(_: &crate::report::figure::picture::Picture) -> anyhow::Result<String> {
+    anyhow::bail!("this build has no feature `plots`")
+}
+
 /// Says what is wrong with a picture's path before the trials are made, and not after.
 fn check_output(path: &Path) -> anyhow::Result<()> {
     let shown = path.display();
@@ -96,6 +103,7 @@ fn check_output(path: &Path) -> anyhow::Result<()> {
         path.extension().is_some_and(|extension| extension == "svg"),
         "cannot draw {shown}: the picture is SVG, so the name of its file ends in `.svg`"
     );
+    anyhow::ensure!(cfg!(feature = "plots"), "cannot draw {shown}: this build has no feature `plots`");
     if let Some(folder) = out::missing_folder(path) {
         anyhow::bail!("cannot draw {shown}: there is no directory {}", folder.display());
     }
@@ -105,7 +113,7 @@ fn check_output(path: &Path) -> anyhow::Result<()> {
 
 fn draw(path: &Path, figure: &Figure, trials: &[Trials]) -> anyhow::Result<String> {
     let shown = path.display();
-    let drawn = svg::draw(&picture(figure, trials)).map_err(|error| anyhow::anyhow!("cannot draw {shown}: {error}"))?;
+    let drawn = draw_svg(&picture(figure, trials)).map_err(|error| anyhow::anyhow!("cannot draw {shown}: {error}"))?;
     fs::write(path, &drawn).with_context(|| format!("cannot write {shown}"))?;
     Ok(format!("{shown} ({} KiB)", drawn.len().div_ceil(1024)))
 }

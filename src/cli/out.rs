@@ -9,7 +9,7 @@ use anstream::AutoStream;
 use indicatif::{ProgressBar, ProgressStyle};
 
 pub(super) use crate::report::json::quoted as word;
-use crate::report::style::wrap;
+use crate::report::style::{unpainted, wrap};
 
 /// The folder that a file is to be written into, if it is not there.
 pub(super) fn missing_folder(file: &Path) -> Option<&Path> {
@@ -75,7 +75,7 @@ impl Out {
     pub(super) fn rows(&mut self, text: &str) -> anyhow::Result<()> {
         let Some(columns) = self.columns else { return self.text(text) };
         for line in text.lines() {
-            let is_indented = anstream::adapter::strip_str(line).to_string().starts_with(' ');
+            let is_indented = unpainted(line).starts_with(' ');
             if is_indented { self.line(&wrap(line, columns))? } else { self.line(line)? }
         }
         Ok(())

@@ -10,6 +10,7 @@ use super::out::{self, Out};
 use super::{Chosen, Shell, here, run};
 use crate::explore::corpus::{self, Case};
 use crate::explore::{Seen, Watcher};
+#[cfg(feature = "captures")]
 use crate::report::capture;
 use crate::report::judgement::Exit;
 use crate::report::page::{self, PageRun};
@@ -198,6 +199,8 @@ fn check_output(path: &Path) -> anyhow::Result<Form> {
     let (_, form) = form.with_context(|| {
         format!("cannot write {shown}: its ending must say what it is to be: `.html` a page, `.pcapng` a capture for Wireshark, `.perfetto.json` a trace for Perfetto")
     })?;
+    let is_made = cfg!(feature = "captures") || form != Form::Capture;
+    anyhow::ensure!(is_made, "cannot write {shown}: this build has no feature `captures`");
     if let Some(folder) = out::missing_folder(path) {
         anyhow::bail!("cannot write {shown}: there is no directory {}", folder.display());
     }
@@ -216,7 +219,14 @@ fn write(path: &Path, bytes: &[u8], hint: &str, out: &mut Out) -> anyhow::Result
 }
 
 impl Shell {
+    #[cfg(not(feature = "captures"))]
+    #[allow(clippy::unused_self, reason = "called as where there are captures, and never: the file's name was refused")]
+    fn write_capture(&self, _: &Path, _: &Made, _: &mut Out) -> anyhow::Result<()> {
+        anyhow::bail!("this build has no feature `captures`")
+    }
+
     /// Writes the capture, and beside it the dissector of the system's messages, if it has one.
+    #[cfg(feature = "captures")]
     fn write_capture(&self, path: &Path, made: &Made, out: &mut Out) -> anyhow::Result<()> {
         let mut bytes = Vec::new();
         let written = capture::write(&made.recording, &mut bytes).context("cannot make the capture")?;

@@ -8,7 +8,6 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
 
-use tokio::sync::watch;
 use tokio::task::{JoinError, JoinSet, yield_now};
 use tokio::time::{sleep, timeout};
 
@@ -16,6 +15,7 @@ use super::tcp_connection::{Phase, Tally, converse, refuse};
 use super::{Closed, Event};
 use crate::events::Sink;
 use crate::net::{Listener, Net};
+use crate::watched;
 
 pub use super::tcp_options::ServeOptions;
 
@@ -99,7 +99,7 @@ pub async fn serve<N: Net>(
 struct Server {
     options: Rc<ServeOptions>,
     events: Sink<Event>,
-    phase: watch::Sender<Phase>,
+    phase: watched::Sender<Phase>,
     connections: JoinSet<Tally>,
     refusals: JoinSet<()>,
     summary: Summary,
@@ -110,7 +110,7 @@ impl Server {
         Self {
             options: Rc::new(options),
             events,
-            phase: watch::Sender::new(Phase::Open),
+            phase: watched::Sender::new(Phase::Open),
             connections: JoinSet::new(),
             refusals: JoinSet::new(),
             summary: Summary::default(),

@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::sync::watch;
 use tokio::task::yield_now;
 use tokio::time::{Instant, Sleep, sleep, timeout};
 
@@ -17,6 +16,7 @@ use super::lines::{Lines, Next};
 use super::tcp_options::ServeOptions;
 use super::{Closed, Event};
 use crate::events::Sink;
+use crate::watched;
 
 /// The most that is read at a time, in bytes. With the longest line it bounds what a connection buffers.
 const BATCH_BYTES: usize = 16 * 1024;
@@ -52,7 +52,7 @@ pub(super) async fn converse<S: AsyncRead + AsyncWrite + Unpin>(
     peer: SocketAddr,
     options: Rc<ServeOptions>,
     events: Sink<Event>,
-    phase: watch::Receiver<Phase>,
+    phase: watched::Receiver<Phase>,
 ) -> Tally {
     let mut connection = Connection {
         stream,
@@ -94,7 +94,7 @@ struct Connection<S> {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
-    async fn run(&mut self, phase: &watch::Receiver<Phase>) -> Closed {
+    async fn run(&mut self, phase: &watched::Receiver<Phase>) -> Closed {
         let why = match self.answer_lines(phase).await {
             Ok(Closed::Forced) => return Closed::Forced,
             Ok(why) => why,
@@ -109,7 +109,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         why
     }
 
-    async fn answer_lines(&mut self, phase: &watch::Receiver<Phase>) -> io::Result<Closed> {
+    async fn answer_lines(&mut self, phase: &watched::Receiver<Phase>) -> io::Result<Closed> {
         let mut waiting = phase.clone();
         let mut draining = pin!(waiting.wait_for(|phase| *phase != Phase::Open));
         let mut is_draining = false;
@@ -134,7 +134,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 return Ok(why);
             }
             // A client that never stops sending never lets the select above look at the phase.
-            if phase.has_changed().unwrap_or(true) && *phase.borrow() == Phase::Forced {
+            if *phase.borrow() == Phase::Forced {
                 return Ok(Closed::Forced);
             }
         }
@@ -177,7 +177,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 
     /// Writes the output, unless the client takes nothing of it for the idle timeout or the server is out of patience.
-    async fn write_answers(&mut self, phase: &watch::Receiver<Phase>) -> io::Result<Option<Closed>> {
+    async fn write_answers(&mut self, phase: &watched::Receiver<Phase>) -> io::Result<Option<Closed>> {
         let mut unwritten = &self.output[..];
         while !unwritten.is_empty() {
             let written = tokio::select! {
@@ -200,7 +200,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 }
 
 /// Resolves when connections have to end at once.
-async fn forced(phase: &watch::Receiver<Phase>) {
+async fn forced(phase: &watched::Receiver<Phase>) {
     // An error says that the server is gone, and then so is its patience.
     _ = phase.clone().wait_for(|phase| *phase == Phase::Forced).await;
 }

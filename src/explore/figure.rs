@@ -14,7 +14,7 @@ use std::time::Duration;
 use super::statistics::{self, Estimate};
 use super::watcher::Ran;
 use crate::figure::{Curve, Figure, Mean, Quantile, Share, ToldBy};
-use crate::report::figure::svg::{Line, Picture};
+use crate::report::figure::picture::{Line, Picture};
 use crate::report::figure::{CurveReport, Distance, FigureReport, Held, MeanReport, QuantileReport, ShareReport};
 use crate::report::json::{RunReport, milliseconds};
 use crate::report::judgement::Exit;

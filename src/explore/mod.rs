@@ -9,24 +9,41 @@
 //!
 //! **Invariant:** no run happens in the process of the command itself.
 
+#[cfg(feature = "cli")]
 pub mod casebook;
+#[cfg(feature = "cli")]
 pub mod certify;
+#[cfg(feature = "cli")]
 pub mod corpus;
+#[cfg(feature = "cli")]
 pub mod crew;
+#[cfg(feature = "cli")]
 pub mod figure;
+#[cfg(feature = "cli")]
 pub mod job;
+#[cfg(feature = "cli")]
 pub mod ledger;
 pub mod library;
+#[cfg(feature = "cli")]
 pub mod log;
+#[cfg(feature = "cli")]
 pub mod pool;
+#[cfg(feature = "cli")]
 pub mod shrink;
+#[cfg(feature = "cli")]
 pub mod statistics;
 pub mod sweep;
+#[cfg(feature = "cli")]
 pub mod verify;
+#[cfg(feature = "cli")]
 pub mod wall;
+#[cfg(feature = "cli")]
 pub mod watcher;
+#[cfg(feature = "cli")]
 pub mod worker;
 
+#[cfg(feature = "cli")]
 pub use job::Job;
 pub use library::{Library, Sim};
+#[cfg(feature = "cli")]
 pub use watcher::{Ended, JobError, Launch, Ran, Seen, Watcher};

@@ -8,6 +8,8 @@
 //! **Invariant:** `real.rs` is the only file that names `tokio::net`. The seam is ground: it knows nothing of the testbed.
 
 pub mod real;
+#[cfg(feature = "systems")]
+pub mod signals;
 
 use std::future::Future;
 use std::io;

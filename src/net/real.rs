@@ -6,7 +6,6 @@ use std::net::SocketAddr;
 
 use tokio::net::{TcpListener, TcpSocket, TcpStream, UdpSocket, lookup_host};
 use tokio::runtime::{Builder, LocalOptions};
-use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::{Listener, Net, Socket};
 
@@ -119,36 +118,4 @@ pub fn run<T>(service: impl Future<Output = T>) -> io::Result<T> {
     // A read of stdin that is under way on tokio's thread for it would hold the end up until somebody presses a key.
     runtime.shutdown_background();
     Ok(result)
-}
-
-/// Comes again and again.
-#[derive(Debug)]
-pub struct Reloads(Signal);
-
-impl Reloads {
-    /// Resolves at the next SIGHUP.
-    pub async fn next(&mut self) {
-        if self.0.recv().await.is_none() {
-            std::future::pending::<()>().await;
-        }
-    }
-}
-
-/// From now on SIGHUP does not end the process.
-pub fn reload_signal() -> io::Result<Reloads> {
-    signal(SignalKind::hangup()).map(Reloads)
-}
-
-/// Resolves at the first SIGINT or SIGTERM. The handlers are in place when this returns, before the first poll.
-pub fn shutdown_signal() -> io::Result<impl Future<Output = ()>> {
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    // A service looks at what it is given here beside each message: a task of its own makes that look a cheap one.
-    let waiting = tokio::task::spawn_local(async move {
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-        }
-    });
-    Ok(async move { _ = waiting.await })
 }

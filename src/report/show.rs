@@ -10,7 +10,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use super::records::{HostLine, RecordLine, SentLine, WhatLine};
-use super::style::{BAD, DIM, PLAIN, STRONG, UNSURE, paint};
+use super::style::{BAD, DIM, PLAIN, STRONG, UNSURE, paint, unpainted};
 use crate::events::Value;
 
 /// Turns records into lines. It must see them all, in order: a line about a packet says which one it is.
@@ -89,7 +89,7 @@ impl Lines {
                     WhatLine::Ended { .. } => STRONG,
                     _ => UNSURE,
                 };
-                (style, format!("{host}{}", anstream::adapter::strip_str(&painted)))
+                (style, format!("{host}{}", unpainted(&painted)))
             }
         };
         let text = cut(&text, columns.saturating_sub(cause.chars().count()));
@@ -273,7 +273,7 @@ mod tests {
     const COLUMNS: usize = 120;
 
     fn plain(line: &str) -> String {
-        anstream::adapter::strip_str(line).to_string()
+        unpainted(line)
     }
 
     fn packet(payload: &[u8]) -> WhatLine {

@@ -90,10 +90,22 @@ pub fn ratio(simulated: Duration, wall: Duration) -> String {
     }
 }
 
+/// A text without what [`paint`] puts around its words: sequences from an escape to an `m`.
+pub fn unpainted(text: &str) -> String {
+    let mut plain = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, painted)) = rest.split_once("\u{1b}[") {
+        plain.push_str(before);
+        rest = painted.split_once('m').map_or("", |(_, after)| after);
+    }
+    plain.push_str(rest);
+    plain
+}
+
 /// Breaks a line that is longer than `columns` between words; what follows stands under the line's last column of text.
 pub fn wrap(line: &str, columns: usize) -> String {
-    let width = |text: &str| anstream::adapter::strip_str(text).to_string().chars().count();
-    let plain = anstream::adapter::strip_str(line).to_string();
+    let width = |text: &str| unpainted(text).chars().count();
+    let plain = unpainted(line);
     let column = hang(&plain);
     let hang = " ".repeat(column.min(columns / 2));
     let (mut text, mut used) = (String::new(), 0);
@@ -133,6 +145,14 @@ mod tests {
         assert_eq!(wrap("  name  incomprehensible", 12), "  name  incomprehensible");
         let painted = format!("  {}  one two", paint(BAD, "name"));
         assert_eq!(wrap(&painted, 12), format!("  {}  one\n      two", paint(BAD, "name")));
+    }
+
+    #[test]
+    fn paint_is_taken_off_again() {
+        for text in ["", "plain", "ends in m", "[m"] {
+            let painted = format!("a {}m {}", paint(BAD, text), paint(STRONG, "m"));
+            assert_eq!(unpainted(&painted), format!("a {text}m m"));
+        }
     }
 
     #[test]

@@ -221,7 +221,7 @@ mod tests {
     }
 
     fn plain(text: &str) -> String {
-        anstream::adapter::strip_str(text).to_string()
+        style::unpainted(text)
     }
 
     #[test]

@@ -22,6 +22,7 @@ use std::task::{Context, Poll, Wake, Waker};
 
 use tokio::time::Instant;
 
+use super::panics;
 use super::trace::Cause;
 
 /// Whose code runs in this thread.
@@ -162,8 +163,11 @@ impl<F: Future> Future for Traced<F> {
     type Output = F::Output;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        if panics::has_stopped() {
+            return Poll::Pending;
+        }
         let Self { future, thread } = &mut *self;
-        thread.poll(future.as_mut(), cx, Instant::now)
+        panics::guarded(|| thread.poll(future.as_mut(), cx, Instant::now))
     }
 }
 

@@ -21,6 +21,7 @@ use crate::sim::net::SimNet;
 
 use super::causality::{self, Traced};
 use super::control::{Control, End, Runs, Start};
+use super::panics;
 use super::shared::Events;
 use super::trace::Cause;
 
@@ -93,7 +94,7 @@ impl Kernel {
             if let Some((slot, handle)) = self.tasks.borrow_mut().get_mut(&id) {
                 let slot = slot.clone();
                 let task = poll_fn(move |cx| match &mut *slot.borrow_mut() {
-                    Some(task) => task.as_mut().poll(cx),
+                    Some(task) => panics::guarded(|| task.as_mut().poll(cx)),
                     None => Poll::Ready(()),
                 });
                 *handle = Some(tokio::task::spawn_local(task).abort_handle());
@@ -169,6 +170,7 @@ impl Runs for Supervisor {
     fn run(&self, process: &mut Process, cx: &mut Context<'_>) -> Option<End> {
         // Tasks that the root has left behind go on: whether any do, the set's own end, is of no interest.
         let _ = Pin::new(&mut process.tasks).poll(cx);
+        panics::go_on();
         // The root's own result is ready: polling its handle takes it out and wakes nobody.
         let mut root = process.root.take_if(|root| root.is_finished())?;
         let result = match Pin::new(&mut root).poll(cx) {
@@ -184,7 +186,7 @@ impl Runs for Supervisor {
     }
 }
 
-/// A set of tasks in which a panic is not swallowed.
+/// A set of tasks in which a panic is not swallowed, where tokio can be told so. Else the tasks see to it themselves.
 fn local_set() -> LocalSet {
     #[cfg(not(tokio_unstable))]
     return LocalSet::new();

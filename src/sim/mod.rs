@@ -86,13 +86,19 @@ pub enum RunError {
     /// The script is wrong.
     #[error(transparent)]
     Script(#[from] ScriptError),
-    /// The build lets `select!` draw from the operating system's entropy.
+    /// The build lets `select!` draw from the operating system's entropy, and the system may use it.
     #[error(
-        "this build is not deterministic: tokio's `select!` is seeded only under `--cfg tokio_unstable`\n\
+        "this build is not deterministic for the system `{system}`: tokio's `select!` and `watch` are seeded only under \
+         `--cfg tokio_unstable`\n\
          add to .cargo/config.toml:\n\n  [build]\n  rustflags = [\"--cfg\", \"tokio_unstable\"]\n\n\
-         or, where RUSTFLAGS is set (it overrides that file): RUSTFLAGS=\"$RUSTFLAGS --cfg tokio_unstable\""
+         or, where RUSTFLAGS is set (it overrides that file): RUSTFLAGS=\"$RUSTFLAGS --cfg tokio_unstable\"\n\
+         or, if its hosts use no `select!` without `biased;` and no `watch` that several tasks wait for, declare it in its \
+         System:\n\n  fn draws_from_tokio(&self) -> bool {{ false }}"
     )]
-    Unseeded,
+    Unseeded {
+        /// The system's name.
+        system: &'static str,
+    },
 }
 
 /// Runs a script with a seed. The same script and seed give the same run, byte for byte.
@@ -102,8 +108,8 @@ pub fn run(
     seed: Seed,
     options: &RunOptions,
 ) -> Result<Outcome, RunError> {
-    if !cfg!(tokio_unstable) {
-        return Err(RunError::Unseeded);
+    if system.draws_from_tokio() && !cfg!(tokio_unstable) {
+        return Err(RunError::Unseeded { system: system.name() });
     }
     let Setup { parts, watchers, watchers_of_the_unusual, end_checks, .. } = Setup::built(system, script, seed)?;
 

@@ -1,15 +1,16 @@
 //! What a panic said, for the verdict.
 //!
-//! tokio passes on only that a task panicked. The message is taken where it is made, by the panic hook, and only while
-//! a run is under way in the panicking thread; every other panic goes to the hook that was there before.
+//! tokio passes on only that a task panicked, or nothing at all. The message is taken where it is made, by the panic hook,
+//! and only while a run is under way in the panicking thread; every other panic goes to the hook that was there before.
 
-use std::cell::RefCell;
-use std::panic::{PanicHookInfo, set_hook, take_hook};
+use std::cell::{Cell, RefCell};
+use std::panic::{PanicHookInfo, resume_unwind, set_hook, take_hook};
 use std::sync::Once;
 
 thread_local! {
     /// Whether a run is under way, and what its first panic said.
     static CAPTURED: RefCell<(bool, Option<String>)> = const { RefCell::new((false, None)) };
+    static STOPPED: Cell<bool> = const { Cell::new(false) };
 }
 
 /// Takes down panics of this thread until it is dropped.
@@ -34,6 +35,7 @@ impl Capture {
 impl Drop for Capture {
     fn drop(&mut self) {
         CAPTURED.set((false, None));
+        STOPPED.set(false);
     }
 }
 
@@ -55,7 +57,36 @@ fn short(file: &str) -> &str {
     &file[start..]
 }
 
+/// Runs the code of a task, which tokio catches when it panics: once it has, the process [has stopped](has_stopped).
+#[inline]
+pub(crate) fn guarded<T>(code: impl FnOnce() -> T) -> T {
+    struct Unwinding;
+    impl Drop for Unwinding {
+        fn drop(&mut self) {
+            STOPPED.set(true);
+        }
+    }
+    let unwinding = Unwinding;
+    let result = code();
+    std::mem::forget(unwinding);
+    result
+}
+
+/// Whether a task was unwound since the last message was taken. Then no other of its process is to go on.
+#[inline]
+pub(crate) fn has_stopped() -> bool {
+    STOPPED.get()
+}
+
+/// Goes on with the panic of a task that tokio has swallowed, if there was one.
+pub(crate) fn go_on() {
+    if has_stopped() {
+        resume_unwind(Box::new("a task was unwound"));
+    }
+}
+
 /// What the first panic since the last call said.
 pub(crate) fn take_message() -> String {
+    STOPPED.set(false);
     CAPTURED.with_borrow_mut(|(_, first)| first.take()).unwrap_or_default()
 }

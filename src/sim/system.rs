@@ -38,6 +38,14 @@ pub trait System: Sync {
         Some("runtime for tasks, nor sockets")
     }
 
+    /// Whether its hosts may draw from tokio's own generator: by a `select!` without `biased;`, or by tasks that wait for
+    /// one `tokio::sync::watch`. It is seeded only in a build with `--cfg tokio_unstable`, and without that flag no run of
+    /// such a system begins. `false` declares that they do not, and every build will do; then tasks are spawned through
+    /// [`Net::task`](crate::net::Net::task), without which a panic in one that nobody awaits goes unnoticed there.
+    fn draws_from_tokio(&self) -> bool {
+        true
+    }
+
     /// The JSON Schema of its table in a script.
     fn section_schema(&self) -> Schema {
         schemars::json_schema!({ "type": "object" })

@@ -66,6 +66,10 @@ impl System for Echo {
         Some("TCP, nor tasks")
     }
 
+    fn draws_from_tokio(&self) -> bool {
+        false
+    }
+
     fn section_schema(&self) -> Schema {
         schema_for!(Options)
     }

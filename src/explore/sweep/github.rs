@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::report::{SimReport, SweepReport};
 use crate::report::json::{RunReport, set_arguments};
-use crate::report::style::count;
+use crate::report::style::{count, unpainted};
 use crate::report::text;
 
 /// How many annotations of a kind GitHub shows of a step.
@@ -81,7 +81,7 @@ fn title(sim: &SimReport) -> String {
 }
 
 fn plain(run: &RunReport) -> String {
-    anstream::adapter::strip_str(&text::verdict(run)).to_string()
+    unpainted(&text::verdict(run))
 }
 
 /// A message, as a workflow command takes it.

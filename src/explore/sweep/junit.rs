@@ -8,7 +8,7 @@ use quick_junit::{NonSuccessKind, Property, Report, TestCase, TestCaseStatus, Te
 
 use super::report::{SimReport, SweepReport};
 use crate::report::json::{RunReport, set_arguments};
-use crate::report::style::{counted, from_milliseconds};
+use crate::report::style::{counted, from_milliseconds, unpainted};
 use crate::report::text;
 
 /// The document.
@@ -54,7 +54,7 @@ fn suite(sweep: &SweepReport, sim: &SimReport) -> TestSuite {
 }
 
 fn seed(run: &RunReport) -> TestCase {
-    let text = anstream::adapter::strip_str(&text::verdict(run)).to_string();
+    let text = unpainted(&text::verdict(run));
     let mut status = match (&run.violation, run.exit_code) {
         (_, 4) => TestCaseStatus::skipped(),
         (Some(found), _) => {

@@ -5,13 +5,20 @@
 //! [`tally`] takes in one run after the other, a [`report`] is what comes of it all, [`merge`] makes one of
 //! several, and [`junit`] and [`github`] show it.
 
+#[cfg(feature = "cli")]
 pub mod github;
+#[cfg(feature = "cli")]
 pub mod junit;
+#[cfg(feature = "cli")]
 pub mod merge;
+#[cfg(feature = "cli")]
 pub mod report;
 pub mod seeds;
+#[cfg(feature = "cli")]
 pub mod tally;
 
+#[cfg(feature = "cli")]
 pub use report::{Ended, SimReport, Sometimes, SweepReport};
 pub use seeds::{SeedRange, Shard};
+#[cfg(feature = "cli")]
 pub use tally::Tally;

@@ -1,5 +1,7 @@
 //! A figure that was measured: as data, as a table, as a picture.
 
+pub mod picture;
+#[cfg(feature = "plots")]
 pub mod svg;
 pub mod text;
 

@@ -10,6 +10,8 @@ use plotters::prelude::{IntoLogRange as _, SVGBackend};
 use plotters::series::LineSeries;
 use plotters::style::{BLACK, Color as _, IntoFont as _, RGBColor, ShapeStyle, WHITE};
 
+use super::picture::{Line, Picture};
+
 const SIZE: (u32, u32) = (880, 520);
 
 /// The colours of Okabe and Ito (2008), which those who are colour-blind tell apart; without the yellow, which is
@@ -26,34 +28,6 @@ const COLOURS: [RGBColor; 7] = [
 
 /// The most points that a curve is drawn with.
 const POINTS: usize = 1_000;
-
-/// What a picture shows.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Picture {
-    /// Above it.
-    pub title: String,
-    /// Below the axis of times.
-    pub axis: String,
-    /// The ends of the axis of times, in milliseconds.
-    pub range_ms: (f64, f64),
-    /// Whether equal distances on it are equal ratios.
-    pub logarithmic: bool,
-    /// The curves.
-    pub lines: Vec<Line>,
-}
-
-/// A curve of a picture.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Line {
-    /// In the legend.
-    pub label: String,
-    /// The times of its trials in milliseconds, in order.
-    pub sorted_ms: Vec<f64>,
-    /// How many trials there were, with those whose time never came.
-    pub trials: u64,
-    /// What was published: times, and the share of trials that take no longer.
-    pub published: Vec<(f64, f64)>,
-}
 
 type Failure = Box<dyn std::error::Error>;
 

@@ -9,6 +9,7 @@ use crate::sim::EPOCH_SECONDS;
 use crate::sim::control::Control;
 use crate::sim::flight::State;
 use crate::sim::host::{Factory, Supervisor};
+use crate::sim::panics;
 use crate::sim::shared::Shared;
 use crate::sim::trace::HostId;
 
@@ -74,7 +75,9 @@ impl Lane for TurmoilLane {
     }
 
     fn run_hosts(&mut self, _: Duration, _: Duration) -> Result<(), String> {
-        self.sim.step().map(|_| ()).map_err(|error| error.to_string())
+        self.sim.step().map_err(|error| error.to_string())?;
+        panics::go_on();
+        Ok(())
     }
 
     /// Takes up the packets that turmoil's links have got since the last look: what was sent in the step before `now`.

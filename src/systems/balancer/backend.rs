@@ -17,7 +17,7 @@ use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use rand::Rng as _;
 use tokio::io::AsyncWriteExt as _;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::Semaphore;
 use tokio::task::{JoinSet, spawn_local};
 use tokio::time::{Instant, sleep, sleep_until};
 
@@ -28,6 +28,7 @@ use crate::rng::{Rng, unit};
 use crate::script::{Chance, TimeSpan};
 use crate::sim::net::SimNet;
 use crate::sim::{Host, HostResult, sample};
+use crate::watched;
 
 use super::fleet::Fleet;
 use super::{BACKEND_PORT, HEALTH_PATH, HOP_HEADER, ID_HEADER, NAME_HEADER, ONE_HOP, say_to_the_next_hop};
@@ -95,7 +96,11 @@ pub(super) async fn serve(fleet: Rc<Fleet>, host: Host) -> HostResult {
 }
 
 impl Backend {
-    async fn converse(self: Rc<Self>, stream: <SimNet as crate::net::Net>::Stream, mut stopped: watch::Receiver<bool>) {
+    async fn converse(
+        self: Rc<Self>,
+        stream: <SimNet as crate::net::Net>::Stream,
+        mut stopped: watched::Receiver<bool>,
+    ) {
         let asked = Rc::new(Cell::new(Asked { open: 0, last: Instant::now(), is_fresh: true }));
         let service = service_fn(|request| {
             let (backend, asked) = (self.clone(), asked.clone());

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use hyper::Method;
 use rand::RngCore as _;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 
 use crate::balancer::config::Config;
 use crate::balancer::event::Event;
@@ -21,6 +21,7 @@ use crate::net::Net as _;
 use crate::rng::Seed;
 use crate::sim::net::SimNet;
 use crate::sim::{Events, Host, HostResult, Report};
+use crate::watched;
 
 use super::options::{Condition, Expect, Options, Order};
 use super::{ANSWERS_BY, LATENCY_BY_PHASE, PORT};
@@ -34,16 +35,16 @@ pub(super) struct Fleet {
     pub(super) check: RefCell<BalancerCheck>,
     conditions: RefCell<BTreeMap<String, Condition>>,
     /// Requests a second, of all clients together.
-    pub(super) load: watch::Sender<f64>,
+    pub(super) load: watched::Sender<f64>,
     /// Those who can be asked to end.
-    stops: RefCell<BTreeMap<String, watch::Sender<bool>>>,
+    stops: RefCell<BTreeMap<String, watched::Sender<bool>>>,
     reloads: RefCell<Option<mpsc::UnboundedSender<Config>>>,
     balancer: RefCell<Weak<Shared<SimNet>>>,
 }
 
 impl Fleet {
     pub(super) fn new(options: Options, expect: Expect, config: Config) -> Rc<Self> {
-        let load = watch::Sender::new(options.rate);
+        let load = watched::Sender::new(options.rate);
         let check = RefCell::new(BalancerCheck::new(&config, options.deadline.0));
         Rc::new(Self {
             options,
@@ -82,7 +83,9 @@ impl Fleet {
             }
             pending::<()>().await;
         };
-        let shutdown = async move { drop(stopped.wait_for(|stopped| *stopped).await) };
+        let shutdown = async move {
+            let _ = stopped.wait_for(|stopped| *stopped).await;
+        };
         tokio::select! {
             biased;
             served = server::serve(shared.clone(), listener, shutdown) => served?,
@@ -92,8 +95,8 @@ impl Fleet {
     }
 
     /// A host that can be asked to end has started: whether it is asked to.
-    pub(super) fn stopped(&self, host: &str) -> watch::Receiver<bool> {
-        let sender = watch::Sender::new(false);
+    pub(super) fn stopped(&self, host: &str) -> watched::Receiver<bool> {
+        let sender = watched::Sender::new(false);
         let receiver = sender.subscribe();
         self.stops.borrow_mut().insert(host.to_owned(), sender);
         receiver

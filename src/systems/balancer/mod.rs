@@ -112,6 +112,10 @@ impl System for Balancer {
         Some("TCP, nor HTTP")
     }
 
+    fn draws_from_tokio(&self) -> bool {
+        false
+    }
+
     fn section_schema(&self) -> Schema {
         schema_for!(Options)
     }

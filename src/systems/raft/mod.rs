@@ -93,6 +93,10 @@ impl System for Raft {
         None
     }
 
+    fn draws_from_tokio(&self) -> bool {
+        false
+    }
+
     fn section_schema(&self) -> Schema {
         schema_for!(Options)
     }
