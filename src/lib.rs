@@ -21,7 +21,7 @@
 //! ```
 //!
 //! - [`net`] is the seam: a small trait for sockets, over the operating system's ([`net::real`]) and the simulated ones
-//!   ([`net::sim`]). [`disk`] is the second seam, for files: a directory of this machine ([`disk::real`]) or of a simulated
+//!   ([`sim::net`]). [`disk`] is the second seam, for files: a directory of this machine ([`disk::real`]) or of a simulated
 //!   one, which can lose power ([`disk::sim`]). [`events`] is how a host tells what it does, [`rng`] where all randomness
 //!   comes from.
 //! - [`echo`] is a host: TCP and UDP echo, servers and clients. [`raft`] is another: leader elections, a core without
@@ -59,6 +59,9 @@
     not(all(feature = "captures", feature = "cli", feature = "plots", feature = "systems")),
     allow(dead_code, unused_imports)
 )]
+
+/// The version, and the commit that it was built from where that is known: `0.1.0 (0387e3ec8 2026-11-30)`.
+pub const VERSION: &str = env!("STORMGLASS_VERSION");
 
 #[cfg(feature = "systems")]
 pub mod balancer;

@@ -16,7 +16,7 @@ use tracing::level_filters::LevelFilter;
 
 /// Echoes lines over TCP
 #[derive(Parser)]
-#[command(version)]
+#[command(name = "tcp-echo", version = stormglass::VERSION)]
 enum Command {
     /// Answer every line with itself behind a prefix
     Serve {

@@ -15,7 +15,7 @@ use tracing::level_filters::LevelFilter;
 
 /// Echoes datagrams over UDP
 #[derive(Parser)]
-#[command(version)]
+#[command(name = "udp-echo", version = stormglass::VERSION)]
 enum Command {
     /// Answer every datagram with itself behind a prefix
     Serve {

@@ -16,6 +16,7 @@ pub(super) use sweep::{MergeArgs, SweepArgs, SweepFiles};
 mod exhaust;
 mod show;
 
+pub(super) use super::assist::{CompletionsArgs, ManArgs};
 pub(super) use exhaust::ExhaustArgs;
 pub(super) use show::{ShowArgs, View};
 
@@ -24,7 +25,7 @@ const EXIT_CODES: &str = "Exit codes: 0 as expected, 1 violation, 2 bad usage or
 
 /// A deterministic simulation testbed: the same seed gives the same run, byte for byte.
 #[derive(Debug, Parser)]
-#[command(name = "stormglass", version, after_help = EXIT_CODES, infer_subcommands = false)]
+#[command(name = "stormglass", version = crate::VERSION, after_help = EXIT_CODES, infer_subcommands = false)]
 pub(super) struct Cli {
     #[command(subcommand)]
     pub(super) command: Command,
@@ -65,6 +66,10 @@ pub(super) enum Command {
     Exhaust(ExhaustArgs),
     /// Print a JSON Schema.
     Schema(SchemaArgs),
+    /// Print what makes a shell complete this command.
+    Completions(CompletionsArgs),
+    /// Print the page of this command for `man`, or write those of all calls.
+    Man(ManArgs),
     /// Make runs for another process.
     #[command(hide = true)]
     Worker(WorkerArgs),

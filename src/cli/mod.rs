@@ -13,6 +13,7 @@
 
 mod again;
 mod args;
+mod assist;
 mod bisect;
 mod bugs;
 mod certify;
@@ -135,6 +136,8 @@ impl Shell {
             Command::Figure(args) => figure::figure(self, &args, &mut out),
             Command::Exhaust(args) => exhaust::exhaust(self, &args, &mut out),
             Command::Schema(args) => schema::schema(self, &args, &mut out),
+            Command::Completions(args) => assist::completions(self, &args, &mut out),
+            Command::Man(args) => assist::man(self, &args, &mut out),
             Command::Worker(_) => anyhow::bail!("`worker` is not for people"),
         }
     }

@@ -35,7 +35,7 @@ const LISTEN: &str = "127.0.0.1:8080";
 
 /// Spreads HTTP requests over backends, and goes around those that fail
 #[derive(Clone, Debug, Parser)]
-#[command(name = "load-balancer", version)]
+#[command(name = "load-balancer", version = crate::VERSION)]
 pub struct Options {
     /// Where clients connect, as host:port; with port 0 a free one is chosen [default: 127.0.0.1:8080, or the file's]
     #[arg(long, value_name = "ADDR")]

@@ -16,7 +16,7 @@ use crate::service::parse_duration;
 
 /// Elects a leader among a few servers, by Raft
 #[derive(Clone, Debug, Parser)]
-#[command(name = "raft-node", version, args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+#[command(name = "raft-node", version = crate::VERSION, args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub struct Options {
     #[command(subcommand)]
     command: Option<Subcommand>,
