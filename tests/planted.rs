@@ -6,7 +6,7 @@ use std::process::{Command, Output};
 
 use serde_json::Value;
 
-const README: &str = include_str!("../README.md");
+const CHECKS: &str = include_str!("../src/guide/checks.md");
 
 fn stormglass(arguments: &str) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_stormglass"));
@@ -30,11 +30,11 @@ fn every_bug_is_caught_and_the_control_is_not() {
         assert_eq!(bug["found"]["caught_by"].is_null(), is_control, "{bug:#}");
         let name = bug["bug"].as_str().expect("a name");
         let shown =
-            README.lines().find(|line| line.split_whitespace().next() == Some(name)).expect("the README shows it");
+            CHECKS.lines().find(|line| line.split_whitespace().next() == Some(name)).expect("the guide shows it");
         let found = &bug["found"];
         let told = format!("{} {} ", found["caught_by"].as_str().unwrap_or_default(), found["seeds"]);
         let words = shown.split_whitespace().collect::<Vec<_>>().join(" ");
-        assert!(is_control || words.contains(&told), "{told} is not in the README's\n{shown}");
+        assert!(is_control || words.contains(&told), "{told} is not in the guide's\n{shown}");
         // Raft's core lane finds the same, in the same seed.
         let core = &bug["core_lane"];
         assert_eq!(core.is_null(), bug["system"] != "raft", "{bug:#}");

@@ -1,68 +1,173 @@
-//! What the README shows is what comes.
+//! What the README and the guide show is what comes.
+//!
+//! Every command of their `console` blocks is run, and what it prints is compared with what they show, but for wall-clock
+//! times; a block that is not run has a comment before it that says why. `STORMGLASS_BLESS=1 cargo test readme` writes what
+//! comes into the pages.
 
-use std::process::Command;
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Stdio};
 
+const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 const README: &str = include_str!("../README.md");
+const COMMANDS: &str = include_str!("../src/guide/commands.md");
+const CHECKS: &str = include_str!("../src/guide/checks.md");
+const FIGURES: &str = include_str!("../src/guide/figures.md");
 
-/// The lines that the README shows after `$ call`, up to the end of the block.
-fn shown(call: &str) -> Vec<&'static str> {
+/// The lines that a page shows after `$ call`, up to the end of the block.
+fn shown(page: &'static str, call: &str) -> Vec<&'static str> {
     let start = format!("$ {call}\n");
-    let (_, rest) = README.split_once(&start).unwrap_or_else(|| panic!("the README does not show `{call}`"));
+    let (_, rest) = page.split_once(&start).unwrap_or_else(|| panic!("no page shows `{call}`"));
     let block = rest.split("\n```").next().expect("a block has an end");
     block.lines().take_while(|line| !line.starts_with("$ ")).collect()
 }
 
 fn stormglass(args: &[&str]) -> String {
-    let root = env!("CARGO_MANIFEST_DIR");
     let output = Command::new(env!("CARGO_BIN_EXE_stormglass"))
         .args(args)
-        .current_dir(root)
+        .current_dir(ROOT)
         .env_remove("STORMGLASS_SEED")
         .output()
         .expect("the binary runs");
     String::from_utf8(output.stdout).expect("text")
 }
 
-/// The line with wall-clock time is another one each time.
-fn steady(line: &&str) -> bool {
-    !line.trim_start().starts_with("time ")
+/// A folder as a checkout is, for commands that write files.
+struct Checkout(tempfile::TempDir);
+
+impl Checkout {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        for name in ["sims", "seeds"] {
+            std::os::unix::fs::symlink(Path::new(ROOT).join(name), folder.path().join(name)).expect("a link");
+        }
+        Self(folder)
+    }
+
+    /// What a line of shell prints, with this build's programs on its path.
+    fn shell(&self, line: &str) -> String {
+        let programs = Path::new(env!("CARGO_BIN_EXE_stormglass")).parent().expect("a folder");
+        let path = format!("{}:{}", programs.display(), std::env::var("PATH").unwrap_or_default());
+        let mut shell = Command::new("bash");
+        shell.args(["-c", line]).current_dir(self.0.path()).stdin(Stdio::null()).env("PATH", path);
+        let output = shell.env_remove("STORMGLASS_SEED").env("NO_COLOR", "1").output().expect("there is bash");
+        String::from_utf8(output.stdout).expect("text")
+    }
+}
+
+/// A line without its wall-clock time, which is another one each time.
+fn steady(line: &str) -> String {
+    if line.contains(" times real time") {
+        return "a pace".to_owned();
+    }
+    let mut words: Vec<&str> = line.split(' ').collect();
+    for place in 1..words.len() {
+        if words[place - 1] == "in" && words[place].parse::<f64>().is_ok() {
+            words[place] = "T";
+        }
+    }
+    words.join(" ").trim_end().to_owned()
+}
+
+/// What a page shows, with what its commands print now. Blocks that are not run stay as they are.
+fn run_again(page: &str) -> String {
+    let checkout = Checkout::new();
+    let mut made = String::new();
+    let mut lines = page.lines().peekable();
+    let mut before = "";
+    while let Some(line) = lines.next() {
+        made.push_str(line);
+        made.push('\n');
+        if line == "```console" && !before.starts_with("<!-- not run: ") {
+            while let Some(command) = lines.next_if(|line| *line != "```") {
+                let call = command.strip_prefix("$ ").unwrap_or_else(|| panic!("no command: {command}"));
+                let printed = checkout.shell(call);
+                let printed: Vec<&str> = printed.lines().map(str::trim_end).collect();
+                let mut shown = Vec::new();
+                while let Some(line) = lines.next_if(|line| *line != "```" && !line.starts_with("$ ")) {
+                    shown.push(line);
+                }
+                let is_same = shown.iter().map(|line| steady(line)).eq(printed.iter().map(|line| steady(line)));
+                made.push_str(command);
+                made.push('\n');
+                for line in if is_same { shown } else { printed } {
+                    made.push_str(line);
+                    made.push('\n');
+                }
+            }
+        }
+        before = line;
+    }
+    made
 }
 
 #[test]
-fn the_first_run_is_as_shown() {
-    let output = stormglass(&["run", "echo/tcp-loss", "--seed", "7"]);
-    let real: Vec<&str> = output.lines().filter(steady).collect();
-    let shown: Vec<&str> = shown("stormglass run echo/tcp-loss --seed 7").into_iter().filter(steady).collect();
-    assert_eq!(shown, real);
+fn what_is_shown_is_what_comes() {
+    let mut pages = vec![Path::new(ROOT).join("README.md")];
+    for entry in fs::read_dir(Path::new(ROOT).join("src/guide")).expect("the guide") {
+        pages.push(entry.expect("an entry").path());
+    }
+    pages.retain(|path| path.extension().is_some_and(|extension| extension == "md"));
+    pages.sort();
+    let mut run = 0;
+    for path in pages {
+        let page = fs::read_to_string(&path).expect("a page");
+        let made = run_again(&page);
+        run += page.matches("\n$ ").count();
+        if made != page && std::env::var_os("STORMGLASS_BLESS").is_some() {
+            fs::write(&path, &made).expect("a page can be written");
+        } else {
+            let difference = page.lines().zip(made.lines()).find(|(shown, comes)| shown != comes);
+            assert!(made == page, "{}: (shown, comes) {difference:?}", path.display());
+        }
+    }
+    assert!(run > 10, "{run} commands are shown");
 }
 
+/// The README's first command is run as it stands by whoever tries it; here, what it comes to.
 #[test]
-fn the_packet_is_as_shown() {
-    let (_, after) = README.split_once("show echo/tcp-loss --seed 7 | grep '").expect("the README shows a packet");
-    let (packet, rest) = after.split_once('\'').expect("a pattern ends");
-    let shown: Vec<&str> = rest.lines().skip(1).take_while(|line| *line != "```").collect();
-    let output = stormglass(&["show", "echo/tcp-loss", "--seed", "7"]);
-    let cut = |line: &str| line.chars().take(110).collect::<String>().trim_end().to_owned();
-    let real: Vec<String> = output.lines().filter(|line| line.contains(packet)).map(cut).collect();
-    assert!(!real.is_empty());
-    assert_eq!(shown, real);
+fn the_first_two_commands_are_the_run_and_the_tests() {
+    let block = README.split("```sh\n").nth(1).expect("a block").split("```").next().expect("its end");
+    let commands: Vec<&str> = block.lines().map(|line| line.split('#').next().unwrap_or(line).trim()).collect();
+    assert_eq!(commands, ["cargo run -- run echo/tcp-loss --seed 7", "cargo test"]);
+    assert!(README.lines().count() <= 200, "{} lines", README.lines().count());
 }
 
+/// On a code host a page's links lead to files beside it, in rustdoc to documentation; `cargo doc` holds the latter true.
 #[test]
-fn the_race_is_as_shown() {
-    let events = ["became-candidate", "became-leader", "majority-follows"];
-    let call = format!("stormglass show raft/split-vote --seed 7 | grep -E '{}'", events.join("|"));
-    let output = stormglass(&["show", "raft/split-vote", "--seed", "7"]);
-    let real: Vec<&str> = output.lines().filter(|line| events.iter().any(|event| line.contains(event))).collect();
-    assert!(!real.is_empty());
-    assert_eq!(shown(&call), real);
+fn the_links_of_the_guide_lead_somewhere() {
+    let guide = Path::new(ROOT).join("src/guide");
+    let documented = fs::read_to_string(guide.join("links.md")).expect("links");
+    let pages: Vec<_> = fs::read_dir(&guide).expect("the guide").map(|entry| entry.expect("an entry").path()).collect();
+    let mut links = 0;
+    for path in pages.iter().filter(|path| path.extension().is_some_and(|extension| extension == "md")) {
+        let page = fs::read_to_string(path).expect("a page");
+        assert!(!page.contains("](crate::"), "{}: only rustdoc understands `](crate::`", path.display());
+        for rest in page.split("][").skip(1) {
+            let label = rest.split(']').next().unwrap_or(rest);
+            let line = |text: &str| {
+                text.lines().find_map(|line| line.strip_prefix(&format!("[{label}]: ")).map(str::to_owned))
+            };
+            let target = line(&page).unwrap_or_else(|| panic!("{}: `{label}` leads nowhere", path.display()));
+            let file = target.split('#').next().unwrap_or(&target);
+            assert!(file.starts_with("http") || guide.join(file).exists(), "{}: there is no {file}", path.display());
+            assert!(line(&documented).is_some(), "links.md does not have `{label}`");
+            links += 1;
+        }
+    }
+    for link in README.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+        let file = link.split('#').next().unwrap_or(link);
+        assert!(link.starts_with("http") || Path::new(ROOT).join(file).exists(), "README: there is no {file}");
+        links += 1;
+    }
+    assert!(links > 40, "{links} links");
 }
 
 /// Measuring takes a minute, so what is compared is what is known before.
 #[test]
 fn the_figure_is_shown_as_it_is_published() {
     let output = stormglass(&["figure", "availsim", "--trials", "1"]);
-    let shown = shown("stormglass figure availsim");
+    let shown = shown(FIGURES, "stormglass figure availsim");
     let is_known = |line: &&str| {
         let rows = ["  source ", "  fitted ", "  published ", "  within "];
         line.contains("  raft/") || line.contains(" p50  ") || rows.iter().any(|row| line.starts_with(row))
@@ -87,7 +192,7 @@ fn every_call_is_listed_and_none_else() {
         calls.map_while(|line| line.split_whitespace().next()).filter(|call| *call != "help").collect();
     assert!(calls.len() >= 7, "{help}");
     for call in calls {
-        assert!(README.contains(&format!("| `stormglass {call}")), "the README does not list `{call}`");
+        assert!(COMMANDS.contains(&format!("| `stormglass {call}")), "the page of commands does not list `{call}`");
     }
 }
 
@@ -100,9 +205,9 @@ fn the_shrunk_failures_are_as_shown() {
     };
     let script: Vec<String> = kept("stale-vote-counted").lines().map(|line| format!("  {line}")).collect();
     let script: Vec<&str> = script.iter().map(|line| line.trim_end()).collect();
-    assert!(README.contains(&script.join("\n")), "the README shows another seeds/shrunk/stale-vote-counted.toml");
+    assert!(CHECKS.contains(&script.join("\n")), "the guide shows another seeds/shrunk/stale-vote-counted.toml");
     let mut counted = 0;
-    for row in README.lines().filter(|line| line.contains(" to ") && line.contains("  raft/")) {
+    for row in CHECKS.lines().filter(|line| line.contains(" to ") && line.contains("  raft/")) {
         let bug = row.split_whitespace().next().expect("a name");
         let faults = kept(bug).lines().filter(|line| ["[[step]]", "[[packet]]"].contains(line)).count();
         assert!(row.contains(&format!(" to {faults} ")), "{bug} has {faults} steps and packets left:\n{row}");

@@ -1,28 +1,32 @@
-//! How to use the testbed: scripts, many seeds, what to do with a failure, a service of one's own, the load balancer before real services, and the network that it all runs in.
+//! How to use the testbed: scripts, many seeds, what to do with a failure, a service of one's own, the load balancer before
+//! real services, and the network that it all runs in.
+//!
+//! The pages are files beside this one, to be read on a code host too. There their links lead to sources, by what stands at
+//! the end of each page; here `links.md` comes before that and leads to documentation.
 
-#[doc = include_str!("scripts.md")]
-pub mod scripts {}
+/// A page: its links, then its text.
+macro_rules! page {
+    ($name:ident) => {
+        #[doc = include_str!("links.md")]
+        #[doc = ""]
+        #[doc = include_str!(concat!(stringify!($name), ".md"))]
+        pub mod $name {}
+    };
+}
 
-#[doc = include_str!("sweeps.md")]
-pub mod sweeps {}
-
-#[doc = include_str!("lanes.md")]
-pub mod lanes {}
-
-#[doc = include_str!("exhaust.md")]
-pub mod exhaust {}
-
-#[doc = include_str!("failures.md")]
-pub mod failures {}
-
-#[doc = include_str!("own_service.md")]
-pub mod own_service {}
-
-#[doc = include_str!("balancer.md")]
-pub mod balancer {}
-
-#[doc = include_str!("report.md")]
-pub mod report {}
-
-#[doc = include_str!("network_model.md")]
-pub mod network_model {}
+page!(scripts);
+page!(sweeps);
+page!(lanes);
+page!(exhaust);
+page!(failures);
+page!(own_service);
+page!(balancer);
+page!(report);
+page!(network_model);
+page!(races);
+page!(checks);
+page!(figures);
+page!(speed);
+page!(commands);
+page!(packets);
+page!(real_sockets);
