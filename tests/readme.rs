@@ -82,6 +82,7 @@ fn run_again(page: &str) -> String {
             while let Some(command) = lines.next_if(|line| *line != "```") {
                 let call = command.strip_prefix("$ ").unwrap_or_else(|| panic!("no command: {command}"));
                 let printed = checkout.shell(call);
+                assert!(!printed.is_empty(), "`{call}` prints nothing");
                 let printed: Vec<&str> = printed.lines().map(str::trim_end).collect();
                 let mut shown = Vec::new();
                 while let Some(line) = lines.next_if(|line| *line != "```" && !line.starts_with("$ ")) {
