@@ -1,5 +1,5 @@
 //! The ledger of planted bugs, through the command: every bug is caught by an invariant that it is known to break, the
-//! control is not, and history sees more than a moment. Run it with `cargo test --features planted-bugs --test planted`.
+//! control is not, and history sees more than a moment. Run it with `cargo test --features planted-bugs --test suite planted::`.
 #![cfg(feature = "planted-bugs")]
 
 use std::process::{Command, Output};

@@ -4,8 +4,8 @@
 use proptest::test_runner::{Config as Settings, TestError, TestRunner};
 use stormglass::raft::planted::Bug;
 
-use crate::world::World;
-use crate::{case, runs, settings};
+use super::world::World;
+use super::{case, runs, settings};
 
 /// The bugs that this property sees, each with the invariants one of which catches it first.
 const SEEN: &[(Bug, &[&str])] = &[
