@@ -12,6 +12,11 @@ use super::super::records::{HostLine, RecordLine, WhatLine};
 /// The most of a payload that a page carries, in bytes: enough for every message of ours.
 const PAYLOAD_MAX: usize = 512;
 
+/// The most of all payloads together, in bytes. Where they are more, each is carried up to [`PAYLOAD_SHORT`] bytes: a page
+/// opens in the time that its size takes.
+const PAYLOADS_MAX: usize = 8 << 20;
+const PAYLOAD_SHORT: usize = 16;
+
 /// The records of a run.
 #[derive(Debug, Default, Serialize)]
 pub(super) struct Columns {
@@ -59,6 +64,7 @@ impl Columns {
         let mut columns = Self::default();
         let mut known = IndexSet::new();
         let mut before_ns = 0;
+        let payload_max = payload_max(records);
         for record in records {
             let host = record.host.as_deref().and_then(|name| hosts.get(name).copied());
             columns.columns.dt_ns.push(record.t_ns.saturating_sub(before_ns));
@@ -66,15 +72,15 @@ impl Columns {
             columns.columns.host.push(host.unwrap_or(-1));
             columns.columns.back.push(record.cause.map_or(0, |cause| record.n.saturating_sub(cause)));
             columns.columns.timer.extend(record.timer.then_some(record.n));
-            let shape = columns.row(&mut known, record);
+            let shape = columns.row(&mut known, record, payload_max);
             columns.columns.shape.push(shape);
         }
         columns
     }
 
     /// Adds a record's own fields to its shape.
-    fn row(&mut self, known: &mut IndexSet<Vec<String>>, record: &RecordLine) -> usize {
-        let (kind, fields) = fields(record);
+    fn row(&mut self, known: &mut IndexSet<Vec<String>>, record: &RecordLine, payload_max: usize) -> usize {
+        let (kind, fields) = fields(record, payload_max);
         let key = [kind.clone()].into_iter().chain(fields.iter().map(|(name, value)| sort(name, value)));
         let (place, is_new) = known.insert_full(key.collect());
         if is_new {
@@ -111,8 +117,17 @@ fn exact(value: Value) -> Value {
     }
 }
 
-/// A record's kind and its own fields, flat: an event's are `fields.term`.
-fn fields(record: &RecordLine) -> (String, Vec<(String, Value)>) {
+/// How much of each payload is carried.
+fn payload_max(records: &[RecordLine]) -> usize {
+    let lengths = records.iter().map(|record| match &record.what {
+        WhatLine::Sent(packet) => packet.len.min(PAYLOAD_MAX),
+        _ => 0,
+    });
+    if lengths.sum::<usize>() > PAYLOADS_MAX { PAYLOAD_SHORT } else { PAYLOAD_MAX }
+}
+
+/// A record's kind and its own fields, flat: an event's are `fields.term`, those of a table within are `tcp.seq`.
+fn fields(record: &RecordLine, payload_max: usize) -> (String, Vec<(String, Value)>) {
     if let WhatLine::Event { name, fields } = &record.what {
         let own = fields.iter().map(|(key, value)| (format!("fields.{key}"), serde_json::json!(value)));
         return (
@@ -127,8 +142,11 @@ fn fields(record: &RecordLine) -> (String, Vec<(String, Value)>) {
         match (name.as_str(), value) {
             ("kind", Value::String(name)) => kind = name,
             ("payload_hex", Value::String(mut hex)) => {
-                hex.truncate(PAYLOAD_MAX * 2);
+                hex.truncate(payload_max * 2);
                 fields.push((name, Value::String(hex)));
+            }
+            (_, Value::Object(table)) => {
+                fields.extend(table.into_iter().map(|(key, value)| (format!("{name}.{key}"), value)));
             }
             (_, value) => fields.push((name, value)),
         }
@@ -144,6 +162,26 @@ mod tests {
 
     fn record(n: u64, t_ns: u64, cause: Option<u64>, what: WhatLine) -> RecordLine {
         RecordLine { n, t_ns, host: Some("n2".to_owned()), cause, timer: n == 1, what }
+    }
+
+    #[test]
+    fn many_payloads_are_carried_short() {
+        let sent = |n: u64| {
+            let packet = serde_json::json!({
+                "n": n, "t_ns": n, "host": "n1", "cause": null, "kind": "sent", "packet": n, "from": "n1", "to": "n2",
+                "src": "192.168.0.1:7", "dst": "192.168.0.2:7", "transport": "udp", "segment": null, "len": 4 << 20,
+                "payload_hex": "ab".repeat(600), "label": null, "detail": null,
+            });
+            serde_json::from_value::<RecordLine>(packet).unwrap()
+        };
+        let few: Vec<_> = (0..2).map(sent).collect();
+        let many: Vec<_> = (0..=PAYLOADS_MAX as u64 / PAYLOAD_MAX as u64).map(sent).collect();
+        let payload = |records: &[RecordLine]| {
+            let (_, fields) = fields(&records[0], payload_max(records));
+            fields.into_iter().find(|(name, _)| name == "payload_hex").unwrap().1
+        };
+        assert_eq!(payload(&few), "ab".repeat(PAYLOAD_MAX));
+        assert_eq!(payload(&many), "ab".repeat(PAYLOAD_SHORT));
     }
 
     #[test]
