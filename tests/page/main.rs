@@ -41,11 +41,11 @@ fn made_up(folder: &Path, name: &str, recording: &str) {
     assert!(page.exists(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
-fn header(hosts: u64) -> String {
+fn header(system: &str, hosts: u64) -> String {
     let hosts: Vec<_> =
         (1..=hosts).map(|n| serde_json::json!({ "name": format!("n{n}"), "addr": format!("192.168.0.{n}") })).collect();
     let header = serde_json::json!({
-        "kind": "run", "schema": 1, "sim": "made/up", "system": "none", "set": [], "seed": 7, "hosts": hosts, "hash": null,
+        "kind": "run", "schema": 1, "sim": "made/up", "system": system, "set": [], "seed": 7, "hosts": hosts, "hash": null,
     });
     format!("{header}\n")
 }
@@ -62,7 +62,7 @@ fn sent(n: u64, t_ns: u64, hosts: u64) -> serde_json::Value {
 /// A hundred thousand records among seven hosts: half of them packets, of which one in nine is lost.
 fn large() -> String {
     const RECORDS: u64 = 100_000;
-    let mut out = header(7);
+    let mut out = header("none", 7);
     for n in (0..RECORDS).step_by(2) {
         let packet = sent(n, n * 300_000, 7);
         let (t_ns, to) = (n * 300_000 + 250_000, packet["to"].clone());
@@ -75,6 +75,51 @@ fn large() -> String {
     }
     let end = serde_json::json!({
         "kind": "end", "verdict": "pass", "exit_code": 0, "records": RECORDS, "sim_ms": RECORDS as f64 * 0.3, "violation": null, "reason": null,
+    });
+    out + &end.to_string()
+}
+
+/// Fifty minutes in which three nodes are leader, candidate and follower in turn, ten times a second, and a partition comes
+/// every two seconds.
+fn long() -> String {
+    const ROUNDS: u64 = 30_000;
+    let mut out = header("raft", 3);
+    let mut n = 0;
+    let mut line = |t_ns: u64, host: Option<String>, what: serde_json::Value| {
+        let mut record = serde_json::json!({ "n": n, "t_ns": t_ns, "host": host, "cause": null });
+        record.as_object_mut().unwrap().extend(what.as_object().unwrap().clone());
+        let _ = writeln!(out, "{record}");
+        n += 1;
+    };
+    for node in 1..=3 {
+        line(0, Some(format!("n{node}")), serde_json::json!({ "kind": "started", "incarnation": 0 }));
+    }
+    for round in 0..ROUNDS {
+        let at_ns = (round + 1) * 100_000_000;
+        let names = ["became-follower", "became-candidate", "became-leader"];
+        for (node, name) in (1..=3).zip(names.into_iter().cycle().skip(round as usize % 3)) {
+            let event = serde_json::json!({ "kind": "event", "name": name, "fields": { "term": round + 1 } });
+            line(at_ns + node * (round * 7_919 % 25) * 1_000_000, Some(format!("n{node}")), event);
+        }
+        if round % 20 == 0 {
+            let action = format!("partition [n{}] | [n{}]", round / 20 % 3 + 1, (round / 20 + 1) % 3 + 1);
+            line(
+                at_ns + 76_000_000,
+                None,
+                serde_json::json!({ "kind": "fault", "step": 1 + round / 20, "action": action }),
+            );
+        }
+        if round % 20 == 9 {
+            let action = "partition".to_owned();
+            line(
+                at_ns + 77_000_000,
+                None,
+                serde_json::json!({ "kind": "fault-ended", "step": 1 + round / 20, "action": action }),
+            );
+        }
+    }
+    let end = serde_json::json!({
+        "kind": "end", "verdict": "pass", "exit_code": 0, "records": n, "sim_ms": 3_000_200.0, "violation": null, "reason": null,
     });
     out + &end.to_string()
 }
@@ -98,7 +143,7 @@ fn hostile() -> String {
     let end = serde_json::json!({
         "kind": "end", "verdict": "violation", "exit_code": 1, "records": 3, "sim_ms": 1.0, "violation": violation, "reason": null,
     });
-    format!("{}{packet}\n{event}\n{violated}\n{end}", header(2))
+    format!("{}{packet}\n{event}\n{violated}\n{end}", header("none", 2))
 }
 
 fn found(program: &str) -> bool {
@@ -142,6 +187,7 @@ fn the_pages_can_be_used_in_a_browser() {
     report(folder, &["--compare", RAFT, "raft/cloudflare-2020", "--seed", "7"], "compare.html");
     made_up(folder, "hostile", &hostile());
     made_up(folder, "large", &large());
+    made_up(folder, "long", &long());
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/page/check.mjs");
     let output = Command::new("node").arg(script).arg(folder).arg(browser).output().unwrap();
     let told = String::from_utf8_lossy(&output.stdout);

@@ -8,8 +8,11 @@ const KEYS = [
   ["0", "the whole run"],
   ["Shift ← →", "move the window"],
   ["v", "to the violation, or to what the story begins with"],
-  ["/", "search"],
+  ["/", "search: every word must be found, and \"a phrase\" or a-name as it stands; a number is a record's"],
+  ["n N", "to the next match, to the one before"],
+  ["PageDown PageUp", "scroll the lanes, where they have no room"],
   ["t", "light or dark"],
+  ["h", "fold the head, unfold it"],
   ["Esc", "choose nothing; close"],
   ["?", "this help"],
 ];
@@ -84,6 +87,9 @@ function onKey(event) {
     0: () => state.setWindow(0, state.end),
     v: () => page.openAtStart(true),
     t: () => page.switchTheme(),
+    h: () => document.getElementById("fold").click(),
+    n: () => page.stepFound(1),
+    N: () => page.stepFound(-1),
     "/": () => document.getElementById("search").focus(),
     "?": () => page.help.showModal(),
   };

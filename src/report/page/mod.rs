@@ -4,10 +4,13 @@
 //! page shows is worked out in the browser, from the records alone; the sources beside this file are what it runs, in the
 //! order of [`SCRIPTS`]:
 //!
-//! - `model.js` decodes the [columns] and pairs each transmission with its fate; `words.js`, `story.js` tell;
-//! - `state.js` is what the reader has chosen, and everything that draws listens to it;
-//! - `lanes.js`, `arrows.js`, `latency.js`, `overview.js` draw on canvas, at most once a frame;
-//! - `panels.js`, `table.js`, `filters.js`, `compare.js` are the rest of the page; `pointer.js`, `keys.js` its handling.
+//! - `places.js`, `numbers.js` are what the others count with; `words.js` is the vocabulary, `faults.js` that of steps;
+//! - `model.js` decodes the [columns] and pairs each transmission with its fate; `levels.js` makes beforehand what is drawn
+//!   of very many; `bands.js` knows what each host is; `story.js` tells;
+//! - `state.js` is what the reader has chosen, and everything that draws listens to it; `search.js` finds;
+//! - `lanes.js`, `marks.js`, `arrows.js`, `density.js`, `latency.js`, `overview.js` draw on canvas, at most once a frame;
+//! - `head.js`, `legend.js`, `panels.js`, `table.js`, `filters.js`, `compare.js` are the rest of the page; `hits.js`,
+//!   `pointer.js`, `keys.js` its handling.
 //!
 //! **Invariant:** nothing of a run can end the script element that carries it: every `<` in the data is escaped.
 
@@ -64,18 +67,29 @@ fn render(title: &str, runs: &[PageRun<'_>], comparison: Option<Comparison>) -> 
 
 /// The page's scripts, in the order in which they run.
 const SCRIPTS: &[&str] = &[
-    include_str!("model.js"),
+    include_str!("places.js"),
+    include_str!("numbers.js"),
     include_str!("words.js"),
+    include_str!("faults.js"),
+    include_str!("model.js"),
     include_str!("state.js"),
+    include_str!("search.js"),
     include_str!("palette.js"),
+    include_str!("bands.js"),
     include_str!("lanes.js"),
+    include_str!("marks.js"),
     include_str!("arrows.js"),
+    include_str!("density.js"),
+    include_str!("levels.js"),
     include_str!("latency.js"),
+    include_str!("hits.js"),
     include_str!("story.js"),
     include_str!("overview.js"),
     include_str!("table.js"),
     include_str!("panels.js"),
     include_str!("filters.js"),
+    include_str!("legend.js"),
+    include_str!("head.js"),
     include_str!("keys.js"),
     include_str!("pointer.js"),
     include_str!("compare.js"),
@@ -126,6 +140,8 @@ struct Run<'a> {
     violation: Option<&'a Violation>,
     reason: Option<&'a str>,
     hosts: &'a [HostLine],
+    /// What the seed drew, if the header says so.
+    drawn: Option<serde_json::Value>,
     #[serde(flatten)]
     columns: Columns,
     /// Record, host, state, detail.
@@ -157,6 +173,7 @@ impl<'a> Run<'a> {
             violation: end.violation.as_ref(),
             reason: end.reason.as_deref(),
             hosts: &header.hosts,
+            drawn: serde_json::to_value(header).ok().and_then(|header| header.get("drawn").cloned()),
             columns: Columns::new(&header.hosts, records),
             states: states.collect(),
             requests: requests.collect(),

@@ -7,6 +7,10 @@ const FATES = ["delivered", "late", "duplicate", "corrupted", "lost", "under way
 const DELIVERED = 0, LATE = 1, DUPLICATE = 2, CORRUPTED = 3, LOST = 4, UNDER_WAY = 5;
 const NEVER = Number.POSITIVE_INFINITY;
 
+function fateOfArrival({ packet, attempt, isHeld }) {
+  return packet.isCorrupted ? CORRUPTED : packet.isCopy ? DUPLICATE : attempt > 0 || isHeld ? LATE : DELIVERED;
+}
+
 class Run {
   constructor(data, index) {
     Object.assign(this, data);
@@ -14,12 +18,15 @@ class Run {
     this.count = data.columns.shape.length;
     this.hostIndex = new Map(data.hosts.map((host, i) => [host.name, i]));
     this.decode(data.columns);
+    this.columns = null;
     this.linkCauses();
     this.collectTransmissions();
     this.collectFaults();
     this.collectHosts();
     this.collectRequests();
     this.end = Math.max(data.sim_ms, this.count ? this.t[this.count - 1] : 0, 1e-3);
+    this.bands = this.hosts.map((_, host) => new Band(this, host));
+    this.drawnUntil = this.tx1.map((t1, i) => (this.txFate[i] === LOST ? Math.max(t1, this.tx0[i] + this.usualLatency * 0.55) : Math.min(t1, this.end)));
   }
 
   decode(columns) {
@@ -52,9 +59,11 @@ class Run {
   }
 
   /** An event's own fields, in order; keys without the prefix. */
-  eventFields(n) {
-    const keys = Object.keys(this.shapes[this.shapeOf[n]].columns).filter((key) => key.startsWith("fields."));
-    return keys.map((key) => [key.slice(7), this.field(n, key)]);
+  eventFields(n) { return this.fieldsUnder(n, "fields."); }
+
+  fieldsUnder(n, prefix) {
+    const keys = Object.keys(this.shapes[this.shapeOf[n]].columns).filter((key) => key.startsWith(prefix));
+    return keys.map((key) => [key.slice(prefix.length), this.field(n, key)]);
   }
 
   hostName(n) { return this.host[n] < 0 ? null : this.hosts[this.host[n]].name; }
@@ -91,58 +100,54 @@ class Run {
   collectTransmissions() {
     const packets = new Map();
     const list = [];
-    const open = new Map();
     this.txOf = new Int32Array(this.count).fill(-1);
     const begin = (n, packet, attempt) => {
       const id = list.length;
-      const before = attempt > 0 ? open.get(packet.id + ":" + (attempt - 1)) ?? -1 : -1;
-      list.push({ id, packet, attempt, before, begin: n, end: -1, fate: UNDER_WAY, isHeld: false });
+      list.push({ id, packet, attempt, before: packet.txs[attempt - 1] ?? -1, begin: n, end: -1, fate: UNDER_WAY, isHeld: false });
       this.txOf[n] = id;
-      open.set(packet.id + ":" + attempt, id);
+      packet.txs[attempt] = id;
     };
-    const close = (n, fate) => {
-      const id = open.get(this.field(n, "packet") + ":" + this.field(n, "attempt"));
+    const close = (n, packet, fate) => {
+      const id = packet.txs[this.field(n, "attempt")];
       if (id === undefined) return;
-      const tx = list[id];
-      tx.end = n;
+      list[id].end = n;
       this.txOf[n] = id;
-      tx.fate = fate(tx);
+      list[id].fate = fate ?? fateOfArrival(list[id]);
     };
-    const fateOfArrival = ({ packet, attempt, isHeld }) =>
-      packet.isCorrupted ? CORRUPTED : packet.isCopy ? DUPLICATE : attempt > 0 || isHeld ? LATE : DELIVERED;
-    for (let n = 0; n < this.count; n++) {
-      const kind = this.kind(n);
-      const packet = packets.get(this.field(n, "packet"));
-      if (kind === "sent") {
-        const id = this.field(n, "packet");
-        const made = {
-          id, sent: n, from: this.hostIndex.get(this.field(n, "from")), to: this.hostIndex.get(this.field(n, "to")),
-          name: this.field(n, "label") || transportName(this, n), isCopy: false, isCorrupted: false, tries: 1,
-        };
-        packets.set(id, made);
-        begin(n, made, 0);
-      } else if (kind === "retransmitted" && packet) {
-        packet.tries++;
-        begin(n, packet, this.field(n, "attempt"));
-      } else if (kind === "duplicated" && packet) {
-        const copy = { ...packet, id: this.field(n, "copy"), isCopy: true };
+    const known = {
+      retransmitted: (n, packet) => { packet.tries++; begin(n, packet, this.field(n, "attempt")); },
+      duplicated: (n, packet) => {
+        const copy = { ...packet, id: this.field(n, "copy"), isCopy: true, txs: [] };
         packets.set(copy.id, copy);
         begin(n, copy, 0);
-      } else if (kind === "corrupted" && packet) {
-        packet.isCorrupted = true;
-      } else if (kind === "held") {
-        const id = open.get(this.field(n, "packet") + ":0");
-        if (id !== undefined) list[id].isHeld = true;
-      } else if (kind === "delivered") {
-        close(n, fateOfArrival);
-      } else if (kind === "lost") {
-        close(n, () => LOST);
+      },
+      corrupted: (n, packet) => { packet.isCorrupted = true; },
+      held: (n, packet) => { list[packet.txs[0]].isHeld = true; },
+      delivered: (n, packet) => close(n, packet),
+      lost: (n, packet) => close(n, packet, LOST),
+    };
+    for (let n = 0; n < this.count; n++) {
+      const kind = this.kind(n);
+      if (kind === "event") continue;
+      if (kind === "sent") {
+        const packet = this.packetOfSent(n);
+        packets.set(packet.id, packet);
+        begin(n, packet, 0);
+        continue;
       }
-      if (this.txOf[n] < 0 && packet) this.txOf[n] = open.get(packet.id + ":0") ?? -1;
+      const packet = packets.get(this.field(n, "packet"));
+      if (!packet) continue;
+      known[kind]?.(n, packet);
+      if (this.txOf[n] < 0) this.txOf[n] = packet.txs[0] ?? -1;
     }
-    this.packetOf = packets;
     this.tx = list;
     this.packTransmissions();
+  }
+
+  packetOfSent(n) {
+    const host = (key) => this.hostIndex.get(this.field(n, key));
+    const name = this.field(n, "label") || transportName(this, n);
+    return { id: this.field(n, "packet"), sent: n, from: host("from"), to: host("to"), name, isCopy: false, isCorrupted: false, tries: 1, txs: [] };
   }
 
   /** The same in typed arrays, for drawing: ordered by their beginning. */
@@ -156,8 +161,8 @@ class Run {
     this.txTo = new Uint16Array(n);
     this.txFate = new Uint8Array(n);
     this.txName = new Uint16Array(n);
-    this.longest = 0;
-    const usual = [];
+    const usual = new Float64Array(n);
+    let arrived = 0;
     this.tx.forEach((tx, i) => {
       this.tx0[i] = this.t[tx.begin];
       this.tx1[i] = tx.end < 0 ? NEVER : this.t[tx.end];
@@ -165,11 +170,16 @@ class Run {
       this.txTo[i] = tx.packet.to;
       this.txFate[i] = tx.fate;
       this.txName[i] = nameIndex.get(tx.packet.name);
-      if (tx.fate !== LOST && tx.fate !== UNDER_WAY) usual.push(this.tx1[i] - this.tx0[i]);
-      if (tx.end >= 0) this.longest = Math.max(this.longest, this.tx1[i] - this.tx0[i]);
+      if (tx.fate !== LOST && tx.fate !== UNDER_WAY) usual[arrived++] = this.tx1[i] - this.tx0[i];
     });
-    usual.sort((a, b) => a - b);
-    this.usualLatency = usual.length ? usual[usual.length >> 1] : 1;
+    this.lost = Int32Array.from(this.txFate.keys()).filter((i) => this.txFate[i] === LOST);
+    this.usualLatency = arrived ? usual.subarray(0, arrived).sort()[arrived >> 1] : 1;
+  }
+
+  /** The transmissions that began in a span of time and were lost. */
+  lostBetween(t0, t1) {
+    const at = placeWhere(this.lost.length, (i) => this.tx0[this.lost[i]] >= t0);
+    return this.lost.subarray(at, placeWhere(this.lost.length, (i) => this.tx0[this.lost[i]] > t1));
   }
 
   /** Spans of time in which a fault lasts: until its end, a `heal`, or the end of the run. */
@@ -213,14 +223,22 @@ class Run {
   collectHosts() {
     this.lives = this.hosts.map(() => [{ t: 0, n: -1, life: "not started" }]);
     this.recordsOf = this.hosts.map(() => []);
+    this.marksOf = this.hosts.map(() => []);
+    const lifeOfShape = this.shapes.map(({ kind }) => LIVES[kind]);
     for (let n = 0; n < this.count; n++) {
       if (this.host[n] < 0) continue;
       this.recordsOf[this.host[n]].push(n);
-      const life = LIVES[this.kind(n)];
+      if (this.txOf[n] < 0 && isSystemic(this, n)) this.marksOf[this.host[n]].push(n);
+      const life = lifeOfShape[this.shapeOf[n]];
       if (life) this.lives[this.host[n]].push({ t: this.t[n], n, life });
     }
     this.stateOf = this.hosts.map(() => []);
-    for (const [n, host, state, detail] of this.states) this.stateOf[host].push({ t: this.t[n], n, state, detail });
+    /** What changes of state are called in the story, by their record. */
+    this.becomes = new Map();
+    for (const [n, host, state, detail] of this.states) {
+      this.stateOf[host].push({ t: this.t[n], n, state, detail });
+      this.becomes.set(n, `${this.hosts[host].name} becomes ${stateWords({ state, detail })}`);
+    }
   }
 
   collectRequests() {
@@ -232,33 +250,18 @@ class Run {
 
   /** The last entry of an ordered list at or before a time. */
   static at(list, t) {
-    let low = 0, high = list.length;
-    while (low < high) {
-      const middle = (low + high) >> 1;
-      if (list[middle].t <= t) low = middle + 1; else high = middle;
-    }
-    return low ? list[low - 1] : null;
+    const at = firstBefore(list, t);
+    return list.length && list[at].t <= t ? list[at] : null;
   }
 
   /** The number of records up to a time. */
-  recordsUntil(t) {
-    let low = 0, high = this.count;
-    while (low < high) {
-      const middle = (low + high) >> 1;
-      if (this.t[middle] <= t) low = middle + 1; else high = middle;
-    }
-    return low;
-  }
+  recordsUntil(t) { return upperBound(this.t, t); }
 
   /** A host's last record at or before a time. */
   lastOf(host, t) {
     const list = this.recordsOf[host];
-    let low = 0, high = list.length;
-    while (low < high) {
-      const middle = (low + high) >> 1;
-      if (this.t[list[middle]] <= t) low = middle + 1; else high = middle;
-    }
-    return low ? list[low - 1] : -1;
+    const after = placeWhere(list.length, (at) => this.t[list[at]] > t);
+    return after ? list[after - 1] : -1;
   }
 }
 
@@ -267,20 +270,3 @@ const LIVES = {
   started: "alive", resumed: "alive", paused: "paused", killed: "dead", "power-lost": "without power",
   finished: "finished", failed: "failed", panicked: "panicked",
 };
-
-/** A fault's first word, and between whom it is where that can be told. */
-function parseFault(action) {
-  const verb = action.split(" ", 1)[0];
-  if (verb === "partition") {
-    const groups = [...action.matchAll(/\[([^\]]*)\]/g)].map((match) => match[1].split(/\s+/).filter(Boolean));
-    return { verb, groups };
-  }
-  const cut = verb === "cut" && action.match(/^cut (.*) -> (.*)$/);
-  if (cut) return { verb, groups: [cut[1].split(" "), cut[2].split(" ")], isOneWay: true };
-  return { verb, groups: [] };
-}
-
-/** Whether a script's pattern names a host. */
-function matchesHost(pattern, name) {
-  return pattern.endsWith("*") ? name.startsWith(pattern.slice(0, -1)) : pattern === name;
-}

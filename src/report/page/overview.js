@@ -42,6 +42,7 @@ class Overview {
     pen.strokeStyle = PALETTE.soft;
     pen.lineWidth = 1;
     pen.strokeRect(a + 0.5, 0.5, Math.max(b - a - 1, 1), this.height - 1);
+    this.drawFound(pen);
     const x = this.x(this.state.moment);
     pen.fillStyle = PALETTE.accent;
     pen.fillRect(x - 1, 0, 2, this.height);
@@ -62,25 +63,43 @@ class Overview {
     pen.fillRect(0, 0, this.width, this.height);
     clippedText(pen, "whole run", 12, this.height / 2, this.left - 16, PALETTE.soft);
     const { run } = this;
-    const losses = new Uint32Array(Math.ceil(this.width) + 1);
-    for (let i = 0; i < run.tx0.length; i++) if (run.txFate[i] === LOST) losses[Math.min(this.x(run.tx0[i]) | 0, losses.length - 1)]++;
     const lane = Math.min((this.height - 12) / run.hosts.length, 12);
     const top = (this.height - 10 - lane * run.hosts.length) / 2;
-    run.hosts.forEach((_, host) => {
-      const y = top + lane * host;
+    const view = { x: this.x, window: [0, this.state.end], left: this.left, right: this.width, perPixel: this.state.end / (this.width - RIGHT - this.left) };
+    run.bands.forEach((band, host) => {
       pen.fillStyle = PALETTE.calm;
-      pen.fillRect(this.left, y + 1, this.x(run.end) - this.left, Math.max(lane - 2, 1));
-      paintStates(this, pen, run.stateOf[host], y, lane, ({ state }) => toneOf(state));
-      paintStates(this, pen, run.lives[host], y, lane, ({ life }) => (["alive", "finished", "not started"].includes(life) ? "calm" : "down"));
+      pen.fillRect(this.left, top + lane * host + 1, this.x(run.end) - this.left, Math.max(lane - 2, 1));
+      drawBand(view, pen, band, top + lane * (host + 0.5), Math.max(lane - 2, 1));
     });
-    const most = losses.reduce((a, b) => Math.max(a, b), 1);
-    pen.fillStyle = PALETTE.lost;
-    losses.forEach((count, x) => { if (count) pen.fillRect(x, this.height - 1 - Math.max(2, (count / most) * 9), 1, Math.max(2, (count / most) * 9)); });
+    this.paintLosses(pen, run);
     if (run.violation) {
       pen.fillStyle = PALETTE.bad;
       pen.fillRect(this.x(run.violation.at_ms) - 1.5, 0, 3, this.height);
     }
     this.picture = picture;
+  }
+
+  paintLosses(pen, run) {
+    const losses = new Uint32Array(Math.ceil(this.width) + 1);
+    const perMs = (this.width - RIGHT - this.left) / this.state.end;
+    for (let i = 0; i < run.tx0.length; i++) if (run.txFate[i] === LOST) losses[Math.min((this.left + run.tx0[i] * perMs) | 0, losses.length - 1)]++;
+    const most = losses.reduce((a, b) => Math.max(a, b), 1);
+    pen.fillStyle = PALETTE.lost;
+    losses.forEach((count, x) => { if (count) pen.fillRect(x, this.height - 1 - Math.max(2, (count / most) * 9), 1, Math.max(2, (count / most) * 9)); });
+  }
+
+  /** Where the search found something, as ticks on top: one a pixel. */
+  drawFound(pen) {
+    const { search } = this.state, { run } = this;
+    if (!search.isOn) return;
+    const { list } = search.found[run.index];
+    const perPixel = this.state.end / (this.width - RIGHT - this.left);
+    pen.fillStyle = PALETTE.found;
+    for (let at = 0; at < list.length;) {
+      const x = this.x(run.t[list[at]]);
+      pen.fillRect(x - 0.5, 0, 1.5, 5);
+      at = Math.max(firstFrom(list, run.t, run.t[list[at]] + perPixel), at + 1);
+    }
   }
 
   at(event) {
@@ -119,14 +138,4 @@ class Overview {
     canvas.setAttribute("aria-valuenow", Math.round(state.moment));
     canvas.setAttribute("aria-valuetext", moment(state.moment));
   }
-}
-
-function paintStates(overview, pen, list, y, lane, tone) {
-  list.forEach((entry, i) => {
-    const kind = tone(entry);
-    if (kind === "calm") return;
-    const left = overview.x(entry.t), right = overview.x(i + 1 < list.length ? list[i + 1].t : overview.run.end);
-    pen.fillStyle = PALETTE[kind];
-    pen.fillRect(left, y + 1, Math.max(right - left, 0.6), Math.max(lane - 2, 1));
-  });
 }

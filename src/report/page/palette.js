@@ -7,8 +7,10 @@ function readPalette() {
   const style = getComputedStyle(document.documentElement);
   const names = ["paper", "panel", "ink", "soft", "faint", "line", "grid", "accent", "bad", "delivered", "late", "duplicate",
     "corrupted", "lost", "under-way", "lead", "lead-ink", "seek", "seek-ink", "calm", "calm-ink", "down", "down-ink", "side-a", "side-b", "fault",
-    "fault-ink", "cause", "effect"];
+    "fault-ink", "cause", "effect", "found"];
   PALETTE = Object.fromEntries(names.map((name) => [name, style.getPropertyValue(`--${name}`).trim()]));
+  PALETTE.up = PALETTE.calm;
+  PALETTE["up-ink"] = PALETTE["calm-ink"];
   PALETTE.fates = ["delivered", "late", "duplicate", "corrupted", "lost", "under-way"].map((name) => PALETTE[name]);
   patterns.clear();
 }
@@ -36,12 +38,4 @@ function hatch(context, colour, slant) {
   const pattern = context.createPattern(tile, "repeat");
   patterns.set(key, pattern);
   return pattern;
-}
-
-/** How a state is drawn: what leads is filled, what seeks is hatched, what is down is crossed out. */
-function toneOf(state) {
-  if (/^(leader|primary|active)/.test(state)) return "lead";
-  if (/candidate|probing|half-open|connecting|retry|suspect/.test(state)) return "seek";
-  if (/unhealthy|ejected|open$|down|failed|dead|paused|panicked|without power|drain/.test(state)) return "down";
-  return "calm";
 }

@@ -9,6 +9,7 @@ function link(runIndex, n, text, className = "link") {
 
 function storyPanel(run) {
   const list = make("ol", { className: "story" });
+  list.dataset.run = run.index;
   for (const item of storyOf(run)) list.append(item.more ? moreItem(run, item.more) : storyItem(run, item));
   if (!list.children.length) list.append(make("li", { className: "empty", textContent: "Nothing but the workload: no fault, no change of role." }));
   return list;
@@ -21,10 +22,12 @@ function storyItem(run, item) {
     make("span", { className: "when", textContent: moment(item.t) }), make("span", { className: "what", textContent: item.text }));
   head.addEventListener("click", () => go(run.index, item.n, { zoom: true }));
   entry.dataset.n = item.n;
+  entry.dataset.t = item.t;
   entry.append(head);
-  if (item.why?.length) {
+  const steps = typeof item.why === "function" ? item.why() : item.why;
+  if (steps?.length) {
     const why = make("ul", { className: "why" });
-    for (const step of item.why) why.append(make("li", {}, make("span", { textContent: "←" }), link(run.index, step.n, step.text)));
+    for (const step of steps) why.append(make("li", {}, make("span", { textContent: "←" }), link(run.index, step.n, step.text)));
     entry.append(why);
   }
   return entry;
@@ -39,17 +42,46 @@ function moreItem(run, items) {
   const who = [...takers].map(([host, count]) => `${run.hosts[host].name} ${plural(count, "time")}`).join(", ");
   const what = changes.length ? `the same again until ${moment(items[items.length - 1].t)}: ${who} in the lead` : `${plural(items.length, "more event")} of these kinds, until ${moment(items[items.length - 1].t)}`;
   const button = make("button", { type: "button", className: "unfold", textContent: `… ${what}. Show all` });
-  button.addEventListener("click", () => entry.replaceWith(...items.map((item) => storyItem(run, item))));
+  button.addEventListener("click", () => { entry.replaceWith(...unfolded(run, items)); page.followStory(); });
+  entry.dataset.t = items[0].t;
   entry.append(button);
   return entry;
 }
 
-/** Every host at the moment of the cursor. */
+const UNFOLDED_MOST = 200;
+
+/** The items, as many as one wants to have at a time, and what is left behind them. */
+function unfolded(run, items) {
+  const entries = items.slice(0, UNFOLDED_MOST).map((item) => storyItem(run, item));
+  return items.length > UNFOLDED_MOST ? [...entries, moreItem(run, items.slice(UNFOLDED_MOST))] : entries;
+}
+
+/** Marks the entry that the cursor stands at or has passed last, and brings it into sight. */
+function followStory(state) {
+  const root = document.getElementById("stories");
+  root.querySelector(".is-now")?.classList.remove("is-now");
+  const list = root.querySelector(`.story[data-run="${page.table.run.index}"]`);
+  const entries = [...list.children].filter((entry) => entry.dataset.t !== undefined);
+  const { run } = page.table;
+  const isChosen = state.selected?.run === run.index && run.t[state.selected.n] === state.moment;
+  const chosen = isChosen && entries.find((entry) => entry.dataset.n === String(state.selected.n));
+  const now = chosen || entries[placeWhere(entries.length, (at) => Number(entries[at].dataset.t) > state.moment) - 1];
+  if (!now) { root.scrollTop = 0; return; }
+  now.classList.add("is-now");
+  const box = root.getBoundingClientRect(), its = now.getBoundingClientRect();
+  if (its.top < box.top) root.scrollTop -= box.top - its.top + 4;
+  else if (its.bottom > box.bottom) root.scrollTop += Math.min(its.bottom - box.bottom + 4, its.top - box.top - 4);
+}
+
+/** Every host at the moment of the cursor, or at the edge of the window where the cursor is out of sight. */
 function drawHosts(root, state, run) {
+  const t = state.shownMoment;
+  const edge = t === state.moment ? "" : `, at the ${t > state.moment ? "left" : "right"} edge of what is shown`;
+  document.getElementById("hosts-title").textContent = `Hosts at ${moment(t)}${edge}`;
   const rows = run.hosts.map((host, i) => {
-    const now = hostAt(run, i, state.moment);
-    const last = run.lastOf(i, state.moment);
-    const tone = now.life !== "alive" ? (now.life === "paused" || now.life === "finished" || now.life === "not started" ? "calm" : "down") : now.state ? toneOf(now.state.state) : "calm";
+    const now = hostAt(run, i, t);
+    const last = run.lastOf(i, t);
+    const tone = now.life !== "alive" ? toneOfLife(now.life) : now.state ? toneOf(now.state.state) : "calm";
     const row = make("div", { className: "host-row", role: "listitem" });
     row.append(
       make("span", { className: "host-name", textContent: host.name, title: host.addr }),
@@ -76,7 +108,7 @@ function drawRecord(root, state) {
   const title = make("div", { className: "record-title" },
     make("span", { className: "record-number", textContent: `record ${number(n)}` }),
     make("span", { className: "record-time", textContent: `${moment(run.t[n], 0.1)}${run.hostName(n) ? ` · ${run.hostName(n)}` : ""}` }));
-  const words = make("p", { className: `record-words ${toneOfRecord(run, n)}`, textContent: recordWords(run, n) });
+  const words = make("p", { className: `record-words ${toneOfRecord(run, n)}` }, ...markFound(state.search.query, recordWords(run, n)));
   root.replaceChildren(title, words, causesOf(run, n), effectsOf(run, n), fieldsOf(run, n));
 }
 
@@ -116,13 +148,16 @@ function chainStep(run, n, effect) {
   return step;
 }
 
-const PLAIN_FIELDS = ["label", "detail", "packet", "transport", "segment", "src", "dst", "len", "attempt", "attempts", "reason", "copy", "bit", "step", "action", "incarnation", "message", "invariant", "verdict"];
+const PLAIN_FIELDS = ["label", "detail", "packet", "transport", "segment", "src", "dst", "len", "attempt", "attempts", "reason", "copy", "bit", "step", "action", "incarnation", "why", "message", "invariant", "verdict"];
+
+const FIELD_NAMES = { action: "in the script", src: "from", dst: "to", len: "bytes" };
 
 function fieldsOf(run, n) {
   const list = make("dl", { className: "fields" });
   const add = (key, value) => { if (value !== undefined && value !== null && value !== "") list.append(make("dt", { textContent: key }), make("dd", { textContent: String(value) })); };
-  for (const [key, value] of run.eventFields(n)) add(key, value);
-  for (const key of PLAIN_FIELDS) add(key, run.field(n, key));
+  for (const [key, value] of run.eventFields(n)) { const [name, words] = eventFieldWords(key, value); add(name, words || "yes"); }
+  for (const key of PLAIN_FIELDS) add(FIELD_NAMES[key] ?? key, run.field(n, key));
+  for (const [key, value] of run.fieldsUnder(n, "tcp.")) add(`TCP ${key}`, value);
   const tx = run.tx[run.txOf[n]];
   if (tx && run.kind(n) !== "sent") {
     add("packet sent in", `record ${tx.packet.sent}`);

@@ -5,7 +5,7 @@ function attachZoom(lanes, state) {
   const canvas = d3.select(lanes.canvas);
   let isOwn = false;
   const zoom = d3.zoom().scaleExtent([1, state.end / 1e-3])
-    .filter((event) => !event.button && (event.type !== "wheel" || !event.shiftKey))
+    .filter((event) => !event.button && (event.type !== "wheel" || (!event.shiftKey && !isOnNames(lanes, event))))
     .on("zoom", ({ transform, sourceEvent }) => {
       if (!sourceEvent || isOwn) return;
       const base = d3.scaleLinear([0, state.end], [lanes.gutter, lanes.width - RIGHT]);
@@ -14,6 +14,7 @@ function attachZoom(lanes, state) {
     });
   canvas.call(zoom).on("dblclick.zoom", null);
   lanes.canvas.addEventListener("wheel", (event) => {
+    if (isOnNames(lanes, event)) return;
     if (!event.shiftKey && Math.abs(event.deltaX) <= Math.abs(event.deltaY)) return;
     event.preventDefault();
     const [t0, t1] = state.window;
@@ -32,22 +33,32 @@ function attachZoom(lanes, state) {
   };
 }
 
+/** Over the hosts' names the wheel scrolls the lanes, where they do not all have room. */
+function isOnNames(lanes, event) { return lanes.overflow > 0 && event.offsetX < lanes.gutter; }
+
 function attachPointer(lanes, state, tip) {
   const { canvas, run } = lanes;
   let down = null, lastHits = "", turn = 0;
+  const leave = () => { tip.hidden = true; lanes.hover = null; };
   const at = (event) => {
     const box = canvas.getBoundingClientRect();
     return [event.clientX - box.left, event.clientY - box.top];
   };
   canvas.addEventListener("pointermove", (event) => {
-    if (event.buttons) { tip.hidden = true; return; }
+    if (event.buttons) {
+      leave();
+      if (down && lanes.overflow) lanes.box.scrollTop -= event.movementY;
+      return;
+    }
     const [x, y] = at(event);
     const hits = recordsAt(lanes, x, y);
     canvas.style.cursor = hits.length ? "pointer" : "grab";
     lanes.hover = hits[0] ?? null;
     showTip(tip, run, hits, event);
   });
-  canvas.addEventListener("pointerleave", () => { tip.hidden = true; lanes.hover = null; });
+  canvas.addEventListener("pointerleave", leave);
+  lanes.box.addEventListener("scroll", () => { leave(); page.draw(); });
+  state.listen((what) => { if (what === "window") leave(); });
   canvas.addEventListener("pointerdown", (event) => { down = [event.clientX, event.clientY]; });
   canvas.addEventListener("click", (event) => {
     if (!down || Math.hypot(event.clientX - down[0], event.clientY - down[1]) > 4) return;

@@ -1,5 +1,5 @@
-// What the reader has chosen: the window of time, the moment, the record, the filters. Everything that shows something
-// listens here and draws again.
+// What the reader has chosen: the window of time, the moment, the record, the filters, the search. Everything that shows
+// something listens here and draws again.
 
 class State {
   constructor(runs) {
@@ -10,10 +10,16 @@ class State {
     this.selected = null;
     this.lit = null;
     this.hidden = { hosts: new Set(), names: new Set(), fates: new Set() };
-    this.search = "";
     this.listeners = [];
     this.filterVersion = 0;
+    this.masks = [];
+    this.levels = [];
+    this.onlyFound = false;
+    this.search = new Search(this);
   }
+
+  /** The moment that the labels and the hosts describe: the cursor, or the edge of the window that is nearer to it. */
+  get shownMoment() { return Math.min(Math.max(this.moment, this.window[0]), this.window[1]); }
 
   listen(listener) { this.listeners.push(listener); }
   tell(what) { for (const listener of this.listeners) listener(what); }
@@ -46,7 +52,8 @@ class State {
     const run = this.runs[runIndex];
     if (!run || n < 0 || n >= run.count) return;
     this.selected = { run: runIndex, n };
-    this.lit = { run: runIndex, causes: new Set(run.causesOf(n)), effects: new Set(run.consequencesOf(n, 400)) };
+    const path = run.causesOf(n);
+    this.lit = { run: runIndex, path, causes: new Set(path), effects: new Set(run.consequencesOf(n, 400)) };
     this.moment = run.t[n];
     const [t0, t1] = this.window;
     const span = zoom ? Math.min(t1 - t0, Math.max(run.usualLatency * 40, 1)) : t1 - t0;
@@ -74,27 +81,33 @@ class State {
     this.tell("filters");
   }
 
-  get isFiltered() {
-    return this.search !== "" || Object.values(this.hidden).some((set) => set.size > 0);
-  }
+  get isFiltered() { return Object.values(this.hidden).some((set) => set.size > 0); }
 
   showsHost(run, host) { return host < 0 || !this.hidden.hosts.has(run.hosts[host].name); }
 
-  showsTransmission(run, i) {
-    return !this.hidden.fates.has(run.txFate[i]) && !this.hidden.names.has(run.names[run.txName[i]])
-      && this.showsHost(run, run.txFrom[i]) && this.showsHost(run, run.txTo[i]);
+  /** Of each transmission of a run, whether the filters let it through. */
+  maskOf(run) { return this.kept(this.masks, run, () => this.mask(run)); }
+
+  /** What is made beforehand for drawing what the filters let through. */
+  levelsOf(run) { return this.kept(this.levels, run, () => new Levels(run, this)); }
+
+  kept(list, run, made) {
+    if (list[run.index]?.version !== this.filterVersion) list[run.index] = { version: this.filterVersion, value: made() };
+    return list[run.index].value;
   }
 
-  /** Whether the filters and the search let a record through. */
+  mask(run) {
+    const hosts = run.hosts.map((_, host) => this.showsHost(run, host));
+    const names = run.names.map((name) => !this.hidden.names.has(name));
+    const fates = FATES.map((_, fate) => !this.hidden.fates.has(fate));
+    const mask = new Uint8Array(run.tx0.length);
+    for (let i = 0; i < mask.length; i++) mask[i] = fates[run.txFate[i]] && names[run.txName[i]] && hosts[run.txFrom[i]] && hosts[run.txTo[i]] ? 1 : 0;
+    return mask;
+  }
+
+  /** Whether the filters let a record through. */
   showsRecord(run, n) {
-    if (!this.showsHost(run, run.host[n])) return false;
     const tx = run.txOf[n];
-    if (tx >= 0 && !this.showsTransmission(run, tx)) return false;
-    return this.search === "" || this.matches(run, n);
-  }
-
-  matches(run, n) {
-    const words = `${n} ${run.hostName(n) ?? ""} ${recordWords(run, n)}`.toLowerCase();
-    return this.search.toLowerCase().split(/\s+/).every((word) => words.includes(word));
+    return this.showsHost(run, run.host[n]) && (tx < 0 || this.maskOf(run)[tx] === 1);
   }
 }

@@ -1,6 +1,6 @@
 // What happened, in words: faults, lives and changes of role, each with what led to it; what repeats is told once.
 
-/** The story's items, in order: `{ n, t, icon, tone, text, why, more }`. */
+/** The story's items, in order: `{ n, t, icon, tone, text, why, more }`; `why` may be a function, for what is long to tell. */
 function storyOf(run) {
   const items = [];
   for (const fault of run.faults) items.push(faultItem(run, fault));
@@ -24,13 +24,13 @@ function faultItem(run, fault) {
   const until = !fault.isSpan ? "" : fault.t1 === NEVER ? ", until the end" : `, for ${length(fault.t1 - fault.t0)}`;
   const lost = fault.groups.length ? lossesIn(run, fault) : "";
   const isLast = fault.verb === "heal";
-  return { n: fault.begin, t: fault.t0, icon: isLast ? "◇" : "◆", tone: "fault", text: `${isLast ? "all faults end" : words}${until}${lost}`, why: [], step: fault.step };
+  return { n: fault.begin, t: fault.t0, icon: isLast ? "◇" : "◆", tone: "fault", text: `${isLast ? "all faults end" : words}${until}${lost}`, why: [], step: fault.step, sign: `fault ${fault.action}` };
 }
 
 function lossesIn(run, fault) {
   let lost = 0;
-  for (let i = lowerBound(run.tx0, fault.t0 - run.usualLatency * 4); i < run.tx0.length && run.tx0[i] <= fault.t1; i++) {
-    if (run.tx[i].end >= 0 && run.field(run.tx[i].end, "reason") === "partition" && run.tx[i].end >= fault.begin) lost++;
+  for (const i of run.lostBetween(fault.t0 - run.usualLatency * 4, fault.t1)) {
+    if (run.tx[i].end >= fault.begin && run.field(run.tx[i].end, "reason") === "partition") lost++;
   }
   return lost ? `; ${plural(lost, "packet is", "packets are")} lost to it` : "";
 }
@@ -116,21 +116,20 @@ function slowItems(run, items) {
     const [span] = group;
     const took = span.t1 - span.t0;
     const others = group.length > 1 ? `, and ${plural(group.length - 1, "other")} with it` : "";
-    items.push({ n: span.begin, t: span.t0, icon: "◔", tone: "late", text: `${run.hosts[span.host].name}: ${span.name} takes ${length(took)}, ${Math.round(took / usual)} times the usual ${length(usual)}${others}`, why: lossesDuring(run, span) });
+    items.push({ n: span.begin, t: span.t0, icon: "◔", tone: "late", text: `${run.hosts[span.host].name}: ${span.name} takes ${length(took)}, ${Math.round(took / usual)} times the usual ${length(usual)}${others}`, why: () => lossesDuring(run, span) });
   }
   for (const span of run.spans) {
     if (span.end >= 0 && span.failure === null) continue;
     const n = span.end < 0 ? span.begin : span.end;
-    items.push({ n, t: run.t[n], icon: "✕", tone: "lost", text: `${run.hosts[span.host].name}: ${span.name} ${span.end < 0 ? "is still open at the end" : `fails: ${span.failure}`}`, why: lossesDuring(run, span), sign: `request ${span.end < 0 ? "open" : span.failure}` });
+    items.push({ n, t: run.t[n], icon: "✕", tone: "lost", text: `${run.hosts[span.host].name}: ${span.name} ${span.end < 0 ? "is still open at the end" : `fails: ${span.failure}`}`, why: () => lossesDuring(run, span), sign: `request ${span.end < 0 ? "open" : span.failure}` });
   }
 }
 
 /** What a host missed or could not send while it waited for an answer, packet by packet. */
 function lossesDuring(run, span) {
   const lost = new Map();
-  for (let i = lowerBound(run.tx0, span.t0); i < run.tx0.length && run.tx0[i] <= span.t1; i++) {
-    const isOurs = run.txFrom[i] === span.host || run.txTo[i] === span.host;
-    if (run.txFate[i] !== LOST || !isOurs) continue;
+  for (const i of run.lostBetween(span.t0, span.t1)) {
+    if (run.txFrom[i] !== span.host && run.txTo[i] !== span.host) continue;
     const { packet, end } = run.tx[i];
     const seen = lost.get(packet.id) || { n: end, count: 0 };
     seen.count++;

@@ -1,33 +1,71 @@
-// Words and numbers as a person reads them.
+// The vocabulary: what the names in a trace are called here. A kind of packet, a reason or a kind of record that is new
+// needs a line in one of these tables, and is shown under its own name until it has it.
 
-const TRANSPORTS = { udp: "UDP", "tcp-syn": "TCP SYN", "tcp-data": "TCP data", "tcp-fin": "TCP FIN", "tcp-rst": "TCP RST" };
+/** Kinds of packets. */
+const TRANSPORTS = {
+  udp: "UDP", "tcp-syn": "TCP SYN", "tcp-syn-ack": "TCP SYN-ACK", "tcp-ack": "TCP ACK", "tcp-data": "TCP data", "tcp-fin": "TCP FIN",
+  "tcp-rst": "TCP RST",
+};
+
+/** Packets that say nothing of their own: their arrows are thin, and have no label. */
+const QUIET = new Set(["TCP ACK"]);
+
+/** Why a segment was sent again, where its record says so. */
+const RESENDINGS = {
+  fast: "fast retransmission, later ones arrived", probe: "tail loss probe, nothing was heard for two round trips", timeout: "timeout",
+  "after-timeout": "lost with what the timeout was of", asked: "the other end asked again",
+};
+
+/** Why a transmission was lost. */
+const LOSSES = {
+  loss: "the link lost it", burst: "the link lost it, in a burst", partition: "a partition is in the way",
+  dropped: "a step of the script drops it", "host-down": "the receiving machine is down", "no-socket": "nothing listens there",
+  "buffer-full": "the receive buffer is full", "sender-down": "the sending machine lost power before it left",
+  "connection-gone": "the connection was given up", checksum: "a bit was flipped, and its checksum told",
+};
+
+/** Each kind of record as a sentence of its host; `field` reads one of the record's own. */
+const SENTENCES = {
+  started: (run, n, field) => (field("incarnation") ? `started again, incarnation ${field("incarnation")}` : "started"),
+  finished: () => "finished",
+  failed: (run, n, field) => `ended with an error: ${field("message")}`,
+  panicked: (run, n, field) => `panicked: ${field("message")}`,
+  killed: () => "was killed",
+  "power-lost": () => "lost power",
+  paused: () => "was paused",
+  resumed: () => "goes on",
+  sent: (run, n) => `sent ${packetWords(run, n)}`,
+  lost: (run, n, field) => `lost ${packetWords(run, n)}: ${LOSSES[field("reason")] || field("reason")}`,
+  retransmitted: (run, n, field) => `sent again ${packetWords(run, n)}, attempt ${field("attempt")}${resendingWords(field)}`,
+  "given-up": (run, n, field) => `gave up ${packetWords(run, n)} after ${plural(field("attempts"), "try", "tries")}`,
+  duplicated: (run, n) => `the network copied ${packetWords(run, n)}`,
+  corrupted: (run, n, field) => `the network flipped bit ${field("bit")} of ${packetWords(run, n)}`,
+  held: (run, n) => `a step holds ${packetWords(run, n)}`,
+  released: (run, n) => `released ${packetWords(run, n)}`,
+  delivered: (run, n, field) => `received ${packetWords(run, n)}${field("attempt") ? `, attempt ${field("attempt")}` : ""}`,
+  fault: (run, n, field) => faultWords(parseFault(field("action")), field("action")),
+  "fault-ended": (run, n, field) => `over: ${faultWords(parseFault(field("action")), field("action"))}`,
+  violated: (run, n, field) => `VIOLATED ${field("invariant")}: ${field("message")}`,
+  ended: (run, n, field) => `the run is over: ${field("verdict")}`,
+  event: (run, n, field) => eventWords(run, n, field("name")),
+};
+
+/** One record in words. */
+function recordWords(run, n) {
+  const sentence = SENTENCES[run.kind(n)];
+  return sentence ? sentence(run, n, (key) => run.field(n, key)) : otherWords(run, n);
+}
+
+/** A record of a kind that has no sentence. */
+function otherWords(run, n) {
+  const keys = Object.keys(run.shapes[run.shapeOf[n]].columns).filter((key) => key !== "payload_hex" && run.field(n, key) !== null);
+  return `${spaced(run.kind(n))}: ${keys.map((key) => `${spaced(key)} ${run.field(n, key)}`).join(", ")}`;
+}
 
 function transportName(run, n) {
   const transport = run.field(n, "transport");
   return TRANSPORTS[transport] || transport || "packet";
 }
-
-const grouped = new Intl.NumberFormat("en-US");
-function number(value) { return grouped.format(value); }
-function plural(count, one, many = one + "s") { return `${number(count)} ${count === 1 ? one : many}`; }
-
-/** A moment: seconds, with as many digits as the step between two neighbours asks for. */
-function moment(ms, step = 1) {
-  const digits = step >= 1000 ? 0 : step >= 100 ? 1 : step >= 10 ? 2 : step >= 1 ? 3 : step >= 0.001 ? 6 : 9;
-  return (ms / 1000).toFixed(digits) + " s";
-}
-
-/** A length of time. */
-function length(ms) {
-  if (!Number.isFinite(ms)) return "until the end";
-  if (ms >= 1000) return trim((ms / 1000).toPrecision(3)) + " s";
-  if (ms >= 1) return trim(ms.toPrecision(3)) + " ms";
-  return trim((ms * 1000).toPrecision(3)) + " µs";
-}
-function trim(digits) { return digits.includes(".") ? digits.replace(/\.?0+$/, "") : digits; }
-
-/** A name as it reads in a sentence: `became-leader` is `became leader`. */
-function spaced(name) { return name.replace(/[-_]/g, " "); }
 
 function packetWords(run, n) {
   const tx = run.tx[run.txOf[n]];
@@ -37,71 +75,31 @@ function packetWords(run, n) {
   return `${packet.name}${detail ? ` (${detail})` : ""} ${run.hosts[packet.from].name} → ${run.hosts[packet.to].name}`;
 }
 
-const LOSSES = {
-  loss: "the link lost it", burst: "the link lost it, in a burst", partition: "a partition is in the way",
-  dropped: "a step of the script drops it", "host-down": "the receiving machine is down", "no-socket": "nothing listens there",
-  "buffer-full": "the receive buffer is full", "sender-down": "the sending machine lost power before it left",
-  "connection-gone": "the connection was given up",
-};
-
-/** One record in words. */
-function recordWords(run, n) {
-  const field = (key) => run.field(n, key);
-  switch (run.kind(n)) {
-    case "started": return field("incarnation") ? `started again, incarnation ${field("incarnation")}` : "started";
-    case "finished": return "finished";
-    case "failed": return `ended with an error: ${field("message")}`;
-    case "panicked": return `panicked: ${field("message")}`;
-    case "killed": return "was killed";
-    case "power-lost": return "lost power";
-    case "paused": return "was paused";
-    case "resumed": return "goes on";
-    case "sent": return `sent ${packetWords(run, n)}`;
-    case "lost": return `lost ${packetWords(run, n)}: ${LOSSES[field("reason")] || field("reason")}`;
-    case "retransmitted": return `sent again ${packetWords(run, n)}, attempt ${field("attempt")}`;
-    case "given-up": return `gave up ${packetWords(run, n)} after ${plural(field("attempts"), "try", "tries")}`;
-    case "duplicated": return `the network copied ${packetWords(run, n)}`;
-    case "corrupted": return `the network flipped bit ${field("bit")} of ${packetWords(run, n)}`;
-    case "held": return `a step holds ${packetWords(run, n)}`;
-    case "released": return `released ${packetWords(run, n)}`;
-    case "delivered": return `received ${packetWords(run, n)}${field("attempt") ? `, attempt ${field("attempt")}` : ""}`;
-    case "fault": return faultWords(parseFault(field("action")), field("action"));
-    case "fault-ended": return `over: ${faultWords(parseFault(field("action")), field("action"))}`;
-    case "violated": return `VIOLATED ${field("invariant")}: ${field("message")}`;
-    case "ended": return `the run is over: ${field("verdict")}`;
-    case "event": return eventWords(run, n);
-    default: return otherWords(run, n);
-  }
+function resendingWords(field) {
+  const why = field("why");
+  return why ? `: ${RESENDINGS[why] || spaced(why)}` : "";
 }
 
-function eventWords(run, n) {
-  const fields = run.eventFields(n).filter(([, value]) => value !== false).map(([key, value]) => (value === true ? spaced(key) : `${spaced(key)} ${value}`));
-  return spaced(run.field(n, "name")) + (fields.length ? `: ${fields.join(", ")}` : "");
+function eventWords(run, n, name) {
+  const fields = run.eventFields(n).filter(([, value]) => value !== false).map(([key, value]) => eventFieldWords(key, value).filter(Boolean).join(" "));
+  return spaced(name) + (fields.length ? `: ${fields.join(", ")}` : "");
 }
 
-/** A record of a kind that this page has no sentence for. */
-function otherWords(run, n) {
-  const keys = Object.keys(run.shapes[run.shapeOf[n]].columns);
-  return [spaced(run.kind(n)), ...keys.map((key) => `${key}=${run.field(n, key)}`)].join(" ");
+/** A name as it reads in a sentence: `became-leader` is `became leader`. */
+function spaced(name) { return name.replace(/[-_]/g, " "); }
+
+const UNITS_MS = { ns: 1e-6, us: 1e-3, ms: 1 };
+
+/** An event's field as its name and its value in words; a field that is just true is its name. */
+function eventFieldWords(key, value) {
+  if (value === true) return [spaced(key), ""];
+  const [, name, unit] = key.match(/^(\w+)_(ns|us|ms)$/) ?? [];
+  if (!unit || !Number.isFinite(Number(value))) return [spaced(key), String(value)];
+  const ms = Number(value) * UNITS_MS[unit];
+  return [spaced(name), /(^|_)(at|until)$/.test(name) ? exactMoment(ms) : length(ms)];
 }
 
-/** What a fault does, in a sentence's words. */
-function faultWords({ verb, groups, isOneWay }, action) {
-  const sides = groups.map((group) => group.join(" "));
-  if (verb === "partition" && sides.length > 1) return `cut off from each other: ${sides.join(" | ")}`;
-  if (verb === "partition" && sides.length === 1) return `cut off from all others: ${sides[0]}`;
-  if (isOneWay) return `nothing passes from ${sides[0]} to ${sides[1]}`;
-  return action;
-}
-
-/** A short name for a fault's bar. */
-function faultName({ verb, groups, isOneWay, action }) {
-  const sides = groups.map((group) => group.join(" "));
-  if (verb === "partition" && sides.length) return `partition  ${sides.join(" ✕ ")}`;
-  if (isOneWay) return `cut  ${sides[0]} ⇥ ${sides[1]}`;
-  return action;
-}
-
+/** Whether a record is more than a packet that came and went. */
 function isSystemic(run, n) {
   const kind = run.kind(n);
   return kind !== "sent" && kind !== "delivered" && kind !== "retransmitted";
