@@ -39,6 +39,9 @@ export async function searches({ check, open, leader, records }) {
       assert.equal(await search(page, asked), "1 found", asked);
       assert.deepEqual(await found(), [2650], asked);
     }
+    const [{ packet }] = records.filter(({ kind }) => kind === "lost");
+    await search(page, `lost "packet ${packet}"`);
+    assert.deepEqual(await found(), records.filter((record) => record.kind === "lost" && record.packet === packet).map(({ n }) => n), "by the packet");
     await search(page, "2650");
     assert.ok((await found()).includes(2650));
     await page.keyboard.press("Enter");

@@ -172,7 +172,7 @@ class Lanes {
 
   drawGutter(pen) {
     if (this.plot) drawLatencyAxis(this, pen);
-    if (this.tallest) clippedText(pen, `≤ ${number(this.tallest.count)} in ${length(this.tallest.step)}`, 12, AXIS / 2, this.gutter - 16, PALETTE.soft);
+    if (this.tallest) clippedText(pen, `≤ ${number(this.tallest.count)} / ${length(this.tallest.step)}`, 12, AXIS / 2, this.gutter - 16, PALETTE.soft);
     pen.save();
     pen.beginPath();
     pen.rect(0, this.top - 4, this.gutter, this.bottom - this.top + 4);

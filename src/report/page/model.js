@@ -147,7 +147,7 @@ class Run {
   packetOfSent(n) {
     const host = (key) => this.hostIndex.get(this.field(n, key));
     const name = this.field(n, "label") || transportName(this, n);
-    return { id: this.field(n, "packet"), sent: n, from: host("from"), to: host("to"), name, isCopy: false, isCorrupted: false, tries: 1, txs: [] };
+    return { id: this.field(n, "packet"), sent: n, from: host("from"), to: host("to"), name, isCopy: false, isCorrupted: false, tries: 1, txs: [], words: null };
   }
 
   /** The same in typed arrays, for drawing: ordered by their beginning. */

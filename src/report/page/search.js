@@ -1,7 +1,7 @@
 // The search: which records say what is asked for. It goes through them in slices, so that the page stays at hand, and says
 // how far it has come. What it looks through is a record's words as the page has them and as the terminal prints them.
 
-const SLICE_MS = 10, PROGRESS_MS = 120;
+const SLICE_MS = 16, PROGRESS_MS = 250;
 const BETWEEN = "[^\\p{L}\\p{N}]+";
 
 /**
@@ -99,8 +99,8 @@ class Search {
 
 /** All that can be found of a record: its host, its words, and what the terminal prints of it. */
 function wordsToSearch(run, n) {
-  const words = `${run.hostName(n) ?? ""} ${recordWords(run, n)}`;
-  const kind = run.kind(n);
+  const kind = run.kind(n), packet = run.field(n, "packet");
+  const words = `${run.hostName(n) ?? ""} ${recordWords(run, n)} | ${kind}${packet === undefined ? "" : ` packet ${packet}`}`;
   if (kind === "event") {
     const fields = run.eventFields(n).map(([key, value]) => `${key}=${value}`).join(" ");
     const become = run.becomes.get(n);

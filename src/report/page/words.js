@@ -71,8 +71,11 @@ function packetWords(run, n) {
   const tx = run.tx[run.txOf[n]];
   if (!tx) return `packet ${run.field(n, "packet")}`;
   const { packet } = tx;
-  const detail = run.field(packet.sent, "detail");
-  return `${packet.name}${detail ? ` (${detail})` : ""} ${run.hosts[packet.from].name} → ${run.hosts[packet.to].name}`;
+  if (packet.words === null) {
+    const detail = run.field(packet.sent, "detail");
+    packet.words = `${packet.name}${detail ? ` (${detail})` : ""} ${run.hosts[packet.from].name} → ${run.hosts[packet.to].name}`;
+  }
+  return packet.words;
 }
 
 function resendingWords(field) {
