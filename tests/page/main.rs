@@ -5,6 +5,7 @@
 //! npm ci --prefix tests/page      # and a Chromium, as `chromium` in the path or in $CHROMIUM
 //! ```
 
+use std::collections::BTreeMap;
 use std::env;
 use std::fmt::Write as _;
 use std::fs;
@@ -144,6 +145,36 @@ fn hostile() -> String {
         "kind": "end", "verdict": "violation", "exit_code": 1, "records": 3, "sim_ms": 1.0, "violation": violation, "reason": null,
     });
     format!("{}{packet}\n{event}\n{violated}\n{end}", header("none", 2))
+}
+
+/// The texts in a PNG.
+fn texts(png: &[u8]) -> BTreeMap<String, String> {
+    let mut texts = BTreeMap::new();
+    let mut rest = &png[8..];
+    while rest.len() > 12 {
+        let length = u32::from_be_bytes(rest[..4].try_into().unwrap()) as usize;
+        let (kind, body) = (&rest[4..8], &rest[8..8 + length]);
+        if let (b"tEXt", Some(end)) = (kind, body.iter().position(|byte| *byte == 0)) {
+            let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+            texts.insert(text(&body[..end]), text(&body[end + 1..]));
+        }
+        rest = &rest[12 + length..];
+    }
+    texts
+}
+
+#[test]
+fn the_picture_in_the_readme_is_of_the_run_as_it_is_today() {
+    let picture = fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join(".github/report.png")).unwrap();
+    let texts = texts(&picture);
+    let run = texts.get("Run").expect("tests/page/picture.sh says in the picture which run it is of");
+    let arguments: Vec<&str> = ["run"].into_iter().chain(run.split(' ')).chain(["--json"]).collect();
+    let report: serde_json::Value = serde_json::from_slice(&stormglass(&arguments)).unwrap();
+    assert_eq!(
+        report["hash"].as_str(),
+        texts.get("Hash").map(String::as_str),
+        "{run} is another run than the one in .github/report.png: make the picture again with tests/page/picture.sh"
+    );
 }
 
 fn found(program: &str) -> bool {
