@@ -3,16 +3,22 @@
 function buildFilters(root, state) {
   const hosts = [...new Set(state.runs.flatMap((run) => run.hosts.map((host) => host.name)))];
   const names = [...new Set(state.runs.flatMap((run) => run.names))].sort();
+  const counts = countNames(state);
   const fates = FATES.map((_, fate) => fate).filter((fate) => state.runs.some((run) => run.txFate.includes(fate)));
   root.append(menu("Hosts", hosts.map((host) => ({ key: host, text: host, count: null })), "hosts", state));
-  if (names.length) root.append(menu("Messages", names.map((name) => ({ key: name, text: name, count: countNames(state, name) })), "names", state));
+  if (names.length) root.append(menu("Messages", names.map((name) => ({ key: name, text: name, count: counts.get(name) ?? 0 })), "names", state));
   const legend = make("div", { className: "fates", role: "group", "aria-label": "Show by fate" });
   for (const fate of fates) legend.append(fateChip(fate, state));
   root.append(legend);
 }
 
-function countNames(state, name) {
-  return state.runs.reduce((sum, run) => sum + run.tx.filter((tx) => tx.attempt === 0 && !tx.packet.isCopy && tx.packet.name === name).length, 0);
+/** How many packets there are of each name, without copies and what was sent again. */
+function countNames(state) {
+  const counts = new Map();
+  for (const run of state.runs) {
+    for (const { attempt, packet } of run.tx) if (attempt === 0 && !packet.isCopy) counts.set(packet.name, (counts.get(packet.name) ?? 0) + 1);
+  }
+  return counts;
 }
 
 function fateChip(fate, state) {

@@ -117,7 +117,7 @@ class Lanes {
       pen.moveTo(x, AXIS - 4);
       pen.lineTo(x, this.height);
       pen.stroke();
-      pen.fillText(moment(tick, step), Math.max(x, this.gutter + 24), AXIS / 2);
+      pen.fillText(moment(tick, step), Math.min(Math.max(x, this.gutter + 24), this.width - 26), AXIS / 2);
     }
   }
 

@@ -172,7 +172,7 @@ class Run {
       this.txName[i] = nameIndex.get(tx.packet.name);
       if (tx.fate !== LOST && tx.fate !== UNDER_WAY) usual[arrived++] = this.tx1[i] - this.tx0[i];
     });
-    this.lost = Int32Array.from(this.txFate.keys()).filter((i) => this.txFate[i] === LOST);
+    this.lost = Int32Array.from(this.tx.filter((tx) => tx.fate === LOST), (tx) => tx.id);
     this.usualLatency = arrived ? usual.subarray(0, arrived).sort()[arrived >> 1] : 1;
   }
 
@@ -187,7 +187,9 @@ class Run {
     this.faults = [];
     const open = [];
     const close = (fault, n) => { fault.end = n; fault.t1 = this.t[n]; };
+    const isFault = this.shapes.map(({ kind }) => kind === "fault" || kind === "fault-ended");
     for (let n = 0; n < this.count; n++) {
+      if (!isFault[this.shapeOf[n]]) continue;
       const kind = this.kind(n);
       if (kind === "fault-ended") {
         const at = open.findIndex((fault) => fault.step === this.field(n, "step"));
