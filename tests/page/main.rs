@@ -95,10 +95,10 @@ fn long() -> String {
     for node in 1..=3 {
         line(0, Some(format!("n{node}")), serde_json::json!({ "kind": "started", "incarnation": 0 }));
     }
+    let mut names = ["became-follower", "became-candidate", "became-leader"];
     for round in 0..ROUNDS {
         let at_ns = (round + 1) * 100_000_000;
-        let names = ["became-follower", "became-candidate", "became-leader"];
-        for (node, name) in (1..=3).zip(names.into_iter().cycle().skip(round as usize % 3)) {
+        for (node, name) in (1..=3).zip(names) {
             let event = serde_json::json!({ "kind": "event", "name": name, "fields": { "term": round + 1 } });
             line(at_ns + node * (round * 7_919 % 25) * 1_000_000, Some(format!("n{node}")), event);
         }
@@ -118,6 +118,7 @@ fn long() -> String {
                 serde_json::json!({ "kind": "fault-ended", "step": 1 + round / 20, "action": action }),
             );
         }
+        names.rotate_left(1);
     }
     let end = serde_json::json!({
         "kind": "end", "verdict": "pass", "exit_code": 0, "records": n, "sim_ms": 3_000_200.0, "violation": null, "reason": null,
