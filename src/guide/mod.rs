@@ -10,6 +10,7 @@ macro_rules! page {
         #[doc = include_str!("links.md")]
         #[doc = ""]
         #[doc = include_str!(concat!(stringify!($name), ".md"))]
+        #[allow(clippy::doc_markdown, reason = "names of other programs, as in any prose")]
         pub mod $name {}
     };
 }

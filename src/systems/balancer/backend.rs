@@ -82,7 +82,7 @@ pub(super) async fn serve(fleet: Rc<Fleet>, host: Host) -> HostResult {
     loop {
         tokio::select! {
             biased;
-            Ok(_) = stopped.wait_for(|stopped| *stopped) => break,
+            Ok(()) = stopped.wait_for(|stopped| *stopped) => break,
             Some(_) = connections.join_next() => {}
             accepted = listener.accept() => {
                 let (stream, _) = accepted?;
@@ -115,7 +115,7 @@ impl Backend {
             http1::Builder::new().auto_date_header(false).serve_connection(TokioIo::new(stream), service);
         let ended = tokio::select! {
             biased;
-            Ok(_) = stopped.wait_for(|stopped| *stopped) => None,
+            Ok(()) = stopped.wait_for(|stopped| *stopped) => None,
             ended = &mut connection => Some(ended),
             is_fresh = self.kept_too_long(&asked) => {
                 self.fleet.check.borrow_mut().closes(self.host.events.now(), &self.name, is_fresh);
