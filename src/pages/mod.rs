@@ -1,9 +1,11 @@
-//! A few pages over HTTP on which a host tells of itself: JSON for programs, and [`exposition`] for Prometheus.
+//! A few pages over HTTP on which a host tells of itself: JSON for programs, and [`exposition`] for Prometheus, [`histogram`]
+//! included.
 //!
 //! A connection carries one request and has a deadline, and only so many are open at once, so those who ask cannot hold
 //! up the host or each other.
 
 pub mod exposition;
+pub mod histogram;
 
 use std::convert::Infallible;
 use std::rc::Rc;
