@@ -40,6 +40,16 @@ pub fn note(text: impl Display) {
     _ = writeln!(io::stderr(), "{text}");
 }
 
+/// Prints a line to stderr behind the time at which it is said, in UTC.
+pub fn log(text: impl Display) {
+    note(format_args!("{} {text}", humantime::format_rfc3339_millis(wall_clock())));
+}
+
+#[allow(clippy::disallowed_types, reason = "a person reads the times; nothing that a service does depends on them")]
+fn wall_clock() -> std::time::SystemTime {
+    std::time::SystemTime::now()
+}
+
 /// Stdout until nobody reads it any more.
 #[derive(Debug, Default)]
 pub struct Stdout {

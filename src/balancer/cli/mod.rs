@@ -146,7 +146,7 @@ fn read(path: &Path) -> Result<(File, Config), String> {
 /// Takes the file's settings as they are now, and returns each thread's part. What is wrong is told, and the old ones hold.
 fn reload(shared: &Rc<Shared<RealNet>>, path: Option<&Path>, threads: usize) -> Option<Config> {
     let Some(path) = path else {
-        service::note("SIGHUP: there is no file to read again");
+        service::log("SIGHUP: there is no file to read again");
         return None;
     };
     let taken = read(path).and_then(|(_, config)| {
@@ -154,8 +154,8 @@ fn reload(shared: &Rc<Shared<RealNet>>, path: Option<&Path>, threads: usize) -> 
         shared.configure(config.clone()).map(|()| config).map_err(|error| error.to_string())
     });
     match &taken {
-        Ok(_) => service::note(format_args!("{} is read again, and holds", path.display())),
-        Err(error) => service::note(format_args!("error: {error}; the settings stay as they were")),
+        Ok(_) => service::log(format_args!("{} is read again, and holds", path.display())),
+        Err(error) => service::log(format_args!("error: {error}; the settings stay as they were")),
     }
     taken.ok()
 }
@@ -173,7 +173,7 @@ fn sink(counts: Counts) -> Sink<Event> {
     Sink::new(move |event| {
         counts.take(event);
         if let Event::Policy { .. } | Event::Draining { .. } | Event::DrainCut { .. } = event {
-            service::note(event);
+            service::log(event);
         }
     })
 }
