@@ -3,8 +3,23 @@
 use std::fs;
 use std::process::{Command, Stdio};
 
+use stormglass::systems::balancer::Balancer;
 use stormglass::systems::echo::Echo;
+use stormglass::systems::raft::Raft;
 use stormglass::testing::check;
+
+/// What a user writes first: all that has to be said, and nothing else.
+#[test]
+fn the_shortest_script_of_each_system_passes() {
+    let script = |system: &str| {
+        let path = format!("{}/testing-shortest-{system}.toml", env!("CARGO_TARGET_TMPDIR"));
+        fs::write(&path, format!("about = 'm'\nsystem = '{system}'\nduration = '20s'\n")).expect("a script");
+        path
+    };
+    check(&Balancer, &script("balancer"), 0..3);
+    check(&Echo, &script("echo"), 0..3);
+    check(&Raft, &script("raft"), 0..3);
+}
 
 /// What the tests below have called: with some seeds it fails.
 #[test]

@@ -12,9 +12,10 @@ use serde::Serialize;
 
 use super::config::Origin;
 use super::event::Event;
-use super::policy::{BackendId, BackendStatus, State};
+use super::policy::{BackendId, BackendStatus, Outcome, State};
 use super::shared::Shared;
 use crate::net::Net;
+use crate::pages::histogram::Histogram;
 use crate::pages::{self, JSON, Pages, TEXT, exposition::CONTENT_TYPE, exposition::Exposition, page};
 
 /// What is said to who asks for something else.
@@ -32,6 +33,12 @@ struct Numbers {
     retries: u64,
     retries_refused: u64,
     reloads: u64,
+    renewed: u64,
+    over_limit: u64,
+    /// From a request's head to its answer's.
+    waits: Histogram,
+    /// The part of it that each backend took, of those that it answered well.
+    latencies: BTreeMap<BackendId, Histogram>,
 }
 
 /// What there is to see of a balancer, or of one of its threads, at one time.
@@ -60,6 +67,8 @@ struct Row {
     failures: u64,
     cancelled: u64,
     ejections: u64,
+    #[serde(skip)]
+    latencies: Histogram,
 }
 
 impl Counts {
@@ -68,11 +77,19 @@ impl Counts {
         let mut numbers = self.0.borrow_mut();
         match event {
             Event::Accepted => numbers.connections += 1,
-            Event::Answered { status } => *numbers.answers.entry(*status).or_default() += 1,
+            Event::Answered { status, after } => {
+                *numbers.answers.entry(*status).or_default() += 1;
+                numbers.waits.add(*after);
+            }
+            Event::Finished { id, outcome: Outcome::Success { latency } } => {
+                numbers.latencies.entry(*id).or_default().add(*latency);
+            }
             Event::Rejected { status, .. } => *numbers.rejections.entry(*status).or_default() += 1,
             Event::Retried => numbers.retries += 1,
             Event::RetryRefused => numbers.retries_refused += 1,
             Event::Reloaded => numbers.reloads += 1,
+            Event::Renewed { .. } => numbers.renewed += 1,
+            Event::OverLimit { .. } => numbers.over_limit += 1,
             _ => {}
         }
     }
@@ -88,6 +105,9 @@ impl Numbers {
         self.connections += other.connections;
         self.retries += other.retries;
         self.retries_refused += other.retries_refused;
+        self.renewed += other.renewed;
+        self.over_limit += other.over_limit;
+        self.waits.merge(&other.waits);
         // Each thread takes the same settings.
         self.reloads = self.reloads.max(other.reloads);
     }
@@ -120,6 +140,7 @@ impl Row {
         self.failures += other.failures;
         self.cancelled += other.cancelled;
         self.ejections += other.ejections;
+        self.latencies.merge(&other.latencies);
     }
 }
 
@@ -128,7 +149,11 @@ impl View {
     pub fn of<N: Net>(shared: &Shared<N>, counts: &Counts) -> Self {
         let (snapshot, places) = shared.snapshot();
         let now = shared.now();
-        let row = |status| row(status, &places, now);
+        let latencies = counts.0.borrow().latencies.clone();
+        let row = |status: &BackendStatus| {
+            let latencies = latencies.get(&status.id).cloned().unwrap_or_default();
+            Row { latencies, ..row(status, &places, now) }
+        };
         Self {
             is_panic: snapshot.is_panic,
             available: snapshot.available,
@@ -204,13 +229,19 @@ fn row(status: &BackendStatus, places: &BTreeMap<BackendId, (Origin, usize)>, no
         share_percent,
         in_flight: status.in_flight,
         idle_connections: idle,
-        latency_ms: status.latency.as_secs_f64() * 1e3,
+        latency_ms: to_the_microsecond(status.latency),
         requests: status.totals.picks,
         successes: status.totals.successes,
         failures: status.totals.failures,
         cancelled: status.totals.cancelled,
         ejections: status.totals.ejections,
+        latencies: Histogram::default(),
     }
+}
+
+/// Milliseconds, with as many digits as say something.
+fn to_the_microsecond(latency: Duration) -> f64 {
+    (latency.as_secs_f64() * 1e6).round() / 1e3
 }
 
 fn metrics(view: &View) -> String {
@@ -224,6 +255,12 @@ fn metrics(view: &View) -> String {
     page.counter("balancer_retries_total", "Requests that were tried again.", numbers.retries);
     let help = "Requests that were not tried again, for the budget was spent.";
     page.counter("balancer_retries_refused_total", help, numbers.retries_refused);
+    let help = "Requests that went again at once, for a kept connection was closed.";
+    page.counter("balancer_renewed_total", help, numbers.renewed);
+    let help = "Answers that are above a limit, and were not passed on.";
+    page.counter("balancer_answers_over_limit_total", help, numbers.over_limit);
+    let help = "Seconds from a request to its answer, heads alone.";
+    page.histogram("balancer_request_duration_seconds", help, None, [("", &numbers.waits)]);
     page.counter("balancer_reloads_total", "Times that other settings were taken.", numbers.reloads);
     let rows = &view.backends;
     let mut family = |name: &str, kind: &str, help: &str, value: fn(&Row) -> u64| {
@@ -236,6 +273,9 @@ fn metrics(view: &View) -> String {
     family("balancer_backend_requests_total", "counter", "Requests given to the backend.", |row| row.requests);
     family("balancer_backend_failures_total", "counter", "Those that it failed.", |row| row.failures);
     family("balancer_backend_ejections_total", "counter", "Times that it was ejected.", |row| row.ejections);
+    let help = "Seconds that a backend took to answer, where it answered well.";
+    let latencies = rows.iter().map(|row| (&row.url, &row.latencies));
+    page.histogram("balancer_backend_duration_seconds", help, Some("backend"), latencies);
     page.text()
 }
 

@@ -1,13 +1,11 @@
 //! Bodies on their way through: each is given up when nothing of it has moved for too long, and the balancer learns how
-//! it ended.
+//! it ended. [`upload`](super::upload) has those of requests.
 
-use std::cell::Cell;
 use std::error::Error as _;
 use std::fmt;
 use std::future::Future as _;
 use std::io;
 use std::pin::Pin;
-use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -22,6 +20,8 @@ use super::framing::Rejection;
 pub enum BodyFault {
     /// Nothing came for too long.
     Stalled,
+    /// It came, and too slowly.
+    TooSlow,
     /// There was more of it than is allowed.
     TooLarge,
     /// It was not what a body is.
@@ -32,7 +32,7 @@ pub enum BodyFault {
 
 impl BodyFault {
     /// What made hyper give a body up: what the guard before it refused, or the end of the connection.
-    fn of(error: &hyper::Error) -> Self {
+    pub(super) fn of(error: &hyper::Error) -> Self {
         let refused = error.source().and_then(|error| error.downcast_ref::<io::Error>()?.get_ref()?.downcast_ref());
         refused.map_or(Self::Broken, |rejection| Self::Refused(*rejection))
     }
@@ -42,6 +42,7 @@ impl fmt::Display for BodyFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Stalled => "nothing of the body came for too long",
+            Self::TooSlow => "the body comes too slowly",
             Self::TooLarge => "the body is larger than is allowed",
             Self::Refused(rejection) => rejection.reason,
             Self::Broken => "the body ended before its end",
@@ -75,102 +76,6 @@ impl Patience {
             timer.as_mut().reset(due);
         }
         timer.as_mut().poll(cx)
-    }
-}
-
-/// How far a request's body has come, for those who wait for its answer.
-#[derive(Debug, Default)]
-pub struct Progress {
-    /// What is wrong with what the client sends.
-    pub fault: Cell<Option<BodyFault>>,
-    /// Whether the backend has all of it.
-    pub is_sent: Cell<bool>,
-}
-
-/// A request's body, for the backend.
-pub struct RequestBody {
-    /// `None`: there is no body, so that the request can be sent again.
-    inner: Option<Incoming>,
-    patience: Patience,
-    bytes_left: u64,
-    /// `None`: there is no body, and so nothing to tell of it.
-    progress: Option<Rc<Progress>>,
-}
-
-impl RequestBody {
-    /// The body of a request that came.
-    pub fn new(inner: Incoming, idle: Duration, bytes_max: u64) -> Self {
-        if inner.is_end_stream() {
-            return Self::empty();
-        }
-        let progress = Some(Rc::default());
-        Self { inner: Some(inner), patience: Patience::new(idle), bytes_left: bytes_max, progress }
-    }
-
-    /// No body.
-    pub fn empty() -> Self {
-        Self { inner: None, patience: Patience::new(Duration::ZERO), bytes_left: 0, progress: None }
-    }
-
-    /// How far it has come, where there is one.
-    pub fn progress(&self) -> Option<Rc<Progress>> {
-        self.progress.clone()
-    }
-
-    /// Whether there is nothing that could be sent only once.
-    pub fn is_empty(&self) -> bool {
-        self.inner.is_none()
-    }
-
-    fn tell_sent(&self, is_sent: bool) {
-        if let Some(progress) = &self.progress {
-            progress.is_sent.set(is_sent);
-        }
-    }
-
-    fn fail(&mut self, fault: BodyFault) -> Poll<Option<Result<Frame<Bytes>, BodyFault>>> {
-        if let Some(progress) = &self.progress {
-            progress.fault.set(Some(fault));
-        }
-        Poll::Ready(Some(Err(fault)))
-    }
-}
-
-impl Body for RequestBody {
-    type Data = Bytes;
-    type Error = BodyFault;
-
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyFault>>> {
-        let this = &mut *self;
-        let Some(inner) = &mut this.inner else { return Poll::Ready(None) };
-        match Pin::new(&mut *inner).poll_frame(cx) {
-            Poll::Ready(Some(Ok(frame))) => {
-                this.patience.moved();
-                let bytes = frame.data_ref().map_or(0, Bytes::len) as u64;
-                let Some(left) = this.bytes_left.checked_sub(bytes) else { return this.fail(BodyFault::TooLarge) };
-                this.bytes_left = left;
-                let is_sent = inner.is_end_stream();
-                this.tell_sent(is_sent);
-                Poll::Ready(Some(Ok(frame)))
-            }
-            Poll::Ready(Some(Err(error))) => this.fail(BodyFault::of(&error)),
-            Poll::Ready(None) => {
-                this.tell_sent(true);
-                Poll::Ready(None)
-            }
-            Poll::Pending => {
-                ready!(this.patience.poll_ended(cx));
-                this.fail(BodyFault::Stalled)
-            }
-        }
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.inner.as_ref().is_none_or(Body::is_end_stream)
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.inner.as_ref().map_or_else(|| SizeHint::with_exact(0), Body::size_hint)
     }
 }
 

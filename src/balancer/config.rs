@@ -7,7 +7,11 @@ use std::time::Duration;
 use hyper::Uri;
 use hyper::http::uri::Scheme;
 
+pub use super::network::Network;
 use super::policy;
+
+/// What any head of an answer has to be given.
+const ANSWER_HEAD_BYTES_MIN: usize = 1 << 10;
 
 /// The whole of it.
 #[derive(Clone, Debug, PartialEq)]
@@ -64,14 +68,21 @@ pub struct Timeouts {
     pub head: Duration,
     /// Without a byte of a body, either way, or in a tunnel.
     pub idle: Duration,
-    /// For a backend's answer to begin, from when the request was sent.
+    /// For a client to send a request's body: the time that passes while there is nothing of it to pass on. For what has
+    /// come already there is more, by [`Limits::upload_bytes_per_second_min`].
+    pub upload: Duration,
+    /// For a backend to say `100 Continue` to a client that waits for it. After that the client is told to go on.
+    pub expect: Duration,
+    /// For a backend's answer to begin, from when the whole request was sent.
     pub answer: Duration,
-    /// For an answer to begin, all tries together.
+    /// For an answer to begin, all tries together. The upload of a body does not count.
     pub request: Duration,
     /// Between two requests of a client on one connection.
     pub keep_alive: Duration,
     /// For an unused connection to a backend.
     pub pool: Duration,
+    /// For a client to read a last answer before its connection is closed, while it may still be sending.
+    pub linger: Duration,
     /// For what is under way to finish when the balancer ends.
     pub drain: Duration,
 }
@@ -106,11 +117,20 @@ pub struct Limits {
     pub target_bytes_max: usize,
     /// Bytes of a request's body.
     pub body_bytes_max: u64,
+    /// The least rate at which a body has to come in the long run: so many bytes gain a second beside
+    /// [`Timeouts::upload`]. 0: they gain nothing.
+    pub upload_bytes_per_second_min: u64,
+    /// Bytes of the head of a backend's answer.
+    pub answer_head_bytes_max: usize,
+    /// Headers of a backend's answer.
+    pub answer_headers_max: usize,
 }
 
-/// Headers that are added besides `X-Forwarded-For`, `-Host` and `-Proto`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// Headers that are added besides `X-Forwarded-For`, `-Host` and `-Proto`, and whose of these three are believed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Forwarding {
+    /// Proxies before this one: what they say of whom they forward for, to whom and how stays.
+    pub trusted: Vec<Network>,
     /// `Forwarded` (RFC 7239).
     pub forwarded: bool,
     /// `Via` (RFC 9110, 7.6.3).
@@ -169,10 +189,15 @@ impl Config {
             ("limits.headers_max", self.limits.headers_max),
             ("limits.head_bytes_max", self.limits.head_bytes_max),
             ("limits.target_bytes_max", self.limits.target_bytes_max),
+            ("limits.answer_headers_max", self.limits.answer_headers_max),
         ] {
             if value == 0 {
                 return Err(ConfigError::new(key, "it must be more than 0"));
             }
+        }
+        let (key, bytes) = ("limits.answer_head_bytes_max", self.limits.answer_head_bytes_max);
+        if bytes < ANSWER_HEAD_BYTES_MIN {
+            return Err(ConfigError::new(key, format!("it must be at least {ANSWER_HEAD_BYTES_MIN}")));
         }
         Ok(())
     }
@@ -184,6 +209,7 @@ impl Timeouts {
             ("timeouts.connect", self.connect),
             ("timeouts.head", self.head),
             ("timeouts.idle", self.idle),
+            ("timeouts.upload", self.upload),
             ("timeouts.answer", self.answer),
             ("timeouts.request", self.request),
             ("timeouts.keep_alive", self.keep_alive),
@@ -220,10 +246,13 @@ impl Default for Timeouts {
             connect: Duration::from_secs(1),
             head: Duration::from_secs(10),
             idle: Duration::from_secs(30),
+            upload: Duration::from_mins(1),
+            expect: Duration::from_secs(1),
             answer: Duration::from_secs(30),
             request: Duration::from_mins(1),
             keep_alive: Duration::from_mins(1),
             pool: Duration::from_secs(30),
+            linger: Duration::from_secs(10),
             drain: Duration::from_secs(10),
         }
     }
@@ -245,6 +274,9 @@ impl Default for Limits {
             headers_max: 100,
             target_bytes_max: 16 << 10,
             body_bytes_max: 1 << 30,
+            upload_bytes_per_second_min: 500,
+            answer_head_bytes_max: 64 << 10,
+            answer_headers_max: 100,
         }
     }
 }
@@ -342,7 +374,7 @@ mod tests {
         assert_eq!(config.part_of(1), config);
         let part = config.part_of(3);
         assert_eq!((part.limits.connections_max, part.limits.in_flight_max, part.limits.pool_max), (3_334, 3_334, 22));
-        assert_eq!((part.policy.in_flight_max, part.retries.budget.floor_per_second), (Some(2), 1));
+        assert_eq!((part.policy.in_flight_max, part.retries.budget.floor_per_second), (Some(2), 4));
         assert_eq!(config.part_of(100_000).limits.connections_max, 1);
     }
 
@@ -364,5 +396,10 @@ mod tests {
             refused(&|c| c.checks = Some(Checks { path: "x".to_owned(), ..Checks::default() })).contains("`x` is not")
         );
         assert!(refused(&|c| c.limits.headers_max = 0).contains("limits.headers_max: it must be more"));
+        assert!(refused(&|c| c.limits.answer_headers_max = 0).contains("limits.answer_headers_max: it must be more"));
+        assert!(
+            refused(&|c| c.limits.answer_head_bytes_max = 9).contains("answer_head_bytes_max: it must be at least")
+        );
+        assert!(refused(&|c| c.timeouts.upload = Duration::ZERO).contains("timeouts.upload: it must be more"));
     }
 }

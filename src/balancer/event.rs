@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use super::config::Origin;
 use super::policy::{self, BackendId, Outcome};
@@ -40,6 +41,23 @@ pub enum Event {
     Answered {
         /// The status.
         status: u16,
+        /// How long after its own head.
+        after: Duration,
+    },
+    /// A kept connection turned out to be closed, and the request goes again at once over a fresh one.
+    Renewed {
+        /// The backend.
+        id: BackendId,
+    },
+    /// A backend's answer does not keep to a limit of the balancer's own, and is not passed on.
+    OverLimit {
+        /// The backend.
+        id: BackendId,
+    },
+    /// A client and a backend have agreed to speak another protocol, and the balancer carries bytes both ways.
+    Switched {
+        /// The backend.
+        id: BackendId,
     },
     /// A client's bytes are no request that is taken.
     Rejected {
@@ -83,7 +101,12 @@ impl fmt::Display for Event {
             Self::Picked { id, is_probe: false, .. } => write!(f, "asks {id}"),
             Self::Picked { id, is_probe: true, .. } => write!(f, "probes {id} with a request"),
             Self::Finished { id, outcome } => write!(f, "{id} is done with a request: {outcome:?}"),
-            Self::Answered { status } => write!(f, "answered with {status}"),
+            Self::Answered { status, after } => write!(f, "answered with {status} after {after:?}"),
+            Self::Renewed { id } => {
+                write!(f, "a kept connection to {id} was closed, and the request goes over a fresh one")
+            }
+            Self::OverLimit { id } => write!(f, "an answer of {id} is above a limit"),
+            Self::Switched { id } => write!(f, "a client and {id} speak another protocol"),
             Self::Rejected { status, reason } => write!(f, "refused with {status}: {reason}"),
             Self::Reloaded => f.write_str("other settings hold"),
             Self::Draining { connections } => write!(f, "ends, with {connections} connections to finish"),

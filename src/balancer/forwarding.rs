@@ -45,11 +45,26 @@ impl Client {
     }
 }
 
-/// The protocol that a message asks to switch to, if it does so in both of the headers that this takes. That is never
-/// HTTP/2: its frames would pass unseen, and so would what is smuggled in them.
+/// The protocols that a message asks to switch to, or switches to, if it names them in both of the headers that this
+/// takes. HTTP/2 is never among them: its frames would pass unseen, and so would what is smuggled in them.
 pub fn upgrade_of(headers: &HeaderMap) -> Option<HeaderValue> {
     let asks = headers.get_all(CONNECTION).iter().any(|value| has_token(value, "upgrade"));
-    headers.get(UPGRADE).filter(|value| asks && !has_token(value, "h2c")).cloned()
+    if !asks {
+        return None;
+    }
+    let lines = headers.get_all(UPGRADE).iter();
+    let named: Vec<&[u8]> = lines.flat_map(elements).filter(|name| !name.eq_ignore_ascii_case(b"h2c")).collect();
+    HeaderValue::from_bytes(&named.join(&b", "[..])).ok().filter(|value| !value.is_empty())
+}
+
+/// Whether all protocols that an answer switches to are among those that were asked for (RFC 9110 §7.8).
+pub fn offers(asked: &HeaderValue, answered: &HeaderValue) -> bool {
+    elements(answered).all(|protocol| elements(asked).any(|asked| asked.eq_ignore_ascii_case(protocol)))
+}
+
+/// The elements of a list, empty ones left out.
+fn elements(value: &HeaderValue) -> impl Iterator<Item = &[u8]> {
+    value.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii).filter(|element| !element.is_empty())
 }
 
 /// Whether a list such as that of `Connection` has a token.
@@ -57,14 +72,11 @@ fn has_token(value: &HeaderValue, token: &str) -> bool {
     value.as_bytes().split(|byte| *byte == b',').any(|part| part.trim_ascii().eq_ignore_ascii_case(token.as_bytes()))
 }
 
-/// Headers that `Connection` cannot name away: by them the message is found to end, or its way can be seen.
-const STAYING: [HeaderName; 7] =
-    [HOST, CONTENT_LENGTH, X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PROTO, FORWARDED, VIA];
+/// Headers that `Connection` cannot name away: by them a message is found to end, and whom it is for.
+const STAYING: [HeaderName; 2] = [HOST, CONTENT_LENGTH];
 
-/// Takes out what is about the connection that a message came over: what `Connection` names, and what always is.
-///
-/// Where a client came from and which way is for all who get the message. A client that could name that away would make
-/// its own address of another proxy's before this one.
+/// Takes out what is about the connection that a message came over: what `Connection` names (RFC 9110 §7.6.1), and what
+/// always is. What the balancer says of the way that a message took it sets after that, so that nobody can name it away.
 pub fn remove_hop_by_hop(headers: &mut HeaderMap) {
     if !has_hop_by_hop(headers) {
         return;
@@ -112,8 +124,13 @@ pub fn request_headers(headers: &mut HeaderMap, uri: &Uri, version: Version, cli
     } else {
         append(headers, X_FORWARDED_FOR, |text| _ = write!(text, "{}", client.addr));
     }
-    headers.insert(X_FORWARDED_HOST, host.clone());
-    headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static("http"));
+    let is_trusted = settings.trusted.iter().any(|network| network.contains(client.addr));
+    if !(is_trusted && headers.contains_key(X_FORWARDED_HOST)) {
+        headers.insert(X_FORWARDED_HOST, host.clone());
+    }
+    if !(is_trusted && headers.contains_key(X_FORWARDED_PROTO)) {
+        headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static("http"));
+    }
     if settings.forwarded {
         append(headers, FORWARDED, |text| forwarded(text, client.addr, &host));
     }
@@ -278,7 +295,7 @@ mod tests {
         ];
         let sent = asked(&headers);
         assert_eq!(sent[0], "host: a.example");
-        assert!(sent.contains(&"x-forwarded-for: 10.0.0.1, 192.0.2.7".to_owned()), "nor what others have: {sent:?}");
+        assert!(sent.contains(&"x-forwarded-for: 192.0.2.7".to_owned()), "what it names is its own: {sent:?}");
         assert!(sent.contains(&"x-forwarded-host: a.example".to_owned()), "{sent:?}");
     }
 
@@ -296,6 +313,43 @@ mod tests {
     }
 
     #[test]
+    fn what_a_trusted_proxy_says_of_its_client_stays() {
+        let said = [
+            ("host", "inner.example"),
+            ("x-forwarded-for", "203.0.113.9"),
+            ("x-forwarded-proto", "https"),
+            ("x-forwarded-host", "a.example"),
+        ];
+        let behind = |addr: &str, said: &[(&str, &str)]| {
+            let mut headers = map(said);
+            let trusted = vec!["10.0.0.0/8".parse().unwrap()];
+            let settings = Forwarding { trusted, ..Forwarding::default() };
+            let (client, uri) = (Client::new(addr.parse().unwrap()), Uri::from_static("/"));
+            request_headers(&mut headers, &uri, Version::HTTP_11, &client, &settings);
+            shown(&headers)[1..].to_vec()
+        };
+        let expected = |addr: &str, proto: &str, host: &str| {
+            let own = [("for", format!("203.0.113.9, {addr}")), ("proto", proto.to_owned()), ("host", host.to_owned())];
+            own.map(|(name, value)| format!("x-forwarded-{name}: {value}")).to_vec()
+        };
+        assert_eq!(behind("10.1.2.3", &said), expected("10.1.2.3", "https", "a.example"));
+        assert_eq!(behind("192.0.2.7", &said), expected("192.0.2.7", "http", "inner.example"), "it is not trusted");
+        let nothing = behind("10.1.2.3", &said[..1]);
+        assert!(nothing.contains(&"x-forwarded-proto: http".to_owned()), "it has said nothing: {nothing:?}");
+    }
+
+    #[test]
+    fn a_switch_is_to_what_was_asked_for() {
+        let asks = |lines: &[(&str, &str)]| upgrade_of(&map(lines)).map(|value| value.to_str().unwrap().to_owned());
+        assert_eq!(asks(&[("connection", "Upgrade"), ("upgrade", "a, h2c"), ("upgrade", "b/2")]).unwrap(), "a, b/2");
+        assert_eq!(asks(&[("connection", "Upgrade"), ("upgrade", "h2c")]), None);
+        assert_eq!(asks(&[("upgrade", "websocket")]), None);
+        let offers = |asked, answered| offers(&HeaderValue::from_static(asked), &HeaderValue::from_static(answered));
+        assert!(offers("websocket", "WebSocket") && offers("a, b/2", "b/2") && offers("a, b", "b, a"));
+        assert!(!offers("websocket", "foo") && !offers("a", "a, b") && !offers("b/2", "b"));
+    }
+
+    #[test]
     fn trailers_and_upgrades_are_asked_for_on_the_own_behalf() {
         let sent = asked(&[("host", "a.example"), ("te", "trailers, deflate")]);
         assert!(sent.contains(&"te: trailers".to_owned()) && sent.contains(&"connection: TE".to_owned()), "{sent:?}");
@@ -310,7 +364,7 @@ mod tests {
     fn forwarded_and_via_are_for_those_who_ask() {
         let mut headers = map(&[("via", "1.0 fred")]);
         let client = Client::new("2001:db8::1".parse().unwrap());
-        let settings = Forwarding { forwarded: true, via: true };
+        let settings = Forwarding { forwarded: true, via: true, ..Forwarding::default() };
         let uri = Uri::from_static("http://a.example:80/");
         request_headers(&mut headers, &uri, Version::HTTP_10, &client, &settings);
         assert_eq!(headers[VIA], "1.0 fred, 1.0 stormglass");

@@ -13,7 +13,7 @@
 //!     .await;
 //! let (stream, unread) = handle.release().expect("it is taken once");
 //! if let Some(rejection) = handle.unanswered_rejection(answers) {
-//!     timeout(linger, answer_and_close(stream, &response(&rejection))).await;
+//!     timeout(linger, answer_and_close(stream, &response(&rejection), idle)).await;
 //! }
 //! ```
 //!
@@ -30,18 +30,17 @@ use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker, ready};
+use std::time::Duration;
 
 use bytes::{Buf as _, Bytes, BytesMut};
 use hyper::StatusCode;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf};
+use tokio::time::timeout;
 
 use super::framing::{During, Inspector, Limits, Phase, Rejection};
 
 /// Bytes that are read before hyper asks for them, or while the answer to an upgrade is awaited. Above it the client waits.
 const AHEAD_BYTES_MAX: usize = 64 << 10;
-
-/// What a client may still send after a refusal, in bytes, so that it gets to read the answer.
-const LINGER_BYTES_MAX: usize = 1 << 20;
 
 /// The side of a client's stream that hyper has.
 #[derive(Debug)]
@@ -317,18 +316,16 @@ pub fn response(rejection: &Rejection) -> Bytes {
 
 /// Writes the last answer, ends this side of the stream, and lets the client finish: a stream that is closed while bytes
 /// of the client are unread is reset, and the client may never read the answer (RFC 9112 §9.6). It ends with the client's
-/// side, or after a mebibyte; how long it may take is the caller's to say.
-pub async fn answer_and_close<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S, answer: &[u8]) -> io::Result<()> {
+/// side, or when nothing has come for `idle`; how long it may take in all is the caller's to say.
+pub async fn answer_and_close<S: AsyncRead + AsyncWrite + Unpin>(
+    mut stream: S,
+    answer: &[u8],
+    idle: Duration,
+) -> io::Result<()> {
     stream.write_all(answer).await?;
     stream.shutdown().await?;
-    let mut unread = [0; 4096];
-    let mut bytes_left = LINGER_BYTES_MAX;
-    while bytes_left > 0 {
-        match stream.read(&mut unread).await? {
-            0 => break,
-            bytes => bytes_left = bytes_left.saturating_sub(bytes),
-        }
-    }
+    let mut unread = [0; 16 << 10];
+    while timeout(idle, stream.read(&mut unread)).await?? > 0 {}
     Ok(())
 }
 

@@ -1,5 +1,6 @@
 //! The balancer's own answers, each with a line that says what happened.
 
+use std::fmt;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -57,6 +58,33 @@ pub fn failed(failure: Failure) -> Response<AnswerBody> {
     text(status, format!("from the backend: {failure}\n"))
 }
 
+/// The backend has answered, and the head of its answer is above a limit.
+pub fn over_limit(limit: OverLimit) -> Response<AnswerBody> {
+    text(StatusCode::BAD_GATEWAY, format!("from the backend: {limit}\n"))
+}
+
+/// A limit of the balancer's own that a backend's answer does not keep to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OverLimit {
+    /// It has more headers than this.
+    Fields(usize),
+    /// Its head has more bytes than this.
+    Bytes(usize),
+}
+
+impl fmt::Display for OverLimit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Fields(most) => {
+                write!(f, "the answer has more headers than limits.answer_headers_max allows, which is {most}")
+            }
+            Self::Bytes(most) => {
+                write!(f, "the answer's head is longer than limits.answer_head_bytes_max allows, which is {most} bytes")
+            }
+        }
+    }
+}
+
 /// The time for the request is over.
 pub fn timed_out() -> Response<AnswerBody> {
     text(StatusCode::GATEWAY_TIMEOUT, "no backend answered in time\n")
@@ -65,7 +93,7 @@ pub fn timed_out() -> Response<AnswerBody> {
 /// The client's own body is wrong.
 pub fn client_fault(fault: BodyFault) -> Response<AnswerBody> {
     let status = match fault {
-        BodyFault::Stalled => StatusCode::REQUEST_TIMEOUT,
+        BodyFault::Stalled | BodyFault::TooSlow => StatusCode::REQUEST_TIMEOUT,
         BodyFault::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         BodyFault::Refused(rejection) => StatusCode::from_u16(rejection.status).expect("a rejection has a status code"),
         BodyFault::Broken => StatusCode::BAD_REQUEST,

@@ -30,6 +30,16 @@ crate::planted_bugs! {
     InFlightLeak = "in-flight-leak" from "haproxy #1003",
     /// A backend that returns has its whole share at once.
     SlowStartIgnored = "slow-start-ignored" from "wherever the share is computed once",
+    /// A kept connection that was closed in the meantime costs the budget of retries.
+    StaleSpendsBudget = "stale-spends-budget" from "this one, until an idle timeout of 2 ms before it lost a third of the GETs",
+    /// Any 101 becomes a tunnel, whatever was asked.
+    UnaskedTunnel = "unasked-tunnel" from "this one, until a backend switched on a plain GET",
+    /// A client that waits for 100 is told to go on before its backend was.
+    ContinueAtOnce = "continue-at-once" from "hyper's server, that answers by itself as soon as a body is read",
+    /// An answer that comes before its request has gone is taken for the end of the request.
+    EarlyAnswerLost = "early-answer-lost" from "this one, until 77 of 120 clients got 502 for the 413 that there was",
+    /// The time that a client takes for its upload is its backend's.
+    SlowUploadBlamed = "slow-upload-blamed" from "this one, until a client sent a byte a second",
     /// The control: no connection to a backend is ever used twice. Slow, and not wrong.
     PoolUnused = "pool-unused" from "Go's default of two kept connections a host",
 }

@@ -3,26 +3,31 @@
 //! What is safe depends on how far a request has come. One whose connection could not be opened, or that was handed back
 //! unwritten, goes to the next backend whatever it is. One that may have been read is sent again only if it is
 //! idempotent (RFC 9110, 9.2.2), has no body, and the budget allows it. A request that is not idempotent therefore never
-//! goes over a connection that the backend may be closing just then: it gets a fresh one.
+//! goes over a connection that the backend may be closing just then: it gets a fresh one. An idempotent one may, and where
+//! that connection ends before a byte of an answer, it was closed while it was kept: the request goes again at once over
+//! a fresh one, which blames nobody and costs no retry.
+//!
+//! While a body is on its way, time is the client's ([`super::upload`]); the backend's begins when it has all of it.
 
-use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::io;
 use std::rc::Rc;
 use std::task::Poll;
-use std::time::Duration;
 
-use hyper::body::Incoming;
-use hyper::header::{HeaderMap, HeaderName, HeaderValue, UPGRADE};
-use hyper::{Method, Request, Response, StatusCode, Uri, Version};
+use hyper::body::{Body as _, Incoming};
+use hyper::header::{CONNECTION, HeaderMap, HeaderValue, TRAILER, UPGRADE};
+use hyper::{Request, Response, StatusCode, Version};
 use tokio::time::{Instant, sleep};
 
-use super::body::{AnswerBody, BodyFault, Ending, Progress, RequestBody};
+use super::body::{AnswerBody, BodyFault, Ending};
 use super::config::Config;
-use super::forwarding::{self, Client};
-use super::own;
+use super::event::Event;
+use super::forwarding;
+use super::outgoing::{Asker, Outgoing};
+use super::own::{self, OverLimit};
 use super::policy::{BackendId, Failure};
 use super::shared::{Shared, Ticket};
+use super::upload::{Progress, RequestBody};
 use super::upstream::{Link, Upstream};
 use crate::net::Net;
 
@@ -42,40 +47,18 @@ pub struct Tunnel<N: Net> {
     pub ticket: Ticket<N>,
 }
 
-/// Who sends requests over one connection, one after another, and what is kept from one to the next.
-#[derive(Debug)]
-pub struct Asker {
-    client: Client,
-    /// When the request that is being answered has to be looked at again, at the latest. Whoever polls it sees to that:
-    /// one timer for the connection costs nothing for a request, where one for each would.
-    alarm: Cell<Option<Instant>>,
-    /// The headers of the request that is being answered, while it may have to be sent again.
-    copy: RefCell<Vec<(HeaderName, HeaderValue)>>,
-}
-
-/// A request that is to be forwarded.
-struct Outgoing<'a> {
-    asker: &'a Asker,
-    method: Method,
-    uri: Uri,
-    /// Not here once they are sent: [`Asker::copy`] has them.
-    headers: HeaderMap,
-    asks_upgrade: bool,
-    /// Whether it has one, which may be on its way already.
-    has_body: bool,
-    body: RequestBody,
-    /// That of a body, if there is one.
-    progress: Option<Rc<Progress>>,
-    deadline: Instant,
-}
-
 /// What came of one try.
 enum Tried<N: Net> {
     Answered(Response<Incoming>, Link<N>),
     /// The backend cannot have seen any of it.
     NotSent(Failure, RequestBody),
-    /// The backend may have acted on it.
-    Lost(Failure),
+    /// The backend may have acted on it. It is silent if the connection ended before a byte of an answer.
+    Lost {
+        failure: Failure,
+        is_silent: bool,
+    },
+    /// There is an answer, and it may not be passed on.
+    OverLimit(OverLimit),
     /// The client is to blame.
     Client(BodyFault),
 }
@@ -89,11 +72,13 @@ pub async fn forward<N: Net>(shared: &Rc<Shared<N>>, request: Request<Incoming>,
     let mut tried: Vec<BackendId> = Vec::new();
     let mut retries = 0;
     let mut last: Option<Failure> = None;
+    // By a backend that may have acted on it.
+    let mut lost: Option<Failure> = None;
     loop {
         let picked = shared.pick(&tried, now);
         let ticket = match picked {
             Ok(ticket) => ticket,
-            Err(none) => return own::no_backend(&none, last).into(),
+            Err(none) => return lost.map_or_else(|| own::no_backend(&none, last), own::failed).into(),
         };
         let id = ticket.id();
         match attempt(shared, &config, &ticket, &mut outgoing, now).await {
@@ -103,7 +88,7 @@ pub async fn forward<N: Net>(shared: &Rc<Shared<N>>, request: Request<Incoming>,
                     || !outgoing.may_repeat(&config)
                     || !may_retry(shared, &config, &mut retries, &outgoing).await
                 {
-                    return answered(&config, response, link, ticket);
+                    return answered(&config, &outgoing, response, link, ticket);
                 }
                 ticket.failed(Failure::Status(response.status().as_u16()));
             }
@@ -115,9 +100,14 @@ pub async fn forward<N: Net>(shared: &Rc<Shared<N>>, request: Request<Incoming>,
                     return own::timed_out().into();
                 }
             }
-            Tried::Lost(failure) => {
+            Tried::OverLimit(limit) => {
+                drop(ticket);
+                shared.events().emit(|| Event::OverLimit { id });
+                return own::over_limit(limit).into();
+            }
+            Tried::Lost { failure, .. } => {
                 ticket.failed(failure);
-                last = Some(failure);
+                lost = Some(failure);
                 if !outgoing.may_repeat(&config) || !may_retry(shared, &config, &mut retries, &outgoing).await {
                     return own::failed(failure).into();
                 }
@@ -146,83 +136,6 @@ async fn may_retry<N: Net>(shared: &Shared<N>, config: &Config, retries: &mut u3
     true
 }
 
-impl Asker {
-    /// A client that has just connected.
-    pub fn new(client: Client) -> Self {
-        Self { client, alarm: Cell::new(None), copy: RefCell::default() }
-    }
-
-    /// When the request that is being answered has to be polled again, if nothing wakes it before.
-    pub fn alarm(&self) -> Option<Instant> {
-        self.alarm.get()
-    }
-}
-
-impl Drop for Outgoing<'_> {
-    fn drop(&mut self) {
-        self.asker.alarm.set(None);
-        // They hold the buffer that the next request is to be read into.
-        self.asker.copy.borrow_mut().clear();
-    }
-}
-
-impl<'a> Outgoing<'a> {
-    fn new(request: Request<Incoming>, asker: &'a Asker, config: &Config, now: Instant) -> Self {
-        let (parts, body) = request.into_parts();
-        let body = RequestBody::new(body, config.timeouts.idle, config.limits.body_bytes_max);
-        let mut headers = parts.headers;
-        if !body.is_empty() {
-            // Where the body ends and the tunnel begins would be anybody's guess.
-            headers.remove(UPGRADE);
-        }
-        forwarding::request_headers(&mut headers, &parts.uri, parts.version, &asker.client, &config.forwarding);
-        Self {
-            asker,
-            method: parts.method,
-            uri: parts.uri,
-            asks_upgrade: headers.contains_key(UPGRADE),
-            headers,
-            has_body: !body.is_empty(),
-            progress: body.progress(),
-            body,
-            deadline: now + config.timeouts.request,
-        }
-    }
-
-    /// Whether it may be sent again although a backend may have acted on it.
-    #[cfg_attr(not(feature = "planted-bugs"), allow(unused_variables, reason = "the bug's place"))]
-    fn may_repeat(&self, config: &Config) -> bool {
-        let is_safe = self.method.is_idempotent() || planted!(config.policy, PostRetried);
-        is_safe && !self.has_body && !self.asks_upgrade
-    }
-
-    /// The request as its backend gets it; the body goes along, once, and the headers, of which a copy stays where it may
-    /// be repeated: hyper has a use for the map, and a list is cheaper to make than another one.
-    fn for_backend<N: Net>(&mut self, config: &Config, upstream: &Upstream<N>) -> Request<RequestBody> {
-        let may_repeat = self.may_repeat(config);
-        let mut request = Request::new(std::mem::replace(&mut self.body, RequestBody::empty()));
-        *request.method_mut() = self.method.clone();
-        *request.uri_mut() = forwarding::target(&upstream.origin, &self.uri);
-        *request.version_mut() = Version::HTTP_11;
-        let mut headers = std::mem::take(&mut self.headers);
-        let mut copy = self.asker.copy.borrow_mut();
-        if headers.is_empty() {
-            headers.extend(copy.iter().cloned().map(|(name, value)| (Some(name), value)));
-        } else if may_repeat {
-            copy.extend(headers.iter().map(|(name, value)| (name.clone(), value.clone())));
-        }
-        *request.headers_mut() = headers;
-        request
-    }
-
-    /// A request is back of which nothing was written.
-    fn take_back(&mut self, request: Request<RequestBody>) -> RequestBody {
-        let (parts, body) = request.into_parts();
-        self.headers = parts.headers;
-        body
-    }
-}
-
 /// Asks one backend.
 async fn attempt<N: Net>(
     shared: &Rc<Shared<N>>,
@@ -239,7 +152,7 @@ async fn attempt<N: Net>(
         let is_reused = reused.is_some() && !is_careless;
         let link = match reused.take() {
             Some(link) => link,
-            None => match upstream.open(config.timeouts.connect).await {
+            None => match upstream.open(config, config.timeouts.connect).await {
                 Ok(link) => {
                     now = Instant::now();
                     link
@@ -253,10 +166,18 @@ async fn attempt<N: Net>(
         match send(config, upstream, link, outgoing, now).await {
             // It was closed while it was kept: that says nothing about the backend.
             Tried::NotSent(_, body) if is_reused => outgoing.body = body,
-            Tried::Lost(Failure::Reset) if is_reused && shared.may_spend_retry() => {}
+            Tried::Lost { is_silent: true, .. } if is_reused && may_renew(shared, config) => {
+                shared.events().emit(|| Event::Renewed { id: ticket.id() });
+            }
             tried => return tried,
         }
     }
+}
+
+/// Whether a request may go over a fresh connection after a kept one that was closed: it always may.
+#[cfg_attr(not(feature = "planted-bugs"), allow(unused_variables, reason = "the bug's place"))]
+fn may_renew<N: Net>(shared: &Shared<N>, config: &Config) -> bool {
+    !planted!(config.policy, StaleSpendsBudget) || shared.may_spend_retry()
 }
 
 fn connect_failure(error: &io::Error) -> Failure {
@@ -275,22 +196,30 @@ async fn send<N: Net>(
     now: Instant,
 ) -> Tried<N> {
     let request = outgoing.for_backend(config, upstream);
+    let heard_before = link.heard.bytes();
     let sending = link.sender.try_send_request(request);
-    let answer = within(config.timeouts.answer, outgoing, now, sending).await;
+    let answer = within(config, outgoing, now, sending).await;
     match answer {
-        Some(Ok(response)) if !may_be_passed_on(config, response.headers()) => Tried::Lost(Failure::Malformed),
+        Some(Ok(response)) if !may_be_passed_on(config, response.headers()) => lost(Failure::Malformed),
+        Some(Ok(response)) if !may_switch(config, outgoing, &response) => lost(Failure::Unasked),
+        Some(Ok(_)) if planted!(config.policy, EarlyAnswerLost) && outgoing.is_uploading() => {
+            Tried::Client(BodyFault::Broken)
+        }
         Some(Ok(response)) => Tried::Answered(response, link),
         Some(Err(mut error)) => {
             if let Some(request) = error.take_message() {
                 return Tried::NotSent(Failure::Reset, outgoing.take_back(request));
             }
+            let heard = link.heard.bytes() - heard_before;
             match outgoing.progress.as_ref().and_then(|progress| progress.fault.get()) {
                 Some(fault) => Tried::Client(fault),
-                None if error.error().is_parse() => Tried::Lost(Failure::Malformed),
-                None => Tried::Lost(Failure::Reset),
+                None if error.error().is_parse_too_large() => Tried::OverLimit(over_limit(config, heard)),
+                None if error.error().is_parse() => lost(Failure::Malformed),
+                None if heard == 0 => Tried::Lost { failure: Failure::Reset, is_silent: true },
+                None => lost(Failure::Reset),
             }
         }
-        None => Tried::Lost(Failure::Timeout),
+        None => lost(Failure::Timeout),
     }
 }
 
@@ -299,33 +228,52 @@ fn may_be_passed_on(config: &Config, headers: &HeaderMap) -> bool {
     forwarding::ends_in_one_place(headers) || planted!(config.policy, SmuggledLength)
 }
 
+#[cfg_attr(not(feature = "planted-bugs"), allow(unused_variables, reason = "the bug's place"))]
+fn may_switch(config: &Config, outgoing: &Outgoing<'_>, response: &Response<Incoming>) -> bool {
+    response.status() != StatusCode::SWITCHING_PROTOCOLS
+        || outgoing.agrees_to_switch(response.headers())
+        || planted!(config.policy, UnaskedTunnel)
+}
+
+fn lost<N: Net>(failure: Failure) -> Tried<N> {
+    Tried::Lost { failure, is_silent: false }
+}
+
+/// Which limit an answer is above, of which so many bytes have come.
+fn over_limit(config: &Config, heard: u64) -> OverLimit {
+    let limits = &config.limits;
+    if heard < limits.answer_head_bytes_max as u64 {
+        OverLimit::Fields(limits.answer_headers_max)
+    } else {
+        OverLimit::Bytes(limits.answer_head_bytes_max)
+    }
+}
+
 /// The answer, unless its time is over; that begins when the backend has the whole request.
 async fn within<T>(
-    patience: Duration,
+    config: &Config,
     outgoing: &Outgoing<'_>,
-    now: Instant,
+    began: Instant,
     answer: impl Future<Output = T>,
 ) -> Option<T> {
     let mut answer = std::pin::pin!(answer);
-    let mut due = None;
+    let (mut due, mut seen) = (None, (0, began));
     let answer = poll_fn(|cx| {
         if let Poll::Ready(answer) = answer.as_mut().poll(cx) {
             return Poll::Ready(Some(answer));
         }
-        let mut now = now;
-        if let Some(until) = due {
-            now = Instant::now();
+        let now = if let Some(until) = due {
+            let now = Instant::now();
             if now < until {
                 return Poll::Pending;
             }
-            let is_sent = outgoing.progress.as_ref().is_none_or(|progress| progress.is_sent.get());
-            if now >= outgoing.deadline || is_sent {
-                return Poll::Ready(None);
-            }
-        }
-        due = Some((now + patience).min(outgoing.deadline));
+            now
+        } else {
+            began
+        };
+        due = outgoing.look_again(config, now, began, &mut seen);
         outgoing.asker.alarm.set(due);
-        Poll::Pending
+        if due.is_some() { Poll::Pending } else { Poll::Ready(None) }
     });
     let answer = answer.await;
     outgoing.asker.alarm.set(None);
@@ -333,7 +281,13 @@ async fn within<T>(
 }
 
 /// The answer as the client gets it.
-fn answered<N: Net>(config: &Config, response: Response<Incoming>, link: Link<N>, ticket: Ticket<N>) -> Answered<N> {
+fn answered<N: Net>(
+    config: &Config,
+    outgoing: &Outgoing<'_>,
+    response: Response<Incoming>,
+    link: Link<N>,
+    ticket: Ticket<N>,
+) -> Answered<N> {
     let (mut parts, body) = response.into_parts();
     let version = parts.version;
     parts.version = Version::HTTP_11;
@@ -341,8 +295,8 @@ fn answered<N: Net>(config: &Config, response: Response<Incoming>, link: Link<N>
         let protocol = forwarding::upgrade_of(&parts.headers);
         forwarding::answer_headers(&mut parts.headers, version, &config.forwarding);
         if let Some(protocol) = protocol {
-            parts.headers.insert(hyper::header::CONNECTION, HeaderValue::from_static("Upgrade"));
-            parts.headers.insert(hyper::header::UPGRADE, protocol);
+            parts.headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
+            parts.headers.insert(UPGRADE, protocol);
         }
         let response = Response::from_parts(parts, AnswerBody::Own(None));
         return Answered { response, tunnel: Some(Tunnel { link, ticket }) };
@@ -350,10 +304,22 @@ fn answered<N: Net>(config: &Config, response: Response<Incoming>, link: Link<N>
     if !planted!(config.policy, HopByHopLeak) {
         forwarding::answer_headers(&mut parts.headers, version, &config.forwarding);
     }
+    if !outgoing.takes_trailers || body.size_hint().exact().is_some() {
+        // There will be none.
+        parts.headers.remove(TRAILER);
+    }
+    let upload = outgoing.progress.clone().filter(|_| outgoing.is_uploading());
+    if upload.is_some() {
+        // Whether the client sends the rest, and where the next request would begin, is not known (RFC 9112 §9.6).
+        parts.headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    }
     ticket.answered(parts.status, Instant::now());
+    let is_refusal = parts.status.is_client_error() || parts.status.is_server_error() || outgoing.waits_for_100;
     let ending = Box::new(Exchange {
         link,
         ticket,
+        upload,
+        is_refusal,
         kept_max: if planted!(config.policy, PoolUnused) { 0 } else { config.limits.pool_max },
     });
     let body = AnswerBody::backend(body, config.timeouts.idle, ending);
@@ -364,18 +330,29 @@ fn answered<N: Net>(config: &Config, response: Response<Incoming>, link: Link<N>
 struct Exchange<N: Net> {
     link: Link<N>,
     ticket: Ticket<N>,
+    /// The request's body, where the backend has answered before it had all of it.
+    upload: Option<Rc<Progress>>,
+    /// Whether such an answer says that the rest is not wanted.
+    is_refusal: bool,
     kept_max: usize,
 }
 
 impl<N: Net> Ending for Exchange<N> {
     fn ended(self: Box<Self>, result: Result<(), BodyFault>) {
-        let Self { link, ticket, kept_max } = *self;
+        let Self { link, ticket, upload, is_refusal, kept_max } = *self;
+        let is_uploading = upload.as_ref().is_some_and(|upload| upload.sent_at.get().is_none());
         match result {
             Ok(()) => {
                 let now = Instant::now();
-                ticket.upstream().keep(link, kept_max, now);
+                if is_uploading && is_refusal {
+                    link.abort();
+                } else if !is_uploading {
+                    ticket.upstream().keep(link, kept_max, now);
+                }
                 ticket.done(now);
             }
+            // The connection ended with what the client sent: no fault of the backend's.
+            Err(_) if upload.is_some_and(|upload| upload.fault.get().is_some()) => drop(ticket),
             Err(_) => ticket.failed(Failure::Truncated),
         }
     }

@@ -11,11 +11,11 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use hyper::body::Incoming;
-use hyper::header::CONNECTION;
+use hyper::body::{Body as _, Incoming};
+use hyper::header::{CONNECTION, HeaderValue};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper::{Request, Response};
+use hyper::{Request, Response, Version};
 use hyper_util::rt::TokioIo;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, Sleep, interval, sleep, sleep_until, timeout};
@@ -26,7 +26,8 @@ use super::event::Event;
 use super::forwarding::Client;
 use super::framing::{During, Limits, Phase, Rejection};
 use super::guard::{Handle, answer_and_close, guard, response};
-use super::proxy::{self, Asker, Tunnel};
+use super::outgoing::Asker;
+use super::proxy::{self, Tunnel};
 use super::shared::Shared;
 use super::tunnel;
 use crate::net::{Listener, Net};
@@ -38,7 +39,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
 /// How often connections and deadlines are looked after.
 const TIDY_EVERY: Duration = Duration::from_secs(1);
 
-/// How long a client may take to read a last answer and close its side.
+/// How long a client may say nothing after its last answer before its connection is closed.
 const LINGER: Duration = Duration::from_secs(1);
 
 /// How many fields hyper takes if it is told nothing.
@@ -94,7 +95,7 @@ pub async fn serve<N: Net>(
 }
 
 async fn refuse<S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin>(stream: S) {
-    let _ = timeout(LINGER, answer_and_close(stream, &response(&TOO_MANY))).await;
+    let _ = timeout(LINGER, answer_and_close(stream, &response(&TOO_MANY), LINGER)).await;
 }
 
 /// What the service and the driver of one connection both know.
@@ -210,16 +211,37 @@ async fn answer<N: Net>(
     request: Request<Incoming>,
 ) -> Result<Response<AnswerBody>, Infallible> {
     talk.asked.set(talk.asked.get() + 1);
-    let answered = proxy::forward(&shared, request, &talk.asker).await;
+    let (began, version) = (Instant::now(), request.version());
+    let mut answered = proxy::forward(&shared, request, &talk.asker).await;
     talk.answered.set(talk.answered.get() + 1);
-    talk.closes.set(answered.response.headers().get(CONNECTION).is_some_and(|value| value == "close"));
-    shared.events().emit(|| Event::Answered { status: answered.response.status().as_u16() });
+    if version == Version::HTTP_10 {
+        fit_http_10(&mut answered.response);
+    }
+    talk.closes.set(says_close(&answered.response));
+    let (status, after) = (answered.response.status().as_u16(), began.elapsed());
+    shared.events().emit(|| Event::Answered { status, after });
     match answered.tunnel {
-        Some(tunnel) => *talk.tunnel.borrow_mut() = Some(tunnel),
+        Some(tunnel) => {
+            shared.events().emit(|| Event::Switched { id: tunnel.ticket.id() });
+            *talk.tunnel.borrow_mut() = Some(tunnel);
+        }
         None if talk.handle.phase() == Phase::Upgrade => talk.handle.declined(),
         None => {}
     }
     Ok(answered.response)
+}
+
+fn says_close(response: &Response<AnswerBody>) -> bool {
+    response.headers().get(CONNECTION).is_some_and(|value| value == "close")
+}
+
+/// Says the end of the connection where that is the end of the answer: HTTP/1.0 has no chunks. hyper would say
+/// `keep-alive` to who asked for it, whatever else is said, unless the answer is of that version.
+fn fit_http_10(response: &mut Response<AnswerBody>) {
+    if response.body().size_hint().exact().is_none() || says_close(response) {
+        *response.version_mut() = Version::HTTP_10;
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
 }
 
 /// Watches over a connection's deadlines, its request's too, and over a client that goes away. Its timer is moved when it
@@ -297,7 +319,7 @@ async fn finish<N: Net>(shared: &Shared<N>, talk: &Talk<N>, end: End) {
         talk.handle.upgraded();
         let (Some((client, to_backend)), Ok(parts)) = (talk.handle.release(), link.stream.await) else { return };
         let idle = shared.config().timeouts.idle;
-        let ended = tunnel::run(client, parts.read_buf, parts.io.into_inner(), to_backend, idle).await;
+        let ended = tunnel::run(client, parts.read_buf, parts.io.into_inner().into_inner(), to_backend, idle).await;
         if let Err(error) = ended {
             tracing::debug!(%error, "a tunnel has ended");
         }
@@ -311,7 +333,8 @@ async fn finish<N: Net>(shared: &Shared<N>, talk: &Talk<N>, end: End) {
         (End::Served(false) | End::Gone, None) => return,
         (End::Served(true) | End::Idle, None) => Bytes::new(),
     };
-    let _ = timeout(LINGER, answer_and_close(client, &answer)).await;
+    let linger = shared.config().timeouts.linger;
+    let _ = timeout(linger, answer_and_close(client, &answer, LINGER)).await;
 }
 
 fn reject<N: Net>(shared: &Shared<N>, rejection: &Rejection) -> Bytes {

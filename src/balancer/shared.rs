@@ -236,7 +236,7 @@ async fn watch<N: Net>(shared: Rc<Shared<N>>, id: BackendId, upstream: Rc<Upstre
     loop {
         let config = shared.config();
         let (Some(checks), Some(judged)) = (&config.checks, &config.policy.checks) else { return };
-        let result = check(&upstream, checks).await;
+        let result = check(&upstream, &config, checks).await;
         shared.checked(id, result);
         sleep(judged.interval).await;
     }

@@ -2,16 +2,22 @@
 
 use std::cell::RefCell;
 use std::io;
+use std::rc::Rc;
 use std::time::Duration;
 
 use hyper::client::conn::http1::{self, Parts, SendRequest};
 use hyper_util::rt::TokioIo;
 use tokio::sync::oneshot;
+use tokio::task::AbortHandle;
 use tokio::time::{Instant, timeout};
 
-use super::body::RequestBody;
-use super::config::Origin;
+use super::config::{Config, Limits, Origin};
+use super::upload::RequestBody;
+use super::wire::{Heard, Wire};
 use crate::net::Net;
+
+/// How many fields hyper takes if it is told nothing.
+const HYPER_FIELDS_MAX: usize = 100;
 
 /// One backend's connections.
 pub struct Upstream<N: Net> {
@@ -38,7 +44,18 @@ pub struct Link<N: Net> {
     /// Where its requests go in.
     pub sender: SendRequest<RequestBody>,
     /// The stream, once HTTP is done with it: after it has switched to another protocol.
-    pub stream: oneshot::Receiver<Parts<TokioIo<N::Stream>>>,
+    pub stream: oneshot::Receiver<Parts<TokioIo<Wire<N::Stream>>>>,
+    /// What has come over it.
+    pub heard: Rc<Heard>,
+    /// hyper's side of it.
+    connection: AbortHandle,
+}
+
+impl<N: Net> Link<N> {
+    /// Closes it at once, with whatever of a request is still to be sent.
+    pub fn abort(self) {
+        self.connection.abort();
+    }
 }
 
 impl<N: Net> Upstream<N> {
@@ -57,14 +74,15 @@ impl<N: Net> Upstream<N> {
         Some(idle.remove(ready).link)
     }
 
-    /// Opens a connection.
-    pub async fn open(&self, deadline: Duration) -> io::Result<Link<N>> {
+    /// Opens a connection, on which answers are taken up to the limits of these settings.
+    pub async fn open(&self, config: &Config, deadline: Duration) -> io::Result<Link<N>> {
         let connecting = timeout(deadline, self.net.connect(&self.origin.address));
         let stream = connecting.await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
-        let (sender, mut connection) =
-            http1::Builder::new().handshake::<_, RequestBody>(TokioIo::new(stream)).await.map_err(io::Error::other)?;
+        let (wire, heard) = Wire::new(stream);
+        let handshake = http(&config.limits).handshake::<_, RequestBody>(TokioIo::new(wire));
+        let (sender, mut connection) = handshake.await.map_err(io::Error::other)?;
         let (parts, stream) = oneshot::channel();
-        tokio::task::spawn_local(N::task(async move {
+        let connection = tokio::task::spawn_local(N::task(async move {
             let ended = std::future::poll_fn(|cx| connection.poll_without_shutdown(cx)).await;
             match ended {
                 // Nobody may want it.
@@ -72,7 +90,7 @@ impl<N: Net> Upstream<N> {
                 Err(error) => tracing::debug!(%error, "a connection to a backend has ended"),
             }
         }));
-        Ok(Link { sender, stream })
+        Ok(Link { sender, stream, heard, connection: connection.abort_handle() })
     }
 
     /// Keeps a connection that has carried its request to the end, `now`.
@@ -96,4 +114,15 @@ impl<N: Net> Upstream<N> {
     pub fn idle(&self) -> usize {
         self.idle.borrow().len()
     }
+}
+
+/// HTTP with a backend.
+fn http(limits: &Limits) -> http1::Builder {
+    let mut http = http1::Builder::new();
+    http.max_header_size(limits.answer_head_bytes_max);
+    if limits.answer_headers_max != HYPER_FIELDS_MAX {
+        // hyper is slower where it is told of a limit.
+        http.max_headers(limits.answer_headers_max);
+    }
+    http
 }

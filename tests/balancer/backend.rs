@@ -30,8 +30,18 @@ pub enum Fault {
     Busy,
     /// It closes a connection on which it has answered once, without having said so.
     ClosesIdle,
+    /// It closes a connection 2 ms after it has answered on it, without having said so.
+    ClosesIdleSoon,
     /// It answers with what is no HTTP.
     Garbles,
+    /// It breaks off in the middle of the head of an answer.
+    BreaksOff,
+    /// It switches to another protocol, whatever it is asked.
+    Switches,
+    /// It answers with 413 as soon as it has a head with a body, and closes with whatever has come.
+    RefusesBodies,
+    /// It answers with more headers than are taken.
+    ManyHeaders,
 }
 
 /// A backend in threads of its own. Health checks (`/healthz`) it answers well whatever is wrong with it.
@@ -106,13 +116,21 @@ fn converse(stream: &TcpStream, fault: Fault, executed: &Mutex<Vec<String>>) -> 
             // What is unread when the stream is closed makes it a reset.
             return Ok(());
         }
+        if fault == Fault::RefusesBodies && line.starts_with("POST ") {
+            // It reads a little, as a server does that looks at what comes; the rest makes the close a reset.
+            _ = reader.fill_buf()?;
+            return out.write_all(b"HTTP/1.1 413 Content Too Large\r\nContent-Length: 9\r\n\r\ntoo large");
+        }
         let (headers, body) = read_message(&mut reader)?;
         if line.contains(" /healthz ") {
             return write!(out, "HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n");
         }
         execute(&format!("{} {}", line.trim_end(), String::from_utf8_lossy(&body)));
         answer(&mut out, fault, &line, &headers)?;
-        if !matches!(fault, Fault::None | Fault::Fails | Fault::Busy) {
+        if fault == Fault::ClosesIdleSoon {
+            thread::sleep(Duration::from_millis(2));
+        }
+        if !matches!(fault, Fault::None | Fault::Fails | Fault::Busy | Fault::RefusesBodies | Fault::ManyHeaders) {
             return Ok(());
         }
     }
@@ -146,6 +164,10 @@ fn answer(out: &mut impl Write, fault: Fault, line: &str, headers: &str) -> std:
     let status = match fault {
         Fault::ClosesAfterRequest => return Ok(()),
         Fault::Garbles => return out.write_all(b"what?\r\n\r\n"),
+        Fault::BreaksOff => return out.write_all(b"HTTP/1.1 200 OK\r\nContent-Le"),
+        Fault::Switches => {
+            return out.write_all(b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n");
+        }
         Fault::CutsBodies => return out.write_all(half.as_bytes()),
         Fault::StallsBodies | Fault::Hangs => {
             if fault == Fault::StallsBodies {
@@ -158,9 +180,10 @@ fn answer(out: &mut impl Write, fault: Fault, line: &str, headers: &str) -> std:
         Fault::Busy => "503 Service Unavailable\r\nRetry-After: 7",
         _ => "200 OK",
     };
+    let more = if fault == Fault::ManyHeaders { "X-Many: 1\r\n".repeat(150) } else { String::new() };
     let said = format!("{line}{headers}");
     let length = said.len();
-    write!(out, "HTTP/1.1 {status}\r\nContent-Length: {length}\r\nX-Own: 1\r\nConnection: x-own\r\n\r\n")?;
+    write!(out, "HTTP/1.1 {status}\r\nContent-Length: {length}\r\nX-Own: 1\r\n{more}Connection: x-own\r\n\r\n")?;
     if line.starts_with("HEAD ") { Ok(()) } else { out.write_all(said.as_bytes()) }
 }
 

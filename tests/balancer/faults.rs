@@ -69,6 +69,11 @@ fn one_that_closes_after_a_request_costs_no_get_and_runs_no_post_twice() {
 }
 
 #[test]
+fn one_that_breaks_off_costs_no_get_and_runs_no_post_twice() {
+    costs_no_get_and_runs_no_post_twice(Fault::BreaksOff);
+}
+
+#[test]
 fn one_that_resets_costs_no_get_and_runs_no_post_twice() {
     costs_no_get_and_runs_no_post_twice(Fault::Resets);
 }
@@ -216,6 +221,53 @@ fn connections_that_a_backend_closes_while_they_are_kept_cost_nothing() {
     let (gets, posts, most) = served(Fault::ClosesIdle);
     assert!(all_200(&gets) && all_200(&posts), "{gets:?} {posts:?}");
     assert_eq!(most, 1);
+}
+
+/// Four clients at once, over connections that are closed while they are taken up again.
+#[test]
+fn connections_that_all_backends_close_at_once_cost_nothing_and_blame_nobody() {
+    let backends = [(); 3].map(|()| Backend::start(Fault::ClosesIdleSoon));
+    let balancer = Balancer::start(&backends.each_ref().map(Backend::url), "retries.attempts_max = 0");
+    let ask = |who: usize| -> Vec<u16> {
+        let pause = |n: u64| std::thread::sleep(Duration::from_micros(300 * (n % 12)));
+        (0..60).inspect(|n| pause(*n)).map(|n| balancer.get(&format!("/{who}/{n}")).status).collect()
+    };
+    let statuses: Vec<u16> = std::thread::scope(|scope| {
+        let askers = [0, 1, 2, 3].map(|who| scope.spawn(move || ask(who)));
+        askers.into_iter().flat_map(|asker| asker.join().expect("all are answered")).collect()
+    });
+    assert!(all_200(&statuses), "{statuses:?}");
+    let shown = balancer.page("/metrics");
+    assert!(shown.contains("balancer_retries_total 0\n"), "{shown}");
+    for backend in &backends {
+        let blames_nobody = format!("balancer_backend_failures_total{{backend=\"{}\"}} 0\n", backend.url());
+        assert!(shown.contains(&blames_nobody), "{shown}");
+    }
+}
+
+#[test]
+fn an_answer_with_too_many_headers_is_named_and_blames_nobody() {
+    let backend = Backend::start(Fault::ManyHeaders);
+    let balancer = Balancer::start(&[backend.url()], "");
+    for n in 0..5 {
+        let answer = balancer.get(&format!("/{n}"));
+        assert_eq!(answer.status, 502, "{answer:?}");
+        assert!(answer.body.contains("limits.answer_headers_max allows, which is 100"), "{}", answer.body);
+    }
+    assert_eq!(backend.take_executed().len(), 5, "the next one would say the same: none is tried again");
+    let shown = balancer.page("/metrics");
+    assert!(
+        shown.contains(&format!("balancer_backend_failures_total{{backend=\"{}\"}} 0\n", backend.url())),
+        "{shown}"
+    );
+    assert!(shown.contains("balancer_answers_over_limit_total 5\n"), "{shown}");
+    let balancer = Balancer::start(&[backend.url()], "limits = { answer_headers_max = 160 }");
+    assert_eq!(balancer.get("/").status, 200);
+    let balancer =
+        Balancer::start(&[backend.url()], "limits = { answer_headers_max = 160, answer_head_bytes_max = 1024 }");
+    let answer = balancer.get("/");
+    assert_eq!(answer.status, 502, "{answer:?}");
+    assert!(answer.body.contains("limits.answer_head_bytes_max allows, which is 1024 bytes"), "{}", answer.body);
 }
 
 #[test]

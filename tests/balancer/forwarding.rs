@@ -28,7 +28,7 @@ fn says(answer: &Answer, header: &str) -> bool {
 fn headers_are_those_of_a_proxy() {
     let (_backend, balancer) = one("");
     let answer = balancer.ask(
-        "GET /a%2Fb//c?x=%7e HTTP/1.1\r\nHost: a.example\r\nConnection: close, x-mine, x-forwarded-for, host\r\n\
+        "GET /a%2Fb//c?x=%7e HTTP/1.1\r\nHost: a.example\r\nConnection: close, x-mine, host\r\n\
          X-Mine: 1\r\nX-Forwarded-For: 10.0.0.9\r\nX-Forwarded-Host: evil\r\nKeep-Alive: 5\r\nTE: gzip\r\n\
          Proxy-Authorization: x\r\n\r\n",
     );
@@ -46,6 +46,28 @@ fn headers_are_those_of_a_proxy() {
         assert!(!seen.contains(&format!("\r\n{header}")), "{header} is in\n{seen}");
     }
     assert!(!answer.head.contains("x-own"), "what the backend's Connection names is its own: {}", answer.head);
+}
+
+#[test]
+fn what_a_client_names_in_connection_goes_even_where_it_came_from() {
+    let (_backend, balancer) = one("");
+    let seen = balancer.ask(
+        "GET / HTTP/1.1\r\nHost: a\r\nConnection: close, X-Forwarded-For, Forwarded\r\nX-Forwarded-For: 10.0.0.9\r\n\
+         Forwarded: for=10.0.0.9\r\n\r\n",
+    );
+    assert!(seen.body.contains("\r\nx-forwarded-for: 127.0.0.1\r\n"), "{}", seen.body);
+    assert!(!seen.body.contains("10.0.0.9"), "{}", seen.body);
+}
+
+#[test]
+fn what_a_trusted_proxy_says_stays() {
+    let asks = "GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 10.0.0.9\r\nX-Forwarded-Proto: https\r\n\r\n";
+    for (trusted, proto) in [("127.0.0.0/8", "https"), ("10.0.0.0/8", "http")] {
+        let (_backend, balancer) = one(&format!("forwarding = {{ trusted = ['{trusted}', 'fd00::/8'] }}"));
+        let seen = balancer.ask(asks).body;
+        assert!(seen.contains("\r\nx-forwarded-for: 10.0.0.9, 127.0.0.1\r\n"), "{seen}");
+        assert!(seen.contains(&format!("\r\nx-forwarded-proto: {proto}\r\n")), "{seen}");
+    }
 }
 
 #[test]
@@ -176,6 +198,32 @@ fn http_10_is_spoken_to_who_speaks_it() {
     assert!(all.ends_with("\r\n\r\nok") && !all.to_ascii_lowercase().contains("transfer-encoding"), "{all}");
 }
 
+/// Whatever it asks for: an end that is not told would be waited for.
+#[test]
+fn http_10_with_keep_alive_is_told_where_the_close_is_the_end() {
+    let chunked =
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum\r\n\r\n2\r\nok\r\n0\r\nX-Sum: 1\r\n\r\n";
+    for (answer, says) in [
+        (&chunked[..], "close"),
+        (b"HTTP/1.1 200 OK\r\n\r\nok", "close"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", "keep-alive"),
+    ] {
+        let balancer = over(answer);
+        let mut client = balancer.connect();
+        client.write_all(b"GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n").unwrap();
+        client.shutdown(std::net::Shutdown::Write).unwrap();
+        let mut all = String::new();
+        client.read_to_string(&mut all).unwrap();
+        let head = all.to_ascii_lowercase();
+        assert!(head.contains(&format!("\r\nconnection: {says}\r\n")), "{all}");
+        assert!(all.ends_with("\r\n\r\nok") && !head.contains("trailer"), "{all}");
+    }
+    // What is wrong with its body is the last thing it hears.
+    let (_backend, balancer) = one("timeouts = { idle = '200ms' }");
+    let answer = balancer.ask("POST / HTTP/1.0\r\nConnection: keep-alive\r\nContent-Length: 9\r\n\r\nhalf");
+    assert!(answer.status == 408 && says(&answer, "connection: close"), "{answer:?}");
+}
+
 #[test]
 fn a_backend_may_speak_http_10() {
     let balancer = over(b"HTTP/1.0 200 OK\r\nX-Old: 1\r\n\r\nto the end");
@@ -204,7 +252,7 @@ fn what_comes_before_the_answer_is_not_taken_for_it() {
 
 #[test]
 fn an_answer_that_can_be_read_in_two_ways_is_502() {
-    let wrong: [&'static [u8]; 9] = [
+    let wrong: [&'static [u8]; 11] = [
         b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello!",
         b"HTTP/1.1 200 OK\r\nContent-Length: 5, 6\r\n\r\nhello!",
         b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
@@ -214,38 +262,22 @@ fn an_answer_that_can_be_read_in_two_ways_is_502() {
         b"HTTP/1.1 200 OK\r\nContent-Le",
         b"HTTP/1.1 2x0 OK\r\n\r\n",
         b"what?\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nName : value\r\nContent-Length: 0\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nName: value\r\n folded\r\nContent-Length: 0\r\n\r\n",
     ];
     for answer in wrong {
         let balancer = over(answer);
         let got = balancer.post("/", "x");
         assert_eq!(got.status, 502, "{}: {got:?}", String::from_utf8_lossy(answer));
+        let balancer = over(answer);
+        let got = balancer.get("/");
+        assert_eq!(
+            got.status,
+            502,
+            "a GET is tried again, and in the end: {}: {got:?}",
+            String::from_utf8_lossy(answer)
+        );
     }
-}
-
-#[test]
-fn a_client_that_waits_for_100_is_told_to_go_on_by_a_backend_that_is_there() {
-    let url = scripted(|reader, out| {
-        head(reader);
-        let mut body = [0; 5];
-        reader.read_exact(&mut body).unwrap();
-        assert_eq!(&body, b"hello");
-        out.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").unwrap();
-    });
-    let expects =
-        b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nExpect: 100-continue\r\nConnection: close\r\n\r\n";
-    let balancer = Balancer::start(&[url], "checks.enabled = false");
-    let mut client = balancer.connect();
-    client.write_all(expects).unwrap();
-    let mut reader = BufReader::new(client.try_clone().unwrap());
-    let told = head(&mut reader);
-    assert!(told.starts_with("HTTP/1.1 100 "), "{told}");
-    client.write_all(b"hello").unwrap();
-    assert_eq!(read_answer(&mut reader).body, "ok");
-
-    let gone = Backend::start(Fault::None).stop();
-    let balancer = Balancer::start(&[format!("http://{gone}")], "checks.enabled = false");
-    let answer = balancer.ask(expects);
-    assert_eq!(answer.status, 503, "nobody is there, and the body is not asked for: {}", answer.head);
 }
 
 #[test]
@@ -263,6 +295,22 @@ fn trailers_pass() {
     let mut all = String::new();
     BufReader::new(client).read_to_string(&mut all).unwrap();
     assert!(all.contains("\r\n2\r\nok\r\n0\r\n") && all.to_ascii_lowercase().ends_with("x-sum: 7\r\n\r\n"), "{all}");
+}
+
+#[test]
+fn trailers_that_cannot_pass_are_not_announced() {
+    let chunked =
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum\r\n\r\n2\r\nok\r\n0\r\nX-Sum: 7\r\n\r\n";
+    let sized = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nTrailer: X-Sum\r\n\r\nok";
+    for (answer, te) in [(&chunked[..], ""), (sized, "TE: trailers\r\n")] {
+        let balancer = over(answer);
+        let mut client = balancer.connect();
+        write!(client, "GET / HTTP/1.1\r\nHost: a\r\n{te}Connection: TE, close\r\n\r\n").unwrap();
+        let mut all = String::new();
+        BufReader::new(client).read_to_string(&mut all).unwrap();
+        let all = all.to_ascii_lowercase();
+        assert!(all.contains("ok") && !all.contains("trailer") && !all.contains("x-sum"), "{all}");
+    }
 }
 
 #[test]

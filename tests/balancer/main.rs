@@ -12,6 +12,7 @@ mod refusals;
 mod settings;
 mod streams;
 mod upgrades;
+mod uploads;
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};

@@ -87,10 +87,13 @@ impl Default for Timeouts {
             connect: Span(times.connect),
             head: Span(times.head),
             idle: Span(times.idle),
+            upload: Span(times.upload),
+            expect: Span(times.expect),
             answer: Span(times.answer),
             request: Span(times.request),
             keep_alive: Span(times.keep_alive),
             pool: Span(times.pool),
+            linger: Span(times.linger),
             drain: Span(times.drain),
         }
     }
@@ -107,6 +110,9 @@ impl Default for Limits {
             headers_max: limits.headers_max,
             target_bytes_max: limits.target_bytes_max,
             body_bytes_max: limits.body_bytes_max,
+            upload_bytes_per_second_min: limits.upload_bytes_per_second_min,
+            answer_head_bytes_max: limits.answer_head_bytes_max,
+            answer_headers_max: limits.answer_headers_max,
         }
     }
 }

@@ -28,7 +28,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer};
 use toml_edit::{Document, Item, TableLike};
 
-use super::config::{self, Config, ConfigError, Forwarding, Origin};
+use super::config::{self, Config, ConfigError, Forwarding, Network, Origin};
 use super::policy::{self, Policy};
 use span::Span;
 
@@ -172,14 +172,20 @@ struct Timeouts {
     head: Span,
     /// Without a byte of a body, either way, or in a tunnel.
     idle: Span,
-    /// For a backend's answer to begin.
+    /// For a client to send a body, beside what `limits.upload_bytes_per_second_min` gives it.
+    upload: Span,
+    /// For a backend to say 100 to a client that waits for it before it sends a body.
+    expect: Span,
+    /// For a backend's answer to begin, from when the whole request was sent.
     answer: Span,
-    /// For an answer to begin, all tries together.
+    /// For an answer to begin, all tries together; the upload of a body does not count.
     request: Span,
     /// Between two requests on one connection.
     keep_alive: Span,
     /// For an unused connection to a backend.
     pool: Span,
+    /// For a client to read a last answer while it may still be sending.
+    linger: Span,
     /// For what is under way to finish when the balancer ends.
     drain: Span,
 }
@@ -202,12 +208,22 @@ struct Limits {
     target_bytes_max: usize,
     /// Bytes of a request's body.
     body_bytes_max: u64,
+    /// The rate at which a body has to come at least, in the long run; 0: `timeouts.upload` is all that there is.
+    upload_bytes_per_second_min: u64,
+    /// Bytes of the head of a backend's answer.
+    answer_head_bytes_max: usize,
+    /// Headers of a backend's answer.
+    answer_headers_max: usize,
 }
 
-/// Headers that are added besides `X-Forwarded-*`.
-#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema)]
+/// Headers that are added besides `X-Forwarded-*`, and whose `X-Forwarded-*` stay.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 struct Headers {
+    /// Proxies before this one, as networks such as `10.0.0.0/8`: their `X-Forwarded-*` stay.
+    #[serde(deserialize_with = "networks")]
+    #[schemars(with = "Vec<String>")]
+    trusted: Vec<Network>,
     /// `Forwarded` (RFC 7239).
     forwarded: bool,
     /// `Via`.
@@ -263,7 +279,7 @@ impl File {
             timeouts: self.timeouts.config(),
             retries: self.retries.config()?,
             limits: self.limits.config(),
-            forwarding: Forwarding { forwarded: self.forwarding.forwarded, via: self.forwarding.via },
+            forwarding: self.forwarding.config(),
         };
         config.validate()?;
         Ok(config)
@@ -336,10 +352,13 @@ impl Timeouts {
             connect: self.connect.0,
             head: self.head.0,
             idle: self.idle.0,
+            upload: self.upload.0,
+            expect: self.expect.0,
             answer: self.answer.0,
             request: self.request.0,
             keep_alive: self.keep_alive.0,
             pool: self.pool.0,
+            linger: self.linger.0,
             drain: self.drain.0,
         }
     }
@@ -355,12 +374,26 @@ impl Limits {
             headers_max: self.headers_max,
             target_bytes_max: self.target_bytes_max,
             body_bytes_max: self.body_bytes_max,
+            upload_bytes_per_second_min: self.upload_bytes_per_second_min,
+            answer_head_bytes_max: self.answer_head_bytes_max,
+            answer_headers_max: self.answer_headers_max,
         }
+    }
+}
+
+impl Headers {
+    fn config(&self) -> Forwarding {
+        Forwarding { trusted: self.trusted.clone(), forwarded: self.forwarded, via: self.via }
     }
 }
 
 fn origin<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Origin, D::Error> {
     Origin::parse(&String::deserialize(deserializer)?).map_err(serde::de::Error::custom)
+}
+
+fn networks<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Network>, D::Error> {
+    let texts = Vec::<String>::deserialize(deserializer)?;
+    texts.iter().map(|text| text.parse().map_err(serde::de::Error::custom)).collect()
 }
 
 fn one() -> u32 {
@@ -430,6 +463,10 @@ mod tests {
             (&format!("{BACKEND}{BACKEND}"), "lb.toml:1:3: backends: http://127.0.0.1:8081/base is there twice"),
             (&format!("{BACKEND}[timeouts]\nhead = '1s'\nanswer = '0s'"), "lb.toml:6:1: timeouts.answer: it must be"),
             (&format!("limits.headers_max = 0\n{BACKEND}"), "lb.toml:1:8: limits.headers_max: it must be more than 0"),
+            (
+                "[forwarding]\ntrusted = ['10.0.0.0/99']",
+                "lb.toml:2:11: `10.0.0.0/99` does not end with a number of bits",
+            ),
             (&format!("panic_percent = 101\n{BACKEND}"), "`panic_percent` is 101 %: take 0 to 100"),
             (&format!("{BACKEND}[retries]\nbackoff_base = '9s'"), "lb.toml:4:1: retries: a backoff from 9s to 250ms"),
             ("a = ", "lb.toml:1:5: "),

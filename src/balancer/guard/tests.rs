@@ -57,13 +57,15 @@ async fn serve(stream: DuplexStream) -> Served {
     handle.upgraded();
     let (stream, unread) = handle.release().expect("it is taken once");
     let rejection = handle.unanswered_rejection(answers.get());
-    answer_and_close(stream, &rejection.as_ref().map(response).unwrap_or_default()).await.expect("the client is there");
+    answer_and_close(stream, &rejection.as_ref().map(response).unwrap_or_default(), Duration::from_secs(1))
+        .await
+        .expect("the client is there");
     Served { handle, failed, tunnel: asked.then_some(unread) }
 }
 
 /// What a client gets that sends this through a pipe of that size, and what the driver says.
 fn converse_through(pipe_bytes: usize, request: &str) -> (String, Served) {
-    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
     runtime.block_on(async {
         let (client, server) = tokio::io::duplex(pipe_bytes);
         let (mut read, mut write) = tokio::io::split(client);
@@ -177,7 +179,7 @@ fn the_end_of_the_client_is_seen_while_it_waits() {
 
 #[test]
 fn nothing_is_read_or_written_behind_a_release() {
-    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
     runtime.block_on(async {
         let (_client, server) = tokio::io::duplex(64);
         let (mut guarded, handle) = guard(server, Limits::default());

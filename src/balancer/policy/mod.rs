@@ -141,6 +141,8 @@ pub enum Failure {
     Timeout,
     /// The answer is not HTTP, or not one that may be passed on.
     Malformed,
+    /// It switched to a protocol that the request did not ask for.
+    Unasked,
     /// The answer's body ended early, or stalled.
     Truncated,
     /// A status of 500 and above; for a check, one that is not the expected.
@@ -162,6 +164,7 @@ impl fmt::Display for Failure {
             Self::Reset => f.write_str("connection closed before the answer"),
             Self::Timeout => f.write_str("no answer in time"),
             Self::Malformed => f.write_str("malformed answer"),
+            Self::Unasked => f.write_str("it switched to a protocol that was not asked for"),
             Self::Truncated => f.write_str("answer cut short"),
             Self::Status(status) => write!(f, "status {status}"),
         }

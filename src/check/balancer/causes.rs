@@ -43,6 +43,11 @@ impl Causes {
         !self.is_balancer_disturbed && self.wrong.is_empty()
     }
 
+    /// Whether nothing has been wrong so far with a backend, nor with the balancer.
+    pub(super) fn is_well(&self, backend: &str) -> bool {
+        !self.is_balancer_disturbed && !self.wrong.contains(backend)
+    }
+
     /// A backend is blamed for the end of a request. That it was too slow is a matter of patience, and not looked into.
     pub(super) fn blamed(&self, backend: &str, failure: Failure, at: Duration) -> Option<Breach> {
         let is_slow = matches!(failure, Failure::Timeout | Failure::ConnectTimeout);

@@ -11,6 +11,12 @@
 //! | every request is answered | by the deadline, with an answer or a clean error, as long as the balancer runs and the client's own link is well |
 //! | nothing is lost that could be served | a GET gets no error of the balancer's own while a backend serves all that it is given, unless the retry budget is spent; a POST gets no 502 as long as nothing was wrong with any backend |
 //! | who is blamed has failed | a request counts against a backend only if something was wrong with that; too slow is another matter |
+//! | a retry has a cause | requests are tried again no more often than backends have failed: a kept connection that turns out closed is no failure |
+//! | who is slow is blamed | a backend that has nothing but unfinished uploads is not too slow: their clients are |
+//! | an early answer reaches its client | what a backend answers before it has a request's body is what the client gets |
+//! | a body that nobody wants stays | a client that waits for 100 sends nothing to a backend that has answered instead |
+//! | 100 is the backend's to say | a client hears it when its backend has said it, or has said nothing for as long as is waited |
+//! | a tunnel was asked for | bytes go through as they are only after a request for that very protocol |
 //! | who is avoided is not asked | but for panic, and for one request at a time to see how it is |
 //! | somebody is always asked | a request is handed to a backend, where panic allows it, however many are down |
 //! | an ejection ends in time | a backend is probed when its time is over |
@@ -23,8 +29,9 @@
 //! | service comes back | once nothing is disturbed, the share of successes and the 99th percentile are what they were |
 //!
 //! The check takes its facts from what clients, backends and the balancer tell, and from packets: [`requests`],
-//! [`rotation`], [`starts`], [`retries`], [`causes`], [`recovery`].
+//! [`rotation`], [`starts`], [`retries`], [`causes`], [`recovery`], and [`bodies`] for those of requests.
 
+mod bodies;
 mod causes;
 mod recovery;
 mod requests;
@@ -39,10 +46,11 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::balancer::config::Config;
 use crate::balancer::event::Event;
-use crate::balancer::policy::{self, BackendId, Outcome};
+use crate::balancer::policy::{self, BackendId, Failure, Outcome};
 use crate::sim::Breach;
 use crate::sim::trace::Record;
 
+use bodies::Bodies;
 use causes::Causes;
 pub use recovery::Phase;
 use recovery::Recovery;
@@ -65,8 +73,10 @@ pub struct Request {
     pub id: String,
     /// Whether it must not be executed twice.
     pub is_post: bool,
-    /// The [`digest`] of its body.
-    pub body: u64,
+    /// The [`digest`] of its body; none: nobody knows it.
+    pub body: Option<u64>,
+    /// The protocol that it asks to switch to, as a request can that may.
+    pub upgrade: Option<String>,
 }
 
 /// How a request ended for its client.
@@ -156,6 +166,7 @@ pub struct BalancerCheck {
     retries: Retries,
     recovery: Recovery,
     causes: Causes,
+    bodies: Bodies,
     /// Clients' connections that the balancer's process has open.
     connections: u64,
     /// Requests that it has handed to backends, and not got back.
@@ -177,6 +188,7 @@ impl BalancerCheck {
             retries: Retries::new(config),
             recovery: Recovery::default(),
             causes: Causes::default(),
+            bodies: Bodies::new(config),
             connections: 0,
             at_backends: 0,
             unplaced: None,
@@ -192,6 +204,7 @@ impl BalancerCheck {
         (self.unplaced, self.draining) = (None, None);
         self.requests.balancer_up(seen.0);
         (self.connections, self.at_backends) = (0, 0);
+        self.bodies.forget();
     }
 
     /// The balancer is told other settings.
@@ -199,6 +212,7 @@ impl BalancerCheck {
         self.requests.configure(config);
         self.has_panic = config.policy.panic_percent > 0 && config.policy.in_flight_max.is_none();
         self.rotation.configure(config);
+        self.bodies.configure(config);
         self.retries = Retries::new(config);
     }
 
@@ -224,7 +238,11 @@ impl BalancerCheck {
                 }
             }
             Event::Retried => return self.retries.retried(seen),
-            Event::RetryRefused => self.requests.retry_refused(seen.0),
+            Event::RetryRefused => {
+                self.requests.retry_refused(seen.0);
+                return self.retries.refused(seen);
+            }
+            Event::OverLimit { .. } => self.requests.over_limit(seen.0),
             Event::Draining { .. } => {
                 self.draining = Some(seen);
                 self.requests.balancer_down(seen.0);
@@ -241,15 +259,22 @@ impl BalancerCheck {
                 self.at_backends += 1;
                 self.unplaced = None;
                 let name = name(*id);
+                self.bodies.picked(&name);
                 let breach = self.rotation.may_ask(&name, *is_probe, seen.0);
                 return breach.or_else(|| self.rotation.picked(&name, *is_probe || !*is_first, seen));
             }
             Event::Finished { id, outcome } => {
                 self.at_backends = self.at_backends.saturating_sub(1);
+                let is_theirs = self.bodies.finished(&name(*id));
                 match outcome {
                     Outcome::Success { .. } => self.requests.backend_served(&name(*id), seen.0),
                     Outcome::Failure(failure) => {
+                        self.retries.failed();
                         self.requests.backend_failed(&name(*id), seen.0);
+                        if *failure == Failure::Timeout && is_theirs && self.causes.is_well(&name(*id)) {
+                            let text = format!("{} is too slow, and has nothing but unfinished uploads", name(*id));
+                            return Some(Breach::new("who is slow is blamed", text));
+                        }
                         return self.causes.blamed(&name(*id), *failure, seen.0);
                     }
                     Outcome::Cancelled => self.rotation.cancelled(&name(*id)),
@@ -262,7 +287,48 @@ impl BalancerCheck {
 
     /// A client sends a request.
     pub fn sent(&mut self, seen: Seen, request: &Request) {
+        self.bodies.sent(seen, request);
         self.requests.sent(seen, request);
+    }
+
+    /// A backend has the head of a request.
+    pub fn takes(&mut self, backend: &str, id: &str) {
+        self.bodies.takes(backend, id);
+    }
+
+    /// A backend has all of a request, or there is no more of it.
+    pub fn has_taken(&mut self, backend: &str, id: &str) {
+        self.bodies.has_taken(backend, id);
+    }
+
+    /// A client begins to send a body, or ends.
+    pub fn uploads(&mut self, id: &str, begins: bool) {
+        self.bodies.uploads(id, begins);
+    }
+
+    /// A backend says 100.
+    pub fn continues(&mut self, id: &str) {
+        self.bodies.continues(id);
+    }
+
+    /// A backend answers a request before it has the body; `is_unseen` if it could have told the client to keep it.
+    pub fn answers_early(&mut self, id: &str, status: u16, is_unseen: bool) {
+        self.bodies.answers_early(id, status, is_unseen);
+    }
+
+    /// A backend gets something of the body of a request that it has answered.
+    pub fn gets_body(&mut self, seen: Seen, backend: &str, id: &str) -> Option<Breach> {
+        self.bodies.gets_body(seen, backend, id)
+    }
+
+    /// A backend gets a client's bytes as they are.
+    pub fn is_in_tunnel(&mut self, seen: Seen, backend: &str, id: &str, protocol: &str) -> Option<Breach> {
+        self.bodies.is_in_tunnel(seen, backend, id, protocol)
+    }
+
+    /// A client has the head of an answer.
+    pub fn heard(&mut self, seen: Seen, id: &str, status: u16) -> Option<Breach> {
+        self.bodies.heard(seen, id, status)
     }
 
     /// A backend begins to execute a request with a body of this digest.
@@ -288,7 +354,11 @@ impl BalancerCheck {
     pub fn ended(&mut self, seen: Seen, request: &Request, end: &End) -> Option<Breach> {
         let began = self.requests.began(&request.id)?;
         self.recovery.ended(began, seen.0, end.is_success());
-        if request.is_post && self.causes.are_none() && matches!(end, End::Answered { status: 502, backend: None, .. })
+        let is_over_limit = self.requests.is_over_limit_since(began);
+        if request.is_post
+            && self.causes.are_none()
+            && !is_over_limit
+            && matches!(end, End::Answered { status: 502, backend: None, .. })
         {
             let text = format!("{}, a POST, gets 502, and nothing was ever wrong with a backend", request.id);
             let breach = Breach::new("nothing is lost that could be served", text);

@@ -21,7 +21,7 @@ pub(super) const TRANSIT_MAX: Duration = Duration::from_millis(100);
 struct Sent {
     seen: Seen,
     is_post: bool,
-    body: u64,
+    body: Option<u64>,
     executions: Vec<(Seen, String)>,
 }
 
@@ -44,6 +44,8 @@ pub(super) struct Requests {
     sent: BTreeMap<String, Sent>,
     services: BTreeMap<String, Service>,
     retry_refused: Option<Duration>,
+    /// When an answer was last not passed on for a limit of the balancer's.
+    over_limit: Option<Duration>,
     is_balancer_up: bool,
     balancer_changed: Duration,
     /// When the link between a client and the balancer was last seen to lose, hold or delay a packet, or the client
@@ -68,6 +70,7 @@ impl Requests {
             sent: BTreeMap::new(),
             services: BTreeMap::new(),
             retry_refused: None,
+            over_limit: None,
             is_balancer_up: false,
             balancer_changed: Duration::ZERO,
             disturbed: BTreeMap::new(),
@@ -108,6 +111,14 @@ impl Requests {
         self.retry_refused = Some(at);
     }
 
+    pub(super) fn over_limit(&mut self, at: Duration) {
+        self.over_limit = Some(at);
+    }
+
+    pub(super) fn is_over_limit_since(&self, began: Duration) -> bool {
+        self.over_limit.is_some_and(|at| at >= began)
+    }
+
     pub(super) fn standing_changed(&mut self, backend: &str, at: Duration) {
         self.services.entry(backend.to_owned()).or_default().standing_since = at;
     }
@@ -135,7 +146,7 @@ impl Requests {
             let method = if is_post { "POST" } else { "GET" };
             return Some(Breach::new(ARRIVES, format!("{backend} executes a {method} `{id}`, which nobody has sent")));
         };
-        if body != sent.body {
+        if sent.body.is_some_and(|sent| sent != body) {
             let breach = Breach::new(ARRIVES, format!("{backend} executes {id} with a body that is not its own"));
             return Some(breach.fact(sent.seen.0, sent.seen.1, format!("{id} is sent")));
         }
@@ -192,7 +203,12 @@ impl Requests {
     fn witness(&self, began: Duration, now: Duration, rotation: &Rotation) -> Option<String> {
         let had_time = now - began < self.timeout / 2;
         let was_refused = self.retry_refused.is_some_and(|at| at >= began);
-        if !had_time || was_refused || self.is_limited || self.balancer_changed >= began {
+        if !had_time
+            || was_refused
+            || self.is_over_limit_since(began)
+            || self.is_limited
+            || self.balancer_changed >= began
+        {
             return None;
         }
         let is_witness = |service: &Service| {

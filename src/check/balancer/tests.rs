@@ -28,7 +28,7 @@ fn check() -> BalancerCheck {
 
 fn request(id: &str, is_post: bool) -> Request {
     let body = if is_post { content(id, "client", 64) } else { Vec::new() };
-    Request { client: "c1".to_owned(), id: id.to_owned(), is_post, body: digest(&body) }
+    Request { client: "c1".to_owned(), id: id.to_owned(), is_post, body: Some(digest(&body)), upgrade: None }
 }
 
 fn answered(status: u16, backend: Option<&str>, is_mine: bool) -> End {
@@ -137,7 +137,10 @@ fn who_may_be_asked_is_asked_and_nobody_else() {
     assert_eq!(invariant(check.balancer(ms(1_001), &pick(1, false), &name)), late);
     check.balancer(ms(1_002), &Event::Began, &name);
     let nobody = Some("somebody is always asked".to_owned());
-    assert_eq!(invariant(check.balancer(ms(1_002), &Event::Answered { status: 503 }, &name)), nobody);
+    assert_eq!(
+        invariant(check.balancer(ms(1_002), &Event::Answered { status: 503, after: Duration::ZERO }, &name)),
+        nobody
+    );
 }
 
 #[test]
@@ -148,8 +151,13 @@ fn retries_are_counted_over_the_window() {
         check.balancer(ms(10), &Event::Began, &name);
         check.balancer(ms(10), &pick, &name);
     }
-    for _ in 0..30 {
-        assert_eq!(invariant(check.balancer(ms(20), &Event::Retried, &name)), None, "the floor is 30 in 10 s");
+    check.misbehaves("b1");
+    let failed = Event::Finished { id: BackendId(0), outcome: Outcome::Failure(Failure::Reset) };
+    for _ in 0..102 {
+        check.balancer(ms(20), &failed, &name);
+    }
+    for _ in 0..100 {
+        assert_eq!(invariant(check.balancer(ms(20), &Event::Retried, &name)), None, "the floor is 100 in 10 s");
     }
     assert_eq!(
         invariant(check.balancer(ms(20), &Event::Retried, &name)),
@@ -235,4 +243,81 @@ fn who_comes_back_is_asked_as_often_as_its_share_has_grown() {
     assert_eq!(slow(&[0, 1, 2].repeat(30)), Some("a slow start is slow".to_owned()));
     let turns = [1, 2, 1, 2, 1, 2, 1, 2, 1, 0, 2].repeat(10);
     assert_eq!(slow(&turns), None, "one of eleven");
+}
+
+fn speaks(id: &str, upgrade: Option<&str>) -> Request {
+    Request { body: None, upgrade: upgrade.map(ToOwned::to_owned), ..request(id, true) }
+}
+
+#[test]
+fn a_retry_makes_up_for_a_failure() {
+    let mut check = check();
+    let failed = Event::Finished { id: BackendId(0), outcome: Outcome::Failure(Failure::Reset) };
+    check.misbehaves("b1");
+    check.balancer(ms(10), &failed, &name);
+    assert_eq!(invariant(check.balancer(ms(10), &Event::Retried, &name)), None);
+    let cause = Some("a retry has a cause".to_owned());
+    assert_eq!(invariant(check.balancer(ms(11), &Event::Retried, &name)), cause);
+    assert_eq!(invariant(check.balancer(ms(11), &Event::RetryRefused, &name)), cause);
+    let renewed = Event::Renewed { id: BackendId(0) };
+    assert_eq!(invariant(check.balancer(ms(12), &renewed, &name)), None, "that costs nothing");
+}
+
+#[test]
+fn a_backend_that_waits_for_a_client_is_not_too_slow() {
+    let slow = Event::Finished { id: BackendId(0), outcome: Outcome::Failure(Failure::Timeout) };
+    let pick = Event::Picked { id: BackendId(0), is_probe: false, is_first: false };
+    let blamed = |tell: &dyn Fn(&mut BalancerCheck)| {
+        let mut check = check();
+        check.sent(ms(10), &speaks("h1.0/0.1", None));
+        check.balancer(ms(10), &pick, &name);
+        check.takes("b1", "h1.0/0.1");
+        check.uploads("h1.0/0.1", true);
+        tell(&mut check);
+        invariant(check.balancer(ms(5_000), &slow, &name))
+    };
+    assert_eq!(blamed(&|_| ()), Some("who is slow is blamed".to_owned()));
+    assert_eq!(blamed(&|check| check.uploads("h1.0/0.1", false)), None, "its client is done");
+    assert_eq!(blamed(&|check| check.has_taken("b1", "h1.0/0.1")), None, "it has all of it");
+    assert_eq!(blamed(&|check| check.misbehaves("b1")), None);
+    assert_eq!(blamed(&|check| drop(check.balancer(ms(11), &pick, &name))), None, "it may be the other one");
+}
+
+#[test]
+fn what_is_said_before_a_body_has_come_is_heard_and_heeded() {
+    let mut check = check();
+    for id in ["h1.0/0.1", "h1.0/0.2", "h1.0/0.3"] {
+        check.sent(ms(10), &speaks(id, None));
+    }
+    assert_eq!(invariant(check.heard(ms(20), "h1.0/0.1", 100)), Some("100 is the backend's to say".to_owned()));
+    assert_eq!(invariant(check.heard(ms(1_010), "h1.0/0.1", 100)), None, "it has waited for as long as is waited");
+    check.continues("h1.0/0.1");
+    assert_eq!(invariant(check.heard(ms(20), "h1.0/0.1", 100)), None);
+    check.answers_early("h1.0/0.2", 413, true);
+    assert_eq!(invariant(check.heard(ms(20), "h1.0/0.2", 413)), None);
+    let lost = Some("an early answer reaches its client".to_owned());
+    assert_eq!(invariant(check.heard(ms(20), "h1.0/0.2", 502)), lost);
+    let unwanted = Some("a body that nobody wants stays".to_owned());
+    assert_eq!(invariant(check.gets_body(ms(20), "b1", "h1.0/0.2")), unwanted);
+    check.answers_early("h1.0/0.3", 413, false);
+    assert_eq!(invariant(check.gets_body(ms(20), "b1", "h1.0/0.3")), None, "its client could not know");
+}
+
+#[test]
+fn a_tunnel_is_of_the_protocol_that_was_asked_for() {
+    let mut check = check();
+    check.sent(ms(10), &speaks("h1.0/0.1", Some("shout, whisper")));
+    check.sent(ms(10), &speaks("h1.0/0.2", None));
+    let unasked = Some("a tunnel was asked for".to_owned());
+    assert_eq!(invariant(check.is_in_tunnel(ms(20), "b1", "h1.0/0.1", "Whisper")), None);
+    assert_eq!(invariant(check.is_in_tunnel(ms(20), "b1", "h1.0/0.1", "sing")), unasked);
+    assert_eq!(invariant(check.is_in_tunnel(ms(20), "b1", "h1.0/0.2", "shout")), unasked);
+}
+
+#[test]
+fn an_answer_above_a_limit_is_nobodys_fault() {
+    let (mut check, post) = (check(), request("c1.0/1", true));
+    check.sent(ms(10), &post);
+    check.balancer(ms(15), &Event::OverLimit { id: BackendId(0) }, &name);
+    assert_eq!(invariant(check.ended(ms(20), &post, &answered(502, None, true))), None);
 }

@@ -6,11 +6,12 @@ use std::future::pending;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::BodyExt as _;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
-use hyper::header::{CONTENT_LENGTH, HeaderValue, TRANSFER_ENCODING};
+use hyper::header::{CONTENT_LENGTH, EXPECT, HeaderValue, TRANSFER_ENCODING, USER_AGENT};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
@@ -21,6 +22,7 @@ use tokio::sync::Semaphore;
 use tokio::task::{JoinSet, spawn_local};
 use tokio::time::{Instant, sleep, sleep_until};
 
+use crate::balancer::checks::AGENT;
 use crate::check::balancer::{content, digest};
 use crate::net::Listener;
 use crate::net::Net as _;
@@ -31,10 +33,14 @@ use crate::sim::{Host, HostResult, sample};
 use crate::watched;
 
 use super::fleet::Fleet;
-use super::{BACKEND_PORT, HEALTH_PATH, HOP_HEADER, ID_HEADER, NAME_HEADER, ONE_HOP, say_to_the_next_hop};
+use super::shape;
+use super::{BACKEND_PORT, HOP_HEADER, ID_HEADER, NAME_HEADER, ONE_HOP, say_to_the_next_hop};
+
+/// How long a connection is kept at least that has not carried a request yet.
+const FRESH: Duration = Duration::from_secs(1);
 
 /// One incarnation of a backend.
-struct Backend {
+pub(super) struct Backend {
     name: String,
     fleet: Rc<Fleet>,
     host: Host,
@@ -101,6 +107,17 @@ impl Backend {
         stream: <SimNet as crate::net::Net>::Stream,
         mut stopped: watched::Receiver<bool>,
     ) {
+        if let Some(shape) = self.fleet.options.shapes.get(&self.name) {
+            let ended = tokio::select! {
+                biased;
+                Ok(_) = stopped.wait_for(|stopped| *stopped) => Ok(()),
+                ended = shape::converse(&self, shape, stream) => ended,
+            };
+            if let Err(error) = ended {
+                tracing::debug!(%error, "a connection has ended");
+            }
+            return;
+        }
         let asked = Rc::new(Cell::new(Asked { open: 0, last: Instant::now(), is_fresh: true }));
         let service = service_fn(|request| {
             let (backend, asked) = (self.clone(), asked.clone());
@@ -145,6 +162,8 @@ impl Backend {
         let Some(TimeSpan(keep_alive)) = self.fleet.options.keep_alive else { return pending().await };
         loop {
             let Asked { open, last, is_fresh } = asked.get();
+            // It is about what comes next; for a first request a server waits longer.
+            let keep_alive = if is_fresh { keep_alive.max(FRESH) } else { keep_alive };
             if open == 0 && last.elapsed() >= keep_alive {
                 return is_fresh;
             }
@@ -153,16 +172,23 @@ impl Backend {
     }
 
     async fn answer(self: Rc<Self>, request: Request<Incoming>) -> Result<Response<Content>, Gone> {
-        if request.uri().path() == HEALTH_PATH {
+        if request.headers().get(USER_AGENT).is_some_and(|agent| agent == AGENT) {
             return Ok(self.health());
         }
         let (parts, body) = request.into_parts();
-        let body = body.collect().await.map_err(|_| Gone::default())?.to_bytes();
+        let id = parts.headers.get(ID_HEADER).and_then(|id| id.to_str().ok()).unwrap_or_default().to_owned();
+        self.takes(&id);
+        if parts.headers.contains_key(EXPECT) {
+            // hyper does, as the body is read.
+            self.continues(&id);
+        }
+        let body = body.collect().await;
+        self.has_taken(&id);
+        let body = body.map_err(|_| Gone::default())?.to_bytes();
         if parts.headers.contains_key(HOP_HEADER) {
             let text = format!("{} gets what a client said to the balancer alone", self.name);
             self.host.events.violation(ONE_HOP, text);
         }
-        let id = parts.headers.get(ID_HEADER).and_then(|id| id.to_str().ok()).unwrap_or_default().to_owned();
         if self.waiting.get() >= self.fleet.options.queue {
             self.fleet.check.borrow_mut().misbehaves(&self.name);
             return Ok(self.response(
@@ -237,7 +263,53 @@ impl Backend {
         self.response(status, "", Vec::new(), false)
     }
 
-    fn content(&self, id: &str) -> Vec<u8> {
+    /// Its name.
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The head of a request is here.
+    pub(super) fn takes(&self, id: &str) {
+        self.fleet.check.borrow_mut().takes(&self.name, id);
+    }
+
+    /// So is all of it, or there is no more.
+    pub(super) fn has_taken(&self, id: &str) {
+        self.fleet.check.borrow_mut().has_taken(&self.name, id);
+    }
+
+    /// It says 100 to a client that waits for it.
+    pub(super) fn continues(&self, id: &str) {
+        self.fleet.check.borrow_mut().continues(id);
+    }
+
+    /// It answers a request before it has the body, which a client that waits for 100 is then not to send.
+    pub(super) fn answers_early(&self, id: &str, status: u16, is_unseen: bool) {
+        self.fleet.check.borrow_mut().answers_early(id, status, is_unseen);
+    }
+
+    /// Something of the body comes of a request that was answered.
+    pub(super) fn gets_body(&self, id: &str) {
+        let seen = (self.host.events.now(), self.host.events.next_record());
+        let breach = self.fleet.check.borrow_mut().gets_body(seen, &self.name, id);
+        breach.into_iter().for_each(|breach| self.host.events.breach(breach));
+    }
+
+    /// A client's bytes come in another protocol.
+    pub(super) fn is_in_tunnel(&self, id: &str, protocol: &str) {
+        let seen = (self.host.events.now(), self.host.events.next_record());
+        let breach = self.fleet.check.borrow_mut().is_in_tunnel(seen, &self.name, id, protocol);
+        breach.into_iter().for_each(|breach| self.host.events.breach(breach));
+    }
+
+    /// Executes a request that has come whole.
+    pub(super) async fn executes(&self, method: &Method, id: &str, body: u64) {
+        let service = sample(&self.fleet.options.service, unit(self.rng.borrow_mut().random()));
+        self.fleet.executes(&self.host.events, &self.name, method, id, body);
+        sleep(service).await;
+    }
+
+    pub(super) fn content(&self, id: &str) -> Vec<u8> {
         content(id, &self.name, usize::try_from(self.fleet.options.size.0).expect("at most a few MiB"))
     }
 

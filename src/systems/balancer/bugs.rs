@@ -18,6 +18,11 @@ pub(super) const BUGS: &[PlantedBug] = &[
     bug(Bug::HalfOpenFloods, "balancer/gray-failure", &["who is avoided is not asked"]),
     bug(Bug::InFlightLeak, "balancer/chaos", &["nothing leaks"]),
     bug(Bug::SlowStartIgnored, "balancer/slow-start", &["a slow start is slow"]),
+    bug(Bug::StaleSpendsBudget, "balancer/closes-at-once", &["a retry has a cause"]),
+    bug(Bug::UnaskedTunnel, "balancer/upgrades", &["a tunnel was asked for"]),
+    bug(Bug::ContinueAtOnce, "balancer/expect-continue", &["100 is the backend's to say"]),
+    bug(Bug::EarlyAnswerLost, "balancer/early-answer", &["an early answer reaches its client"]),
+    bug(Bug::SlowUploadBlamed, "balancer/slow-upload", &["who is slow is blamed"]),
     bug(Bug::PoolUnused, "balancer/chaos", &[]),
 ];
 

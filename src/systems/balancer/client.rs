@@ -94,7 +94,13 @@ impl Client {
         let id = format!("{}/{number}", self.name);
         let tries = if method == Method::GET { self.fleet.options.client_retries } else { 0 };
         let body = digest(&body(&id, number, &method));
-        let asked = Asked { client: self.host.name.clone(), id: id.clone(), is_post: method == Method::POST, body };
+        let asked = Asked {
+            client: self.host.name.clone(),
+            id: id.clone(),
+            is_post: method == Method::POST,
+            body: Some(body),
+            upgrade: None,
+        };
         let began = self.fleet.sends(&self.host.events, &asked);
         for attempt in 0..=tries {
             let deadline = self.fleet.options.deadline.0;

@@ -45,7 +45,9 @@ pub(super) struct Fleet {
 impl Fleet {
     pub(super) fn new(options: Options, expect: Expect, config: Config) -> Rc<Self> {
         let load = watched::Sender::new(options.rate);
-        let check = RefCell::new(BalancerCheck::new(&config, options.deadline.0));
+        let mut check = BalancerCheck::new(&config, options.deadline.0);
+        options.shapes.iter().filter(|(_, shape)| shape.is_fault).for_each(|(name, _)| check.misbehaves(name));
+        let check = RefCell::new(check);
         Rc::new(Self {
             options,
             expect,
@@ -153,6 +155,18 @@ impl Fleet {
                 events.count("rejected", 1);
                 let fields = vec![("status", u64::from(*status).into()), ("reason", (*reason).to_owned().into())];
                 Some(events.event("rejected", fields))
+            }
+            Event::Renewed { id } => {
+                events.count("requests renewed", 1);
+                Some(events.event("goes-again", vec![("backend", name(*id).into())]))
+            }
+            Event::OverLimit { id } => {
+                events.count("answers over limit", 1);
+                Some(events.event("over-limit", vec![("backend", name(*id).into())]))
+            }
+            Event::Switched { id } => {
+                events.count("switches", 1);
+                Some(events.event("switches", vec![("backend", name(*id).into())]))
             }
             Event::Reloaded => Some(events.event("reloaded", Vec::new())),
             Event::Draining { connections } => {

@@ -7,7 +7,9 @@ mod bugs;
 mod client;
 mod fleet;
 mod options;
+mod shape;
 mod smuggler;
+mod talk;
 
 use std::time::Duration;
 
@@ -15,6 +17,7 @@ use hyper::header::{CONNECTION, HeaderMap, HeaderName, HeaderValue};
 use indexmap::IndexMap;
 use schemars::{Schema, schema_for};
 
+use crate::balancer::checks::AGENT;
 use crate::events::Value;
 use crate::script::{Script, ScriptError, Sometimes};
 use crate::sim::meaning::Meaning;
@@ -34,7 +37,6 @@ const PORT: u16 = 8080;
 const BACKEND_PORT: u16 = 8081;
 /// Its name and that of the host.
 const BALANCER: &str = "balancer";
-const HEALTH_PATH: &str = "/healthz";
 /// Names a request, in requests and answers.
 const ID_HEADER: HeaderName = HeaderName::from_static("x-request-id");
 /// Names the backend that answers.
@@ -79,27 +81,40 @@ impl System for Balancer {
             "all-down-then-back",
             "backend-crash",
             "backend-hangs",
+            "broken-answers",
+            "burst-at-low-load",
             "chaos",
             "closes-after-request",
+            "closes-at-once",
             "closes-idle",
             "contradictions",
             "drain",
+            "early-answer",
+            "expect-continue",
             "failing-checks",
             "flapping-backend",
+            "forwarded-for",
             "gray-failure",
             "half-open",
+            "http-1-0",
             "impatient-clients",
+            "many-headers",
             "metastable",
             "one-way",
             "packet-loss",
             "reload-under-load",
             "retry-storm",
             "rolling-restart",
+            "shortest",
             "slow-client",
             "slow-start",
+            "slow-upload",
             "smuggler",
             "steady",
+            "streams",
             "thundering-herd",
+            "trailers",
+            "upgrades",
         ]
     }
 
@@ -177,6 +192,10 @@ impl System for Balancer {
             let fleet = fleet.clone();
             setup.workload(name, move |host| client::dawdle(fleet.clone(), host));
         }
+        for (name, conversation) in fleet.options.talks() {
+            let fleet = fleet.clone();
+            setup.workload(name, move |host| talk::talk(fleet.clone(), host, conversation.clone()));
+        }
         for name in fleet.options.smugglers() {
             let fleet = fleet.clone();
             setup.workload(name, move |host| smuggler::smuggle(fleet.clone(), host));
@@ -230,9 +249,10 @@ fn label(packet: &Packet) -> Option<Label> {
     if first.starts_with(b"HTTP/1.") {
         return Some(Label { name: "answer".to_owned(), detail: format!("{} {id}", text(second)).trim().to_owned() });
     }
-    let name = match (first, second) {
-        (_, path) if path == HEALTH_PATH.as_bytes() => "health".to_owned(),
-        (b"GET" | b"POST", _) => text(first),
+    let is_check = headers.windows(AGENT.len()).any(|bytes| bytes == AGENT.as_bytes());
+    let name = match first {
+        _ if is_check => "health".to_owned(),
+        b"GET" | b"POST" => text(first),
         _ => return None,
     };
     Some(Label { name, detail: format!("{} {id}", text(second)).trim().to_owned() })

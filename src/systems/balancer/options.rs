@@ -1,5 +1,6 @@
 //! What a script says of a balancer and those around it: its table, its keys in `[expect]`, and its own steps.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use schemars::JsonSchema;
@@ -10,6 +11,8 @@ use crate::balancer::file::File;
 use crate::script::{ByteSize, Chance, Latency, ScriptError, Section, TimeSpan};
 use crate::sim::Setup;
 
+use super::shape::Shape;
+use super::talk::Talk;
 use super::{BACKEND_PORT, BACKENDS_MAX};
 use crate::sim::Size;
 
@@ -17,7 +20,8 @@ use crate::sim::Size;
 const BODY_BYTES_MAX: u64 = 4 << 20;
 
 /// The table `[balancer]` of a script: a host called `balancer`, backends called b1, b2 and so on, clients called c1, c2
-/// and so on, slow clients called s1, s2 and so on, and smugglers called x1, x2 and so on.
+/// and so on, slow clients called s1, s2 and so on, smugglers called x1, x2 and so on, and clients that speak word for word
+/// called h1, h2 and so on.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Options {
@@ -52,8 +56,12 @@ pub(super) struct Options {
     /// How many requests may wait for a worker of a backend; one more gets 503. What waits is worked on whether or not
     /// anybody still wants it.
     pub(super) queue: usize,
-    /// How long a backend keeps a connection without a request; left out, for ever.
+    /// How long a backend keeps a connection without a request after an answer; left out, for ever.
     pub(super) keep_alive: Option<TimeSpan>,
+    /// Backends that answer word for word, by their names.
+    pub(super) shapes: BTreeMap<String, Shape>,
+    /// Clients that speak word for word.
+    talks: Vec<Talk>,
     /// The balancer's settings, as its configuration file has them. Without backends of its own they are all asked,
     /// each with weight 1.
     settings: File,
@@ -91,6 +99,8 @@ impl Default for Options {
             workers: 8,
             queue: 64,
             keep_alive: None,
+            shapes: BTreeMap::new(),
+            talks: Vec::new(),
             settings: File::default(),
             bug: None,
         }
@@ -118,8 +128,9 @@ impl Options {
         if !(1..=BACKENDS_MAX as u64).contains(&self.backends) {
             return Err(table.error("backends", format!("expected 1 to {BACKENDS_MAX} backends")));
         }
-        if !(1..=100).contains(&self.clients) {
-            return Err(table.error("clients", "expected 1 to 100 clients"));
+        let clients_min = u64::from(self.talks.is_empty());
+        if !(clients_min..=100).contains(&self.clients) {
+            return Err(table.error("clients", format!("expected {clients_min} to 100 clients")));
         }
         if self.slow_clients > 100 {
             return Err(table.error("slow_clients", "expected at most 100"));
@@ -139,6 +150,14 @@ impl Options {
         }
         if self.size.0 > BODY_BYTES_MAX {
             return Err(table.error("size", "expected at most 4MiB"));
+        }
+        for (name, shape) in &self.shapes {
+            let place = |message: String| table.error(&format!("shapes.{name}"), message);
+            known(&Names::One(name.clone()), self.backends()).map_err(place)?;
+            shape.validate().map_err(place)?;
+        }
+        for talk in &self.talks {
+            talk.validate().map_err(|message| table.error("talks", message))?;
         }
         self.find_bug().map_err(|message| table.error("bug", message))?;
         let config = self.config(&self.settings);
@@ -185,6 +204,10 @@ impl Options {
 
     pub(super) fn slow_clients(&self) -> impl Iterator<Item = String> + use<> {
         (1..=self.slow_clients).map(|number| format!("s{number}"))
+    }
+
+    pub(super) fn talks(&self) -> impl Iterator<Item = (String, Talk)> + use<> {
+        (1..).map(|number: u64| format!("h{number}")).zip(self.talks.clone())
     }
 
     pub(super) fn smugglers(&self) -> impl Iterator<Item = String> + use<> {

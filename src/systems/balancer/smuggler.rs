@@ -39,7 +39,8 @@ pub(super) async fn smuggle(fleet: Rc<Fleet>, host: Host) -> HostResult {
         }
         let id = format!("{}.{}/{number}", host.name, host.incarnation);
         // The outer one may be served, and the hidden one is nobody's.
-        let outer = Request { client: host.name.clone(), id: id.clone(), is_post: true, body: digest(b"") };
+        let body = Some(digest(b""));
+        let outer = Request { client: host.name.clone(), id: id.clone(), is_post: true, body, upgrade: None };
         fleet.check.borrow_mut().sent((host.events.now(), host.events.next_record()), &outer);
         let answer = timeout(PATIENCE, exchange(&host, &message(&id, way))).await;
         let is_refused = matches!(&answer, Ok(Ok(answer)) if answer.starts_with(b"HTTP/1.1 400 "));
