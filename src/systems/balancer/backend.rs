@@ -110,7 +110,7 @@ impl Backend {
         if let Some(shape) = self.fleet.options.shapes.get(&self.name) {
             let ended = tokio::select! {
                 biased;
-                Ok(_) = stopped.wait_for(|stopped| *stopped) => Ok(()),
+                Ok(()) = stopped.wait_for(|stopped| *stopped) => Ok(()),
                 ended = shape::converse(&self, shape, stream) => ended,
             };
             if let Err(error) = ended {
