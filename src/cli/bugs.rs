@@ -124,7 +124,7 @@ impl Entry {
         let found = hunts.remove(0);
         let core_lane = self.in_core_lane.then(|| hunts.remove(0));
         let Self { bug, .. } = self;
-        let is_known = |invariant: &String| bug.caught_by.iter().any(|known| invariant.starts_with(known));
+        let is_known = |invariant: &String| bug.caught_by.iter().any(|known| is_of(invariant, known));
         let as_expected = match &found.caught_by {
             Some(invariant) => is_known(invariant),
             None => bug.caught_by.is_empty() && !found.is_cut_short(),
@@ -171,6 +171,11 @@ impl Entry {
             Attempt::Unbroken(_) | Attempt::NotAgain(_) => None,
         })
     }
+}
+
+/// Whether an invariant's name begins with this word: E1 is not E10.
+fn is_of(invariant: &str, word: &str) -> bool {
+    invariant.strip_prefix(word).is_some_and(|rest| rest.is_empty() || rest.starts_with(' '))
 }
 
 /// A bug that is not caught counts more than an interruption.

@@ -79,6 +79,11 @@ pub trait Socket: 'static {
     }
     /// The next datagram's length and sender; what does not fit into `buffer` is cut off. Cancel-safe.
     fn recv_from(&self, buffer: &mut [u8]) -> impl Future<Output = io::Result<(usize, SocketAddr)>>;
+    /// Lets the next [`recv_from`](Self::recv_from) see what has arrived while the process stood still, where the system
+    /// has to be asked for it first.
+    fn notice(&self) -> impl Future<Output = ()> {
+        std::future::ready(())
+    }
     /// The address it is bound to, with the port that was chosen.
     fn local_addr(&self) -> io::Result<SocketAddr>;
 }

@@ -104,6 +104,11 @@ impl Socket for UdpSocket {
         UdpSocket::recv_from(self, buffer).await
     }
 
+    /// What the process did not wait for, the runtime has not been told of: to yield is to have it ask.
+    async fn notice(&self) {
+        tokio::task::yield_now().await;
+    }
+
     fn local_addr(&self) -> io::Result<SocketAddr> {
         UdpSocket::local_addr(self)
     }

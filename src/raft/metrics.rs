@@ -54,7 +54,7 @@ impl Metrics {
             Event::SendFailed { .. } => &mut self.send_failures,
             Event::SocketError { .. } => &mut self.receive_failures,
             Event::Persisted(_) => &mut self.persists,
-            Event::Core(_) | Event::Loaded(_) | Event::Stepped { .. } => return,
+            Event::Core(_) | Event::Loaded(_) | Event::Commanded(_) | Event::Stepped { .. } => return,
         };
         *count += 1;
     }
@@ -176,7 +176,7 @@ mod tests {
             Event::SendFailed { to: NodeId(2), why: io::ErrorKind::HostUnreachable },
             Event::SocketError { why: io::ErrorKind::Other },
             Event::Persisted(HardState::default()),
-            Event::Stepped { status: leader(), now: Duration::ZERO },
+            Event::Stepped { status: leader(), now: Duration::ZERO, done: Duration::ZERO, deadline: None },
         ] {
             metrics.count(&event);
         }

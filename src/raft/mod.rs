@@ -63,8 +63,10 @@
 //! 3. executes the [`Output`]s one after the other. A [`Output::Persist`] has reached the disk, synced, before the next
 //!    output is begun, and a crash in between loses the rest.
 //!
-//! So a vote is on disk before it leaves, and a request only says what is on disk; nothing has to be told back to the
-//! core. The network may lose, double, delay and reorder messages. It may not invent them: the driver drops what is
+//! So a vote is on disk before it leaves, and a request only says what is on disk. A driver that had to wait for the disk
+//! tells the core that it is done, and when ([`Core::written`]): a node that waits hears nobody, and the time that its
+//! leader is given begins when it listens again. For the same reason a node that does not lead takes in what has arrived
+//! before it heeds a deadline that has passed. The network may lose, double, delay and reorder messages. It may not invent them: the driver drops what is
 //! malformed, and what is not from a member.
 //!
 //! `raft-node` ([`cli`]) is a node on real sockets, which tells of itself over HTTP ([`status`], [`metrics`]).

@@ -32,6 +32,28 @@ crate::planted_bugs! {
     DemotedTimerUnarmed = "demoted-timer-unarmed" from "redpanda #21345",
     /// A candidate that asks again is refused the vote that it has.
     RepeatRequestRefused = "repeat-request-refused" from "nebula #2419",
+    /// Heartbeats of a leader whose term is over start the election timer afresh.
+    StaleAppendResetsTimer = "stale-append-resets-timer" from "miniraft-cpp #28, zatt #3, willemt/raft #48",
+    /// The election timer runs while a vote is written, and nobody can be heard.
+    TimerRunsWhileWriting = "timer-runs-while-writing" from "logcabin #200",
+    /// Whoever is in a newer term is taken for its leader.
+    FollowsWhoeverIsNewer = "follows-whoever-is-newer" from "etcd #8339",
+    /// Newer terms in answers are ignored.
+    NewerTermInAnswerIgnored = "newer-term-in-answer-ignored" from "verdi-raft #29, ruaft #7",
+    /// A newer term is written only once there is a vote in it.
+    TermWithoutVoteNotWritten = "term-without-vote-not-written" from "figure 2: updated on stable storage before responding to RPCs",
+    /// A request to take over that comes in a later term is followed all the same.
+    StaleTimeoutNow = "stale-timeout-now" from "tikv #18453",
+    /// The lead goes to a successor whose log is behind.
+    SuccessorBehind = "successor-behind" from "redpanda #2606",
+    /// Pre-votes are granted to candidates whose logs are behind.
+    PreVoteIgnoresLog = "pre-vote-ignores-log" from "NuRaft #134",
+    /// A leader grants pre-votes against itself.
+    LeaderGrantsPreVotes = "leader-grants-pre-votes" from "braft #365",
+    /// A leader steps down for a heartbeat of an older term.
+    StaleAppendDeposes = "stale-append-deposes" from "nats-server #5314",
+    /// A new leader waits before its first heartbeat.
+    HeartbeatsBeginLate = "heartbeats-begin-late" from "willemt/raft #48",
     /// Another algorithm: no terms, and a vote for anyone from all who do not lead.
     SeedDocument = "seed-document" from "the post that this crate began with",
     /// The control: term and vote in two writes, the term first. Harmless, and not to be caught.

@@ -3,8 +3,10 @@
 //! Whatever the core wants done is done strictly in order, and a [`Persist`](Output::Persist) is synced before what
 //! follows it begins. Meanwhile the node does nothing else: what arrives waits in the socket, as deadlines wait.
 //!
-//! A deadline that has passed comes before what has arrived, so that a flood of datagrams cannot keep a leader from its
-//! heartbeats; each deadline is moved on when it is met, so that arrivals get their turn.
+//! A leader's deadline that has passed comes before what has arrived, so that a flood of datagrams cannot keep it from its
+//! heartbeats; each deadline is moved on when it is met, so that arrivals get their turn. Of everybody else's it is the
+//! other way about: who stood still, or waited for its disk, heard nobody, and that is no silence of its leader. What
+//! waits is taken in first, and the election timer of a step that writes runs from the end of the write (logcabin #200).
 //!
 //! A disk that fails ends the node: nobody knows what it has written then.
 
@@ -28,7 +30,7 @@ use super::codec::Rejected;
 use super::repeats::{Received, Repeats};
 use super::storage::Storage;
 use super::{
-    ClockRate, Codec, Config, ConfigError, Core, HardState, Input, LogPosition, Message, NodeId, Output, Status,
+    ClockRate, Codec, Config, ConfigError, Core, HardState, Input, LogPosition, Message, NodeId, Output, Role, Status,
 };
 use crate::disk::Disk;
 use crate::events::Sink;
@@ -37,6 +39,10 @@ use crate::rng::Rng;
 
 /// How long the node waits after `recv_from` failed, so that an error that stays does not keep it busy.
 const ERROR_PAUSE: Duration = Duration::from_millis(5);
+
+/// How many datagrams come before a deadline that has passed: a receive buffer of the usual size holds fewer, and a flood
+/// must not keep a node from campaigning for ever.
+const HEARD_LATE_MAX: u32 = 4096;
 
 /// How long a peer's name may take to resolve, and how long until it is tried again.
 const RESOLVE_TIMEOUT: Duration = Duration::from_secs(2);
@@ -96,12 +102,18 @@ pub enum Event {
         /// The message.
         message: Rc<Message>,
     },
+    /// Somebody asked something of it.
+    Commanded(Command),
     /// All that followed from an input is done, and this is the node now.
     Stepped {
         /// The node.
         status: Status,
         /// What its clock showed when the input was taken in.
         now: Duration,
+        /// What it showed when all was done that had to be written.
+        done: Duration,
+        /// When the node wants to be woken, if nothing comes before.
+        deadline: Option<Duration>,
     },
     /// A datagram was dropped.
     Rejected {
@@ -159,14 +171,16 @@ pub async fn serve<N: Net, D: Disk>(
 
     let mut buffer = vec![0; DATAGRAM_BYTES_MAX];
     let mut alarm = pin!(sleep(Duration::ZERO));
-    let (mut shutdown, mut commanded) = (pin!(shutdown), true);
+    let (mut shutdown, mut commanded, mut noticed) = (pin!(shutdown), true, false);
     loop {
         let deadline = node.deadline();
         set(alarm.as_mut(), deadline.map(|at| clock.instant(at)));
+        let armed = deadline.map(|_| alarm.as_mut());
+        let (first, last) = if node.is_deadline_first() { (armed, None) } else { (None, armed) };
         let pause = tokio::select! {
             biased;
             () = &mut shutdown => return Ok(()),
-            () = &mut alarm, if deadline.is_some() => node.tick(clock.now()),
+            () = runs_out(first) => node.tick(clock.now()),
             command = commands.recv(), if commanded => {
                 commanded = command.is_some();
                 command.and_then(|command| node.command(clock.now(), command))
@@ -178,8 +192,25 @@ pub async fn serve<N: Net, D: Disk>(
                     None
                 }
             },
+            () = runs_out(last) => {
+                if !noticed {
+                    noticed = true;
+                    node.socket.notice().await;
+                    continue;
+                }
+                node.tick(clock.now())
+            }
         };
-        node.finish(pause).await?;
+        noticed = false;
+        node.finish(pause, || clock.now()).await?;
+    }
+}
+
+/// Resolves when the timer has run out; never, if there is none.
+async fn runs_out(timer: Option<Pin<&mut Sleep>>) {
+    match timer {
+        Some(timer) => timer.await,
+        None => std::future::pending().await,
     }
 }
 
@@ -257,6 +288,10 @@ pub(crate) struct Node<S, D> {
     core: Core,
     /// The latest time that the core was given: it must not go back.
     latest: Duration,
+    /// When the last step began.
+    began: Duration,
+    /// How many datagrams were taken in since the deadline passed.
+    heard_late: u32,
     socket: S,
     storage: Storage<D>,
     codec: Repeats,
@@ -280,8 +315,9 @@ impl<S: Socket, D: Disk> Node<S, D> {
         events.emit(|| Event::Loaded(state));
         let core = Core::new(id, config, state, log, rng, Duration::ZERO)?;
         events.emit(|| Event::Core(core.booted()));
-        let (latest, addresses) = (Duration::ZERO, Addresses::default());
-        let node = Self { core, latest, socket, storage, codec: Repeats::new(codec), addresses, events };
+        let (latest, began, addresses) = (Duration::ZERO, Duration::ZERO, Addresses::default());
+        let codec = Repeats::new(codec);
+        let node = Self { core, latest, began, heard_late: 0, socket, storage, codec, addresses, events };
         node.tell_status();
         Ok(node)
     }
@@ -300,11 +336,18 @@ impl<S: Socket, D: Disk> Node<S, D> {
         self.core.deadline()
     }
 
+    /// Whether the deadline, once it has passed, comes before what waits in the socket.
+    #[inline]
+    pub(crate) fn is_deadline_first(&self) -> bool {
+        self.core.role() == Role::Leader || self.heard_late >= HEARD_LATE_MAX
+    }
+
     /// The deadline has come. What cannot be done at once is returned: [`finish`](Self::finish) does it.
     #[must_use]
     pub(crate) fn tick(&mut self, now: Duration) -> Option<Pause> {
         // Should rounding ever wake a node before its deadline, it must not do so for ever.
         self.latest = self.latest.max(self.core.deadline().unwrap_or_default());
+        self.heard_late = 0;
         self.step(now, Input::Tick)
     }
 
@@ -314,7 +357,9 @@ impl<S: Socket, D: Disk> Node<S, D> {
         match self.accept(datagram) {
             Ok(Received { from, message }) => {
                 self.events.emit(|| Event::Received { from, message: message.clone() });
-                self.latest = self.latest.max(now);
+                self.begin(now);
+                let is_late = self.core.deadline().is_some_and(|at| at <= now);
+                self.heard_late = if is_late { self.heard_late + 1 } else { 0 };
                 let outputs = self.core.receive(self.latest, from, &message);
                 self.go_on(outputs)
             }
@@ -342,10 +387,12 @@ impl<S: Socket, D: Disk> Node<S, D> {
     /// Somebody asks something of it. What cannot be done at once is returned.
     #[must_use]
     pub(crate) fn command(&mut self, now: Duration, command: Command) -> Option<Pause> {
+        self.events.emit(|| Event::Commanded(command));
         match command {
             Command::TransferLeadership { to } => self.step(now, Input::TransferLeadership { to }),
             Command::PinNextTimeout(timeout) => {
                 self.core.pin_next_timeout(timeout);
+                self.begin(now);
                 self.tell_status();
                 None
             }
@@ -353,9 +400,15 @@ impl<S: Socket, D: Disk> Node<S, D> {
     }
 
     fn step(&mut self, now: Duration, input: Input) -> Option<Pause> {
-        self.latest = self.latest.max(now);
+        self.begin(now);
         let outputs = self.core.step(self.latest, input);
         self.go_on(outputs)
+    }
+
+    #[inline]
+    fn begin(&mut self, now: Duration) {
+        self.latest = self.latest.max(now);
+        self.began = self.latest;
     }
 
     /// Does what is to be done, up to the first thing that has to be waited for.
@@ -381,12 +434,14 @@ impl<S: Socket, D: Disk> Node<S, D> {
         None
     }
 
-    /// Waits for what there is to wait for, and does what is left.
-    pub(crate) async fn finish(&mut self, mut pause: Option<Pause>) -> io::Result<()> {
+    /// Waits for what there is to wait for, and does what is left. `now` reads the node's clock.
+    pub(crate) async fn finish(&mut self, mut pause: Option<Pause>, now: impl Fn() -> Duration) -> io::Result<()> {
         while let Some(Pause { wait, left }) = pause {
             match wait {
                 Wait::Disk(state) => {
                     self.storage.save(state).await?;
+                    self.latest = self.latest.max(now());
+                    self.core.written(self.latest);
                     self.events.emit(|| Event::Persisted(state));
                 }
                 Wait::Socket { to, datagram, address } => {
@@ -428,7 +483,12 @@ impl<S: Socket, D: Disk> Node<S, D> {
     }
 
     fn tell_status(&self) {
-        self.events.emit(|| Event::Stepped { status: self.core.status(), now: self.latest });
+        self.events.emit(|| Event::Stepped {
+            status: self.core.status(),
+            now: self.began,
+            done: self.latest,
+            deadline: self.core.deadline(),
+        });
     }
 }
 

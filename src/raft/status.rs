@@ -65,7 +65,7 @@ impl Board {
     pub fn take(&self, event: &Event) {
         let mut shown = self.shown.borrow_mut();
         shown.metrics.count(event);
-        if let Event::Stepped { status, now } = event {
+        if let Event::Stepped { status, now, .. } = event {
             let since = match &shown.now {
                 // The wall clock may be set: a time that was told stays what it is.
                 Some((was, since)) if (was.role, was.since) == (status.role, status.since) => *since,
@@ -135,7 +135,10 @@ mod tests {
             timer_at: None,
             log: LogPosition::default(),
         };
-        Event::Stepped { status, now: Duration::from_secs(now_secs) }
+        {
+            let now = Duration::from_secs(now_secs);
+            Event::Stepped { status, now, done: now, deadline: None }
+        }
     }
 
     fn told(board: &Board) -> String {

@@ -138,6 +138,13 @@ impl Cluster {
         self.events.iter().any(|(at, event)| *at == n(id) && what(event))
     }
 
+    /// What the node's last step wrote took so long.
+    pub fn written(&mut self, id: u64, took: Duration) {
+        self.now += took;
+        let now = self.now;
+        self.core_mut(id).written(now);
+    }
+
     /// Gives `id` an input and executes what follows: disk, messages, events.
     pub fn step(&mut self, id: u64, input: Input) -> Vec<Output> {
         let from = n(id);

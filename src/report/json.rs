@@ -44,6 +44,9 @@ pub struct RunReport {
     pub faults: BTreeMap<String, u64>,
     /// The system's counters.
     pub counters: BTreeMap<String, u64>,
+    /// What is to be read beside the verdict: checks that were not made, and why.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
     /// The system's times.
     pub times: BTreeMap<String, Times>,
     /// What was found, if something was.
@@ -165,6 +168,7 @@ impl RunReport {
             packets: outcome.map(|outcome| (&outcome.packets).into()).unwrap_or_default(),
             faults: outcome.map(|outcome| outcome.faults.clone()).unwrap_or_default(),
             counters: outcome.map(|outcome| outcome.counters.clone()).unwrap_or_default(),
+            notes: outcome.map(|outcome| outcome.notes.clone()).unwrap_or_default(),
             times: times.into_iter().flatten().collect(),
             violation: verdict.finding().map(Violation::from),
             reason,

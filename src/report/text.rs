@@ -110,6 +110,9 @@ fn numbers(out: &mut String, report: &RunReport, hash: &str) {
     for (place, (name, times)) in report.times.iter().enumerate() {
         row(out, if place == 0 { "times" } else { "" }, &quantiles(name, times));
     }
+    for (place, note) in report.notes.iter().enumerate() {
+        row(out, if place == 0 { "notes" } else { "" }, note);
+    }
     let pace = style::pace(from_milliseconds(report.sim_ms), from_milliseconds(report.wall_ms));
     row(out, "time", &format!("{pace} ({} steps)", count(report.steps)));
     row(out, "hash", &format!("{hash} over {}", style::counted(report.records, "record", "records")));

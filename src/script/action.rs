@@ -1,8 +1,13 @@
 //! Steps: when something happens, and what.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Latency, LinkRule, Section};
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::show::own_action;
+use super::{Latency, LinkRule, Section, Source};
 
 /// One step of a script.
 #[derive(Clone, Debug, PartialEq)]
@@ -84,6 +89,24 @@ pub struct SystemAction {
     pub section: Section,
     /// How the action is shown: the system's name, and the table on one line.
     pub(super) shown: String,
+}
+
+impl SystemAction {
+    /// The action of a system whose table in a step is this one, in TOML.
+    ///
+    /// # Panics
+    /// It is no table.
+    pub fn new(system: &str, table: &str) -> Self {
+        let text = format!("[[step]]\n{system} = {table}\n");
+        let read = DeTable::parse(&text).unwrap_or_else(|error| panic!("{table}: {error}")).into_inner();
+        let step = read.get("step").and_then(|steps| steps.get_ref().get(0));
+        let shown = match step.and_then(|step| step.get_ref().get(system)).map(Spanned::get_ref) {
+            Some(DeValue::Table(table)) => own_action(system, table),
+            _ => panic!("{table} is no table"),
+        };
+        let source = Arc::new(Source::new("chaos", &text));
+        Self { section: Section::of_step(&source, 0, system), shown }
+    }
 }
 
 /// Which packets a hold or drop is for.

@@ -263,11 +263,13 @@ pub enum Family {
     Pause,
     /// Disks whose syncs take long.
     Disk,
+    /// What an operator does to the system, if it lets one do something: hands over the lead, say.
+    Operator,
 }
 
 impl Family {
     /// All of them, in the order in which they are drawn.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Loss,
         Self::Burst,
         Self::Latency,
@@ -280,6 +282,7 @@ impl Family {
         Self::Power,
         Self::Pause,
         Self::Disk,
+        Self::Operator,
     ];
 
     /// Its name in scripts and counters.
@@ -297,6 +300,7 @@ impl Family {
             Self::Power => "power",
             Self::Pause => "pause",
             Self::Disk => "disk",
+            Self::Operator => "operator",
         }
     }
 }

@@ -16,10 +16,43 @@ use crate::script::{
 use super::latency::sample;
 use super::links::named;
 
+/// What an operator may do to a system at some moment, drawn.
+pub(crate) type Operate<'a> = &'a dyn Fn(&mut Rng) -> Vec<Action>;
+
 /// The steps that this seed draws, in time order.
-pub(crate) fn draw(chaos: &Chaos, hosts: &[String], seed: Seed) -> Vec<Step> {
+pub(crate) fn draw(chaos: &Chaos, hosts: &[String], seed: Seed, operate: Operate<'_>) -> Vec<Step> {
+    let mut steps = draw_faults(chaos, hosts, seed);
+    if chaos.families.contains(&Family::Operator) {
+        steps.extend(draw_operations(chaos, seed, operate));
+        steps.sort_by_key(|step| if let Trigger::At(at) = step.trigger { at } else { Duration::ZERO });
+    }
+    steps
+}
+
+/// An operator knows nothing of faults: what is done is drawn apart from them, so that neither moves the other.
+fn draw_operations(chaos: &Chaos, seed: Seed, operate: Operate<'_>) -> Vec<Step> {
+    let mut rng = seed.stream("operator");
+    let mut steps = Vec::new();
+    let is_alone = chaos.families.len() == 1;
+    if !rng.random_bool(0.5) && !is_alone {
+        return steps;
+    }
+    let mut at = sample(&chaos.every, rng.random());
+    while at < chaos.until {
+        let lasts = sample(&chaos.lasts, rng.random()).max(Duration::from_millis(1)).min(chaos.until - at);
+        for action in operate(&mut rng) {
+            let ends = !matches!(action, Action::System(_));
+            steps.push(Step { lasts: ends.then_some(lasts), ..step(at, action, lasts) });
+        }
+        at += sample(&chaos.every, rng.random()).max(Duration::from_millis(1));
+    }
+    steps
+}
+
+fn draw_faults(chaos: &Chaos, hosts: &[String], seed: Seed) -> Vec<Step> {
     let mut rng = seed.stream("chaos");
-    let families = draw_families(&chaos.families, &mut rng);
+    let families: Vec<Family> = chaos.families.iter().copied().filter(|family| *family != Family::Operator).collect();
+    let families = draw_families(&families, &mut rng);
     let victims: Vec<&String> = hosts.iter().filter(|host| named(&chaos.hosts, host)).collect();
     let mut steps: Vec<Step> = families
         .iter()
@@ -144,6 +177,9 @@ fn partition(hosts: &[String], rng: &mut Rng) -> Action {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::script::action::SystemAction;
+
+    const NOBODY: Operate<'_> = &|_| Vec::new();
 
     fn chaos() -> Chaos {
         let ms = Duration::from_millis;
@@ -161,7 +197,7 @@ mod tests {
     fn every_fault_is_over_when_chaos_is() {
         let hosts: Vec<String> = ["n1", "n2", "n3", "c1"].map(str::to_owned).into();
         for seed in 0..500 {
-            let steps = draw(&chaos(), &hosts, Seed(seed));
+            let steps = draw(&chaos(), &hosts, Seed(seed), NOBODY);
             assert!(!steps.is_empty(), "seed {seed} draws nothing");
             for step in &steps {
                 let Trigger::At(at) = step.trigger else { panic!("drawn steps have times") };
@@ -180,10 +216,30 @@ mod tests {
     }
 
     #[test]
+    fn an_operator_acts_beside_the_faults_and_moves_none_of_them() {
+        let hosts: Vec<String> = ["n1", "n2", "n3"].map(str::to_owned).into();
+        let operate = |_: &mut Rng| vec![Action::System(SystemAction::new("raft", "{ transfer_to = 'n2' }"))];
+        let (mut acts, mut idles) = (0, 0);
+        for seed in 0..100 {
+            let steps = draw(&chaos(), &hosts, Seed(seed), &operate);
+            let (own, faults): (Vec<Step>, Vec<Step>) =
+                steps.iter().cloned().partition(|step| matches!(step.action, Action::System(_)));
+            assert_eq!(faults, draw(&chaos(), &hosts, Seed(seed), NOBODY));
+            assert!(own.iter().all(|step| step.lasts.is_none()));
+            assert!(own.iter().all(|step| step.action.to_string() == "raft transfer_to = \"n2\""));
+            let at =
+                |step: &Step| if let Trigger::At(at) = step.trigger { at } else { panic!("drawn steps have times") };
+            assert!(steps.is_sorted_by_key(at), "steps wait for each other");
+            *if own.is_empty() { &mut idles } else { &mut acts } += 1;
+        }
+        assert!(acts > 30 && idles > 30, "{acts} and {idles}");
+    }
+
+    #[test]
     fn what_is_drawn_can_be_written_and_read_again() {
         let hosts: Vec<String> = ["n1", "n2", "n3", "c1"].map(str::to_owned).into();
         for seed in 0..100 {
-            let steps = draw(&chaos(), &hosts, Seed(seed));
+            let steps = draw(&chaos(), &hosts, Seed(seed), NOBODY);
             let written: String = steps.iter().map(crate::script::writer::step).collect();
             let text = format!("about = 'x'\nsystem = 'x'\nduration = '90s'\n{written}");
             let again = crate::script::Script::parse("x.toml", &text).unwrap_or_else(|error| panic!("{error}")).steps;
@@ -205,7 +261,7 @@ mod tests {
     fn over_many_seeds_each_family_is_drawn_and_left_out() {
         let hosts: Vec<String> = ["n1", "n2"].map(str::to_owned).into();
         let killed = (0..200).filter(|seed| {
-            draw(&chaos(), &hosts, Seed(*seed)).iter().any(|step| matches!(step.action, Action::Kill(_)))
+            draw(&chaos(), &hosts, Seed(*seed), NOBODY).iter().any(|step| matches!(step.action, Action::Kill(_)))
         });
         let share = killed.count();
         assert!((40..160).contains(&share), "{share} of 200 seeds kill");
@@ -215,7 +271,7 @@ mod tests {
     fn disks_are_as_often_slow_as_very_slow() {
         let hosts = ["n1".to_owned()];
         let only = Chaos { families: vec![Family::Disk], ..chaos() };
-        let steps: Vec<Step> = (0..200).flat_map(|seed| draw(&only, &hosts, Seed(seed))).collect();
+        let steps: Vec<Step> = (0..200).flat_map(|seed| draw(&only, &hosts, Seed(seed), NOBODY)).collect();
         let medians = steps.iter().map(|step| match step.action {
             Action::Disk { sync: Latency::Uniform { min, max }, .. } => (min + max) / 2,
             _ => panic!("{step} is no slow disk"),

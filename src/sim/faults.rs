@@ -90,9 +90,9 @@ impl World {
                 wire.links.remove_holds();
                 wire.release(&self.shared, None, now);
             }
-            Action::System(_) => {
+            Action::System(action) => {
                 let events = Events { shared: self.shared.clone(), host: None };
-                self.actor.iter_mut().for_each(|act| act(index, &events));
+                self.actor.iter_mut().for_each(|act| act(index, &action, &events));
             }
         }
     }

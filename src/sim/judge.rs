@@ -76,6 +76,9 @@ fn verdict(world: &World) -> Verdict {
     if let Some(reason) = world.shared.wire.borrow().fates.unmet() {
         return Verdict::Inconclusive { reason };
     }
+    if let Some(reason) = &recorder.doubt {
+        return Verdict::Inconclusive { reason: reason.clone() };
+    }
     if recorder.work == 0 {
         return Verdict::Inconclusive { reason: Verdict::NO_WORK.to_owned() };
     }
@@ -97,6 +100,7 @@ fn take_outcome(shared: &Rc<Shared>, world: &World, verdict: Verdict) -> Outcome
         faults: recorder.faults.clone(),
         counters: recorder.counters.all(),
         times: recorder.quantiles(),
+        notes: recorder.notes.clone(),
         coverage: BTreeSet::new(),
         trace: recorder.take_records().map(|records| Trace { hosts, records }),
     }

@@ -42,7 +42,7 @@ mod world;
 use std::rc::Rc;
 use std::time::Duration;
 
-use crate::rng::Seed;
+use crate::rng::{Rng, Seed};
 use crate::script::{Script, ScriptError, Step};
 
 pub use calm::Calm;
@@ -114,7 +114,7 @@ pub fn run(
     let Setup { parts, watchers, watchers_of_the_unusual, end_checks, .. } = Setup::built(system, script, seed)?;
 
     let names: Vec<String> = parts.hosts.iter().map(|host| host.name.clone()).collect();
-    let schedule = schedule::Schedule::new(settled_steps(script, seed), drawn_steps(script, &names, seed));
+    let schedule = schedule::Schedule::new(settled_steps(script, seed), drawn_steps(system, script, &names, seed));
     let links = links::Links::new(seed, names.clone(), script.network.clone(), script.links.clone());
     let labeller = Box::new(|packet: &trace::Packet| system.label(packet));
     let fates = fates::Fates::new(&script.packets, &names);
@@ -141,6 +141,7 @@ pub fn settled_steps(script: &Script, seed: Seed) -> Vec<Step> {
 }
 
 /// The steps that a script's chaos comes to with this seed: none if it has no chaos.
-pub fn drawn_steps(script: &Script, hosts: &[String], seed: Seed) -> Vec<Step> {
-    script.chaos.as_ref().map(|chaos| chaos::draw(chaos, hosts, seed)).unwrap_or_default()
+pub fn drawn_steps(system: &dyn System, script: &Script, hosts: &[String], seed: Seed) -> Vec<Step> {
+    let operate = |rng: &mut Rng| system.operate(hosts, rng);
+    script.chaos.as_ref().map(|chaos| chaos::draw(chaos, hosts, seed, &operate)).unwrap_or_default()
 }

@@ -29,6 +29,9 @@ pub struct Outcome {
     pub counters: BTreeMap<String, u64>,
     /// The system's own times (of requests, say), by name.
     pub times: BTreeMap<String, Quantiles>,
+    /// What is to be read beside the verdict: checks that were not made, say, and why.
+    #[serde(default)]
+    pub notes: Vec<String>,
     /// What it has shown, to compare it with other runs: `kind (state)`, of records and the hosts that they are of.
     pub coverage: BTreeSet<String>,
     /// The records, if they were kept.

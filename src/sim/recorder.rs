@@ -84,6 +84,10 @@ pub(crate) struct Recorder {
     times: BTreeMap<&'static str, Vec<Duration>>,
     pub(crate) work: u64,
     pub(crate) found: Option<Verdict>,
+    /// What else there is to know of the run.
+    pub(crate) notes: Vec<String>,
+    /// Why the run says nothing, if somebody says so.
+    pub(crate) doubt: Option<String>,
 }
 
 impl Recorder {
@@ -102,6 +106,8 @@ impl Recorder {
             times: BTreeMap::new(),
             work: 0,
             found: None,
+            notes: Vec::new(),
+            doubt: None,
         }
     }
 

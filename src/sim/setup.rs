@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 use crate::rng::{Rng, Seed};
 use crate::script::error::nearest;
 use crate::script::{
-    Action, HostPattern, Lane, LinkRule, MessageRule, PacketRule, Script, ScriptError, Section, Trigger,
+    Action, HostPattern, Lane, LinkRule, MessageRule, PacketRule, Script, ScriptError, Section, SystemAction, Trigger,
 };
 
 use super::system::System;
@@ -47,7 +47,7 @@ pub(crate) enum Life {
 pub(crate) type StateCheck = (&'static str, Box<dyn Fn() -> bool>);
 
 /// Carries out the system's own action of the step at a place.
-pub(crate) type Actor = Box<dyn FnMut(usize, &Events)>;
+pub(crate) type Actor = Box<dyn FnMut(usize, &SystemAction, &Events)>;
 
 /// What the world is made of.
 #[derive(Default)]
@@ -202,10 +202,10 @@ impl<'a> Setup<'a> {
                 read.insert(index, says);
             }
         }
-        self.parts.actor = Some(Box::new(move |index, events| {
-            if let Some(says) = read.remove(&index) {
-                carry_out(says, events);
-            }
+        self.parts.actor = Some(Box::new(move |index, action, events| {
+            // What chaos has drawn is the system's own making.
+            let says = read.remove(&index).unwrap_or_else(|| action.section.read().expect("it draws what it can do"));
+            carry_out(says, events);
         }));
         Ok(())
     }
@@ -378,6 +378,16 @@ impl Report {
     /// What became of the packets.
     pub fn packets(&self) -> PacketCounts {
         self.events.shared.recorder.borrow().packets
+    }
+
+    /// Something to be read beside the verdict, in a sentence: a check that was not made, say, and why.
+    pub fn note(&self, note: impl Into<String>) {
+        self.events.shared.recorder.borrow_mut().notes.push(note.into());
+    }
+
+    /// The run says nothing, for this reason. A violation says more than that.
+    pub fn inconclusive(&self, reason: impl Into<String>) {
+        self.events.shared.recorder.borrow_mut().doubt.get_or_insert(reason.into());
     }
 
     /// An invariant is broken.

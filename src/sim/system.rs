@@ -8,7 +8,8 @@ use schemars::Schema;
 use crate::events::Value;
 use crate::figure::Figure;
 use crate::model::{Bounds, Search};
-use crate::script::{Script, ScriptError, Setting, Sometimes};
+use crate::rng::Rng;
+use crate::script::{Action, Script, ScriptError, Setting, Sometimes};
 
 use super::Setup;
 use super::meaning::Meaning;
@@ -94,6 +95,13 @@ pub trait System: Sync {
     /// `check` for their names.
     fn weaker_checks(&self) -> &'static [WeakerCheck] {
         &[]
+    }
+
+    /// What an operator does to it at some moment of a run with chaos: steps of its own, and faults that go with them.
+    /// What was done should show in [`sometimes`](Self::sometimes).
+    fn operate(&self, hosts: &[String], rng: &mut Rng) -> Vec<Action> {
+        let _ = (hosts, rng);
+        Vec::new()
     }
 
     /// What the seed draws in its own table, as settings that say it: with them, the same seed gives the same run.

@@ -1,6 +1,6 @@
 //! The bare cores of a cluster under anything a network and a power plug can do: messages in any order, twice or never,
 //! timers that run out at any time, power that goes between any two outputs. After every step of every case, the
-//! invariants E1 to E8 of `check::raft` hold. Nothing here knows of time but as a number, and nothing of turmoil.
+//! invariants E1 to E14 of `check::raft` hold. Nothing here knows of time but as a number, and nothing of turmoil.
 
 #[cfg(feature = "planted-bugs")]
 mod planted;

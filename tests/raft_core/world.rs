@@ -1,9 +1,10 @@
 //! Cores, their disks, and the messages between them, with an adversary in charge.
 
+use std::rc::Rc;
 use std::time::Duration;
 
-use stormglass::check::raft::{RaftCheck, Scope};
-use stormglass::raft::server::Event as Told;
+use stormglass::check::raft::{Conditions, RaftCheck, Scope};
+use stormglass::raft::server::{Command, Event as Told};
 use stormglass::raft::{Config, Core, Event, HardState, Input, LogPosition, Message, NodeId, Output, Term};
 use stormglass::rng::Seed;
 
@@ -85,7 +86,7 @@ impl World {
             power_losses: 0,
             leaders: 0,
             last_term: 0,
-            check: RaftCheck::new(&config, Scope::Safety),
+            check: RaftCheck::new(&config, &Conditions::default(), Scope::Safety),
             told: 0,
             seed: Seed(setup.seed),
             config,
@@ -96,6 +97,7 @@ impl World {
         for (index, log) in setup.logs.iter().enumerate() {
             let core = world.boot(index, HardState::default(), *log, 0);
             world.nodes.push(Node { core, disk: HardState::default(), boots: 0 });
+            world.tell_status(index).expect("a node that has done nothing breaks nothing");
         }
         world
     }
@@ -171,6 +173,15 @@ impl World {
     /// Executes the first `outputs_max` of what follows from an input; power is gone if there are more.
     fn step(&mut self, index: usize, input: Input, outputs_max: usize) -> Result<(), String> {
         let id = id_of(index);
+        match &input {
+            Input::Message { from, message } => {
+                self.tell(id, &Told::Received { from: *from, message: Rc::new(message.clone()) })?;
+            }
+            Input::TransferLeadership { to } => {
+                self.tell(id, &Told::Commanded(Command::TransferLeadership { to: *to }))?;
+            }
+            Input::Tick => {}
+        }
         let outputs = self.nodes[index].core.step(self.now, input);
         let loses_power = outputs.len() > outputs_max;
         for output in outputs.into_iter().take(outputs_max) {
@@ -193,13 +204,15 @@ impl World {
                 }
             }
         }
-        if loses_power {
-            self.restart(index)?;
-        }
         let excess = self.flying.len().saturating_sub(FLYING_MAX);
         self.flying.drain(..excess);
-        let status = self.nodes[index].core.status();
-        self.tell(id, &Told::Stepped { status, now: self.now })
+        if loses_power { self.restart(index) } else { self.tell_status(index) }
+    }
+
+    fn tell_status(&mut self, index: usize) -> Result<(), String> {
+        let core = &self.nodes[index].core;
+        let (status, deadline) = (core.status(), core.deadline());
+        self.tell(id_of(index), &Told::Stepped { status, now: self.now, done: self.now, deadline })
     }
 
     fn tell(&mut self, id: NodeId, event: &Told) -> Result<(), String> {
@@ -216,7 +229,8 @@ impl World {
         let boots = self.nodes[index].boots + 1;
         let core = self.boot(index, disk, log, boots);
         self.nodes[index] = Node { core, disk, boots };
-        self.tell(id_of(index), &Told::Loaded(disk))
+        self.tell(id_of(index), &Told::Loaded(disk))?;
+        self.tell_status(index)
     }
 }
 

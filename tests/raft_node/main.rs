@@ -13,4 +13,5 @@ mod http;
 #[path = "../processes/mod.rs"]
 mod processes;
 mod refusals;
+mod slow_disk;
 mod storage;

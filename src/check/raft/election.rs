@@ -75,10 +75,12 @@ impl Election {
             Event::Persisted(state) => self.persisted(id, seen, *state),
             Event::Sending { to, message } => self.sending(id, seen, *to, message),
             Event::Core(event) => self.core(id, seen, event),
-            Event::Stepped { status, now } => self.stepped(seen, status, *now),
-            Event::Received { .. } | Event::Rejected { .. } | Event::SendFailed { .. } | Event::SocketError { .. } => {
-                Ok(())
-            }
+            Event::Stepped { status, done, .. } => self.stepped(seen, status, *done),
+            Event::Received { .. }
+            | Event::Commanded(_)
+            | Event::Rejected { .. }
+            | Event::SendFailed { .. }
+            | Event::SocketError { .. } => Ok(()),
         }
     }
 
@@ -130,12 +132,28 @@ impl Election {
             let breach = breach.fact(at, record, format!("{id} entered term {term}"));
             return now(breach, seen, format!("{id} sends {message} to {to}"));
         }
+        let is_durable = self.is_durable(id, seen, to, message);
         match message {
             Message::RequestVote(ask) => self.vote_leaves(id, seen, ask.term, id),
             Message::RequestVoteResponse(answer) if answer.vote_granted => self.vote_leaves(id, seen, answer.term, to),
             Message::AppendEntries(append) => self.history.leads(id, append.term, seen),
+            Message::TimeoutNow(told) => self.history.leads(id, told.term, seen),
             _ => Ok(()),
+        }?;
+        is_durable
+    }
+
+    /// Figure 2: persistent state is updated on stable storage before responding to RPCs, whatever the response.
+    #[inline]
+    fn is_durable(&mut self, id: NodeId, seen: Seen, to: NodeId, message: &Message) -> Checked {
+        let node = self.node(id);
+        let (term, (at, record), durable) = (node.term, node.term_seen, node.disk.term);
+        if durable >= term {
+            return Ok(());
         }
+        let text = format!("{id} says {message} in term {term}, and its disk has term {durable}");
+        let breach = Breach::new(E3, text).fact(at, record, format!("{id} entered term {term}"));
+        now(breach, seen, format!("{id} sends {message} to {to}"))
     }
 
     fn vote_leaves(&mut self, id: NodeId, seen: Seen, term: Term, candidate: NodeId) -> Checked {
@@ -194,7 +212,7 @@ impl Election {
     }
 
     pub(super) fn stepped(&mut self, seen: Seen, status: &Status, shown: Duration) -> Checked {
-        let Status { id, role, term, voted_for, timer_at, .. } = *status;
+        let Status { id, role, term, voted_for, leader, timer_at, .. } = *status;
         let timeout_max = self.timeout_max;
         let node = self.node(id);
         let known = node.term.max(node.disk.term);
@@ -210,6 +228,11 @@ impl Election {
             let breach = breach.fact(at, record, format!("{id} became a {}", node.role));
             return now(breach, seen, format!("{id} is a {role}"));
         }
+        if role != Role::Follower && node.role_term != term {
+            let text = format!("{id} became a {role} of term {}, and is one of term {term}", node.role_term);
+            let breach = Breach::new(E7, text).fact(at, record, format!("{id} became a {role}"));
+            return now(breach, seen, format!("{id} is in term {term}"));
+        }
         if role == Role::Leader && voted_for != Some(id) {
             let voted_for = voted_for.map_or("nobody".to_owned(), |id| id.to_string());
             let text = format!("{id} leads term {term} and its vote is {voted_for}'s");
@@ -223,7 +246,7 @@ impl Election {
             let breach = Breach::new(E8, text).fact(at, record, format!("{id} became a {role}"));
             return now(breach, seen, format!("its election timer is {timer}"));
         }
-        Ok(())
+        leader.map_or(Ok(()), |leader| self.history.is_followed(id, leader, term, seen))
     }
 }
 

@@ -10,6 +10,7 @@ use crate::sim::Breach;
 pub const E1: &str = "E1 election safety";
 pub(super) const E2: &str = "E2 one vote a term";
 pub(super) const E6: &str = "E6 elected by a majority";
+pub(super) const E10: &str = "E10 the leader of the term";
 
 /// A breach is large and rare.
 pub(super) type Checked = Result<(), Box<Breach>>;
@@ -52,6 +53,24 @@ impl History {
             record,
             format!("{id} leads term {term}"),
         )))
+    }
+
+    /// A node follows another in a term.
+    #[inline]
+    pub(super) fn is_followed(&self, id: NodeId, leader: NodeId, term: Term, (at, record): Seen) -> Checked {
+        if self.leads == Some((leader, term)) {
+            return Ok(());
+        }
+        let known = self.leader_of.get(&term);
+        let breach = match known {
+            Some((known, _)) if *known == leader => return Ok(()),
+            Some((known, (at, record))) => {
+                let breach = Breach::new(E10, format!("{id} follows {leader} in term {term}, which {known} led"));
+                breach.fact(*at, *record, format!("{known} led term {term}"))
+            }
+            None => Breach::new(E10, format!("{id} follows {leader} in term {term}, which nobody led")),
+        };
+        Err(Box::new(breach.fact(at, record, format!("{id} follows {leader}"))))
     }
 
     /// A node's vote in a term counts.

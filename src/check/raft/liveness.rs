@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::Seen;
+use super::conditions::{Bounds, Conditions};
 use crate::raft::by_node::ByNode;
+use crate::raft::event::StepDown;
 use crate::raft::server::Event;
 use crate::raft::{Config, Event as CoreEvent, NodeId, Role, Status, Term};
 use crate::sim::Breach;
@@ -13,13 +15,13 @@ use crate::sim::Breach;
 pub const LEADERS_OF_ONE_MOMENT: &str = "leaders of one moment";
 
 const L1: &str = "L1 a leader after healing";
-pub(super) const L2: &str = "L2 no needless election";
+const L2: &str = "L2 no needless election";
 const L3: &str = "L3 no lead without a majority";
 const L5: &str = "L5 a stable leader";
 const L6: &str = "L6 few messages";
 
-/// How many of the largest timeouts an election may take once nothing disturbs it, and with a bare majority alive.
-const ELECTION_TIMEOUTS: (u32, u32) = (10, 30);
+/// How many times as long an election may take with a bare majority alive.
+const BARE: u32 = 3;
 
 /// A leader and its term.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,14 +51,24 @@ pub struct Agreement {
 #[derive(Clone, Copy, Debug)]
 struct Calm {
     at: Duration,
-    lossless: bool,
     /// Messages that were sent before.
     sent: u64,
     /// When a majority had a leader, the first time since.
     led: Option<Duration>,
-    /// When a majority had a leader and nobody was in a higher term, the first time since, who it was, and how many
-    /// messages had been sent: whoever does not follow yet will, at the next heartbeat.
-    settled: Option<(Duration, Lead, u64)>,
+    /// The lead that nothing threatens.
+    settled: Option<Settled>,
+    /// The lead that a node has just put an end to, by entering this term.
+    ended: Option<(NodeId, Term, Settled)>,
+}
+
+/// A majority has a leader and nobody is in a higher term: whoever does not follow yet will, at the next heartbeat.
+#[derive(Clone, Copy, Debug)]
+struct Settled {
+    /// Since when.
+    at: Duration,
+    lead: Lead,
+    /// How many messages had been sent.
+    sent: u64,
 }
 
 /// A node's time as a leader, which it may not know to be over.
@@ -74,10 +86,7 @@ struct Tenure {
 pub(super) struct Liveness {
     members: usize,
     quorum: usize,
-    timeout_max: Duration,
-    /// For how long a leader may go on without a majority.
-    alone_max: Duration,
-    heartbeat: Duration,
+    bounds: Bounds,
     check_quorum: bool,
     alive: ByNode<Status>,
     /// Since when each is what it is.
@@ -96,14 +105,11 @@ pub(super) struct Liveness {
 }
 
 impl Liveness {
-    pub(super) fn new(config: &Config) -> Self {
+    pub(super) fn new(config: &Config, conditions: &Conditions) -> Self {
         Self {
             members: config.members.len(),
             quorum: config.members.len() / 2 + 1,
-            timeout_max: config.election_timeout_max,
-            // Clocks of the nodes may differ by a twentieth.
-            alone_max: config.election_timeout_max * 22 / 10,
-            heartbeat: config.heartbeat,
+            bounds: Bounds::new(config, conditions),
             check_quorum: config.check_quorum,
             alive: ByNode::default(),
             since: ByNode::default(),
@@ -136,11 +142,25 @@ impl Liveness {
         self.agree(seen);
     }
 
-    pub(super) fn calm(&mut self, at: Duration, lossless: bool) {
+    pub(super) fn calm(&mut self, at: Duration) {
         let led = self.agreement.of_majority.map(|_| at);
         let settled = self.agreement.of_majority.filter(|(lead, _)| self.nobody_is_ahead(*lead));
-        let settled = settled.map(|(lead, _)| (at, lead, self.sent));
-        self.calm = Some(Calm { at, lossless, sent: self.sent, led, settled });
+        let settled = settled.map(|(lead, _)| Settled { at, lead, sent: self.sent });
+        self.calm = Some(Calm { at, sent: self.sent, led, settled, ended: None });
+    }
+
+    /// What is not checked under the conditions of the run, and why.
+    pub(super) fn unchecked(&self) -> Vec<String> {
+        let Bounds { election, quiet, to_elect, .. } = &self.bounds;
+        let all = [(L1, election.as_ref().err()), (L2, quiet.as_ref().err()), (L6, to_elect.as_ref().err())];
+        let unchecked = all.into_iter().filter_map(|(invariant, why)| Some((invariant, why?)));
+        unchecked.map(|(invariant, why)| format!("{invariant} is not checked: {why}")).collect()
+    }
+
+    /// How long after the run has come to be calm there is to be a leader; `None`: nobody can tell.
+    pub(super) fn election_time(&self) -> Option<Duration> {
+        let usual = *self.bounds.election.as_ref().ok()?;
+        Some(if self.alive.len() > self.quorum || self.members < 3 { usual } else { usual * BARE })
     }
 
     pub(super) fn stable_from(&mut self, at: Duration) {
@@ -149,7 +169,16 @@ impl Liveness {
 
     pub(super) fn core(&mut self, id: NodeId, seen: Seen, event: &CoreEvent) -> Option<Box<Breach>> {
         match event {
-            CoreEvent::TermRaised { to, .. } => self.no_needless_election(id, *to, seen).map(Box::new),
+            CoreEvent::TermRaised { to, .. } => {
+                self.ended(id, *to);
+                None
+            }
+            CoreEvent::BecameCandidate { term, transfer: false } => {
+                self.no_needless_election(id, *term, seen).map(Box::new)
+            }
+            CoreEvent::SteppedDown { term, why: StepDown::QuorumLost } => {
+                self.no_needless_end(id, *term, seen).map(Box::new)
+            }
             CoreEvent::BecameLeader { term, .. } => {
                 let (term, answers) = (*term, ByNode::default());
                 self.tenures.insert(id, Tenure { term, since: seen, answers, contact_known: seen.0 });
@@ -181,7 +210,7 @@ impl Liveness {
             return Some(Box::new(breach));
         }
         // What is left to come about in most runs has, most of the time.
-        let awaited = self.calm.as_ref().is_some_and(|calm| calm.led.is_none() || calm.lossless);
+        let awaited = self.calm.as_ref().is_some_and(|calm| calm.led.is_none() || self.bounds.to_elect.is_ok());
         if !awaited && self.stable_from.is_none() {
             return None;
         }
@@ -253,7 +282,7 @@ impl Liveness {
                 calm.led.get_or_insert(seen.0);
             }
             if let Some(lead) = settled {
-                calm.settled.get_or_insert((seen.0, lead, self.sent));
+                calm.settled.get_or_insert(Settled { at: seen.0, lead, sent: self.sent });
             }
         }
     }
@@ -263,15 +292,10 @@ impl Liveness {
         self.alive.len() == self.members && self.alive.values().all(|status| status.term <= lead.term)
     }
 
-    fn election_time(&self) -> Duration {
-        let (usual, bare) = ELECTION_TIMEOUTS;
-        self.timeout_max * if self.alive.len() > self.quorum || self.members < 3 { usual } else { bare }
-    }
-
     #[inline]
     fn leader_in_time(&self, at: Duration) -> Option<Breach> {
         let calm = self.calm.as_ref().filter(|calm| calm.led.is_none() && self.alive.len() >= self.quorum)?;
-        let allowed = self.election_time();
+        let allowed = self.election_time()?;
         (at > calm.at + allowed).then(|| {
             let text = format!(
                 "nothing has disturbed the nodes since {:?}, and {allowed:?} later no leader has a majority",
@@ -281,27 +305,48 @@ impl Liveness {
         })
     }
 
-    /// What was under way when calm set in, and the timers that had run meanwhile, are given a timeout's time.
-    fn no_needless_election(&mut self, id: NodeId, term: Term, (at, record): Seen) -> Option<Breach> {
-        let calm = self.calm.as_mut().filter(|calm| calm.lossless)?;
-        let (settled_at, lead, _) = calm.settled?;
-        if at < settled_at + self.timeout_max {
-            calm.settled = None;
+    /// A node enters a term: whatever lead there was comes to its end.
+    fn ended(&mut self, id: NodeId, term: Term) {
+        if let Some(calm) = &mut self.calm {
+            calm.ended = calm.settled.take().map(|settled| (id, term, settled));
             self.idle_sent = 0;
+        }
+    }
+
+    /// An election begins because a timer ran out, which none does while its node hears a leader. What was under way when
+    /// calm set in, and when the leader came, is given its time: timers that had run meanwhile, and what was in the air. A
+    /// term that is learned from a message has its cause where that term began.
+    fn no_needless_election(&mut self, id: NodeId, term: Term, (at, record): Seen) -> Option<Breach> {
+        let quiet = *self.bounds.quiet.as_ref().ok()?;
+        let (by, in_term, settled) = self.calm.as_mut()?.ended.take()?;
+        if (by, in_term) != (id, term) || at < settled.at + quiet {
             return None;
         }
-        let text = format!(
-            "{} has led in term {} since {settled_at:?}, nothing disturbs the nodes, and {id} enters term {term}",
-            lead.leader, lead.term
-        );
-        let breach = Breach::new(L2, text);
-        let breach = match self.agreement.of_majority {
+        let text = format!("nothing disturbs the nodes, and {id} enters term {term}");
+        Some(self.needless(&settled, &text).fact(at, record, format!("{id} entered term {term}")))
+    }
+
+    /// A leader steps down because no majority answers it.
+    fn no_needless_end(&mut self, id: NodeId, term: Term, (at, record): Seen) -> Option<Breach> {
+        let calm = self.calm.as_mut()?;
+        let settled = calm.settled.filter(|settled| settled.lead == Lead { leader: id, term })?;
+        (calm.settled, self.idle_sent) = (None, 0);
+        let quiet = *self.bounds.quiet.as_ref().ok()?;
+        (at >= settled.at + quiet).then(|| {
+            let text = "nothing disturbs the nodes, and it steps down since no majority answers";
+            self.needless(&settled, text).fact(at, record, format!("{id} stepped down"))
+        })
+    }
+
+    fn needless(&self, settled: &Settled, text: &str) -> Breach {
+        let Settled { at, lead, .. } = settled;
+        let breach = Breach::new(L2, format!("{} has led in term {} since {at:?}, {text}", lead.leader, lead.term));
+        match self.agreement.of_majority {
             Some((Lead { leader, term }, (at, record))) => {
                 breach.fact(at, record, format!("a majority followed {leader} in term {term}"))
             }
             None => breach,
-        };
-        Some(breach.fact(at, record, format!("{id} entered term {term}")))
+        }
     }
 
     /// A leader that has just been polled and has had no majority for too long should have noticed.
@@ -310,7 +355,7 @@ impl Liveness {
         if !self.check_quorum {
             return None;
         }
-        let allowed = self.alone_max;
+        let allowed = self.bounds.alone;
         let tenure = self.tenures.get_mut(status.id)?;
         // Answers only come later: mostly there is no need to look at all of them.
         if at <= tenure.contact_known + allowed {
@@ -333,10 +378,11 @@ impl Liveness {
 
     #[inline]
     fn few_to_elect(&self) -> Option<Breach> {
-        let calm = self.calm.as_ref().filter(|calm| calm.lossless && calm.at.is_zero())?;
-        let (_, lead, sent) = calm.settled?;
-        let (members, sent) = (self.members as u64, sent - calm.sent);
-        let allowed = 5 * members * (members - 1) * lead.term.max(1);
+        let a_term = *self.bounds.to_elect.as_ref().ok()?;
+        let calm = self.calm.as_ref().filter(|calm| calm.at.is_zero())?;
+        let Settled { lead, sent, .. } = calm.settled?;
+        let sent = sent - calm.sent;
+        let allowed = a_term * lead.term.max(1);
         (sent > allowed).then(|| {
             let text = format!(
                 "it took {sent} messages to elect {} in term {}, and {allowed} are allowed",
@@ -348,17 +394,16 @@ impl Liveness {
 
     /// Since when the nodes have nothing to do but to keep their lead: who stood still has much to answer at first.
     fn idle_since(&self) -> Option<Duration> {
-        let (settled_at, ..) = self.calm.as_ref().filter(|calm| calm.lossless)?.settled?;
-        Some(settled_at + self.timeout_max)
+        Some(self.calm.as_ref()?.settled?.at + *self.bounds.quiet.as_ref().ok()?)
     }
 
     fn few_when_idle(&self, at: Duration) -> Option<Breach> {
         let since = self.idle_since().filter(|since| at > *since)?;
         let sent = self.idle_sent;
-        // A clock may be a twentieth fast, and the first and the last heartbeat are not counted out.
-        let heartbeats = (at - since).as_nanos() * 21 / 20 / self.heartbeat.as_nanos() + 3;
-        let allowed = 2 * (self.members as u128 - 1) * heartbeats;
-        (u128::from(sent) > allowed).then(|| {
+        let (each, more) = *self.bounds.heartbeats.as_ref().ok()?;
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "heartbeats, counted")]
+        let allowed = 2 * (self.members as u64 - 1) * libm::ceil((at - since).as_secs_f64() * each + more) as u64;
+        (sent > allowed).then(|| {
             let text =
                 format!("{sent} messages were sent since {since:?} among nodes that agree, and {allowed} are allowed");
             self.with_states(Breach::new(L6, text))

@@ -85,7 +85,7 @@ impl Failing {
         system.build(&mut setup).map_err(|error| error.to_string())?;
         let fixed = system.drawn(&setup).map_err(|error| error.to_string())?;
         let mut steps = settled_steps(&script, Seed(seed));
-        steps.extend(drawn_steps(&script, &setup.host_names(), Seed(seed)));
+        steps.extend(drawn_steps(system, &script, &setup.host_names(), Seed(seed)));
         let resolved = |fixed: &[Setting], fates| resolve(&script, &steps, fixed, records, fates);
         Ok(vec![resolved(&fixed, true), resolved(&fixed, false), resolved(&[], false)])
     }

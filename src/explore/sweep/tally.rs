@@ -9,7 +9,7 @@ use super::report::{SimReport, Sometimes, earlier};
 use crate::explore::library::Sim;
 use crate::explore::watcher::Ran;
 use crate::report::json::{RunReport, milliseconds};
-use crate::script::{self, Comparison, Script};
+use crate::script::{self, Comparison, Family, Script};
 use crate::sim::Outcome;
 use crate::sim::System;
 use crate::sim::trace::TraceHash;
@@ -125,7 +125,9 @@ fn of_seed(seed: u64, came_to: u64) -> u64 {
 /// that it draws from.
 pub fn sometimes(script: &Script, system: Option<&dyn System>) -> Vec<script::Sometimes> {
     let mut all = script.sometimes.clone();
-    let families = script.chaos.iter().flat_map(|chaos| &chaos.families).map(|family| family.name());
+    let families = script.chaos.iter().flat_map(|chaos| &chaos.families);
+    // What an operator does is the system's own to count.
+    let families = families.filter(|family| **family != Family::Operator).map(|family| family.name());
     let fault = |family| script::Sometimes::counted(&format!("fault {family}"), &format!("faults.{family}"));
     let others =
         system.map(|system| system.sometimes(script)).unwrap_or_default().into_iter().chain(families.map(fault));

@@ -43,6 +43,7 @@ impl Core {
             State::Follower { .. } | State::Leader(_) => return,
         };
         *resend_at = resend_at.map(|_| next);
+        self.has_spoken = true;
         let silent: Vec<_> = peers.into_iter().filter(|peer| !ballot.answered(*peer)).collect();
         for peer in silent {
             self.send(peer, message.clone());
@@ -55,8 +56,10 @@ impl Core {
         }
         let refusal = if ask.term < self.term() {
             Some(Refusal::StaleTerm)
-        } else if self.has_live_leader() {
+        } else if self.has_live_leader() && !(planted!(self, LeaderGrantsPreVotes) && self.role() == Role::Leader) {
             Some(Refusal::LeaderAlive)
+        } else if planted!(self, PreVoteIgnoresLog) {
+            None
         } else {
             (!self.is_up_to_date(ask.last_log_term, ask.last_log_index)).then_some(Refusal::StaleLog)
         };
@@ -68,7 +71,7 @@ impl Core {
 
     pub(super) fn on_pre_vote_response(&mut self, from: NodeId, answer: PreVoteResponse) {
         if answer.term > self.term() {
-            return self.learn_term(answer.term);
+            return self.learn_term(from, answer.term);
         }
         if self.role() != Role::PreCandidate || answer.request_term != self.term() {
             return self.ignore(from, &Message::PreVoteResponse(answer), Ignored::NotAsked);
@@ -89,7 +92,7 @@ impl Core {
             if !ask.transfer && self.has_live_leader() {
                 return self.tell_verdict(from, ask.term, false, Some(Refusal::LeaderAlive));
             }
-            self.learn_term(ask.term);
+            self.learn_term(from, ask.term);
         }
         let refusal = self.judge(from, ask).err();
         if refusal.is_none() {
@@ -125,8 +128,8 @@ impl Core {
     }
 
     pub(super) fn on_request_vote_response(&mut self, from: NodeId, answer: RequestVoteResponse) {
-        if answer.term > self.term() {
-            return self.learn_term(answer.term);
+        if answer.term > self.term() && !planted!(self, NewerTermInAnswerIgnored) {
+            return self.learn_term(from, answer.term);
         }
         if answer.term < self.term() && !planted!(self, StaleVoteCounted) {
             self.forget_term(answer.term);
@@ -159,6 +162,9 @@ impl Core {
             self.start_election(false);
         } else {
             self.become_leader();
+            if planted!(self, HeartbeatsBeginLate) {
+                return self.heartbeat_later();
+            }
             self.broadcast();
         }
     }

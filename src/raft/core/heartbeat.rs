@@ -52,11 +52,20 @@ impl Core {
         contacts[self.quorum() - 1]
     }
 
+    /// What a leader must not do that is new, and does where that bug is planted.
+    pub(super) fn heartbeat_later(&mut self) {
+        let next = self.now + self.config.heartbeat;
+        if let State::Leader(lead) = &mut self.state {
+            lead.heartbeat_at = next;
+        }
+    }
+
     /// A heartbeat to every peer.
     pub(super) fn broadcast(&mut self) {
         let next = self.now + self.config.heartbeat;
         let State::Leader(lead) = &mut self.state else { return };
         lead.heartbeat_at = next;
+        self.has_spoken = true;
         let heartbeat = AppendEntries {
             term: self.term(),
             prev_log_index: self.log.last_index,
@@ -73,6 +82,12 @@ impl Core {
     /// node whose term ran away, which its followers' stickiness would otherwise shut out for ever.
     pub(super) fn on_append_entries(&mut self, from: NodeId, append: &AppendEntries) {
         if append.term < self.term() {
+            if planted!(self, StaleAppendResetsTimer) && self.role() != Role::Leader {
+                self.arm_timer();
+            }
+            if planted!(self, StaleAppendDeposes) && self.role() == Role::Leader {
+                self.become_follower(self.term(), None);
+            }
             let answer = AppendEntriesResponse { term: self.term(), success: false, match_index: 0 };
             return self.send(from, Message::AppendEntriesResponse(answer));
         }
@@ -113,8 +128,8 @@ impl Core {
     }
 
     pub(super) fn on_append_entries_response(&mut self, from: NodeId, answer: &AppendEntriesResponse) {
-        if answer.term > self.term() {
-            return self.learn_term(answer.term);
+        if answer.term > self.term() && !planted!(self, NewerTermInAnswerIgnored) {
+            return self.learn_term(from, answer.term);
         }
         if answer.term < self.term() {
             self.forget_term(answer.term);
@@ -128,15 +143,18 @@ impl Core {
         if answer.success {
             peer.match_index = peer.match_index.max(answer.match_index);
         }
+        self.abort_late_transfer();
+        let State::Leader(lead) = &self.state else { return };
         if lead.transfer.as_ref().is_some_and(|transfer| transfer.to == from) {
             self.tell_successor();
         }
     }
 
     /// A newer term exists: this node is a follower in it (figure 2, rules for all servers).
-    pub(super) fn learn_term(&mut self, term: Term) {
+    pub(super) fn learn_term(&mut self, from: NodeId, term: Term) {
         self.retire(term);
-        self.become_follower(term, None);
+        let leader = planted!(self, FollowsWhoeverIsNewer).then_some(from);
+        self.become_follower(term, leader);
     }
 
     fn retire(&mut self, newer: Term) {

@@ -41,6 +41,8 @@ pub struct Core {
     rng: Rng,
     /// The time of the input at hand.
     pub(super) now: Duration,
+    /// The input at hand led to requests for votes, or to heartbeats.
+    has_spoken: bool,
     /// What the input at hand has led to so far.
     outputs: Vec<Output>,
 }
@@ -69,6 +71,7 @@ impl Core {
             timer: ElectionTimer::default(),
             rng,
             now,
+            has_spoken: false,
             outputs: Vec::new(),
         };
         core.arm_timer();
@@ -114,6 +117,28 @@ impl Core {
     fn pass(&mut self, now: Duration) {
         assert!(now >= self.now, "{}: time went back from {:?} to {now:?}", self.id, self.now);
         self.now = now;
+        self.has_spoken = false;
+        self.timer.age();
+    }
+
+    /// What a [`Persist`](Output::Persist) of the last step had written is durable, and meanwhile it has become `now`. A node
+    /// that waits for its disk hears nobody: its election timer, if that step armed it, and the time until it asks again
+    /// begin only now.
+    pub fn written(&mut self, now: Duration) {
+        let began = std::mem::replace(&mut self.now, now);
+        assert!(now >= began, "{}: time went back from {began:?} to {now:?}", self.id);
+        if planted!(self, TimerRunsWhileWriting) {
+            return;
+        }
+        self.timer.begin_anew(now);
+        let again = now + self.config.heartbeat;
+        match &mut self.state {
+            State::PreCandidate { resend_at, .. } | State::Candidate { resend_at, .. } if self.has_spoken => {
+                *resend_at = resend_at.map(|_| again);
+            }
+            State::Leader(lead) if self.has_spoken => lead.heartbeat_at = again,
+            _ => {}
+        }
     }
 
     /// Takes back what [`step`](Self::step) returned, once it is done: the next step need not ask for memory then.
@@ -284,6 +309,9 @@ impl Core {
 
     fn write(&mut self) {
         if self.durable == self.hard_state || planted!(self, VoteNotPersisted) {
+            return;
+        }
+        if planted!(self, TermWithoutVoteNotWritten) && self.voted_for().is_none() {
             return;
         }
         if planted!(self, TwoWrites) && self.durable.term != self.term() && self.voted_for().is_some() {

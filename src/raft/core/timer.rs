@@ -11,6 +11,8 @@ use crate::rng::between;
 pub(in crate::raft) struct ElectionTimer {
     /// When it was armed, and with which timeout; none while the node leads.
     running: Option<(Duration, Duration)>,
+    /// It was armed by the step at hand.
+    is_fresh: bool,
     /// The timeout to use instead of a drawn one, until it has run out.
     pinned: Option<Duration>,
     /// The first timeout, for the bug that draws no other.
@@ -25,6 +27,19 @@ impl ElectionTimer {
 
     pub(in crate::raft) fn is_due(&self, now: Duration) -> bool {
         self.due().is_some_and(|due| due <= now)
+    }
+
+    /// A step begins.
+    #[inline]
+    pub(super) fn age(&mut self) {
+        self.is_fresh = false;
+    }
+
+    /// The step at hand had to wait until now: if it armed the timer, the timer runs from now.
+    pub(super) fn begin_anew(&mut self, now: Duration) {
+        if let (true, Some((armed_at, _))) = (self.is_fresh, &mut self.running) {
+            *armed_at = now;
+        }
     }
 
     pub(super) fn stop(&mut self) {
@@ -49,6 +64,7 @@ impl Core {
         let drawn = self.draw_timeout();
         let timeout = self.timer.pinned.unwrap_or(drawn);
         self.timer.running = Some((self.now, timeout));
+        self.timer.is_fresh = true;
         self.emit(Event::TimerArmed { at: self.now + timeout });
     }
 

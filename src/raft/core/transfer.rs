@@ -30,7 +30,8 @@ impl Core {
     /// Sends `TimeoutNow` once the successor's log is the leader's: it could not win before. The answer to each
     /// heartbeat is an occasion to send it again, should it have been lost.
     pub(super) fn tell_successor(&mut self) {
-        let (term, last_index, resend) = (self.term(), self.log.last_index, self.config.resend);
+        let last_index = if planted!(self, SuccessorBehind) { 0 } else { self.log.last_index };
+        let (term, resend) = (self.term(), self.config.resend);
         let State::Leader(lead) = &mut self.state else { return };
         let Some(transfer) = &mut lead.transfer else { return };
         let to = transfer.to;
@@ -50,11 +51,11 @@ impl Core {
 
     /// Campaigns at once, without a pre-vote, since the leader knows of it. A duplicate comes in an older term.
     pub(super) fn on_timeout_now(&mut self, from: NodeId, message: TimeoutNow) {
-        if message.term < self.term() {
+        if message.term < self.term() && !planted!(self, StaleTimeoutNow) {
             return self.ignore(from, &Message::TimeoutNow(message), Ignored::Stale);
         }
         if message.term > self.term() {
-            self.learn_term(message.term);
+            self.learn_term(from, message.term);
         }
         if self.role() == Role::Leader {
             return self.ignore(from, &Message::TimeoutNow(message), Ignored::Rival);

@@ -117,3 +117,26 @@ fn time_does_not_go_back() {
     cluster.step(1, Input::Tick);
     cluster.core_mut(1).step(ms(9), Input::Tick);
 }
+
+#[test]
+fn a_timer_that_a_step_arms_runs_from_the_end_of_its_write() {
+    let mut cluster = Cluster::plain(3);
+    cluster.wait(ms(100));
+    cluster.tell(2, 1, request_vote(1));
+    let timeout = due(&cluster, 1) - cluster.now;
+    cluster.written(1, ms(600));
+    assert_eq!(due(&cluster, 1), cluster.now + timeout, "nobody was heard meanwhile");
+    let before = due(&cluster, 1);
+    cluster.tell(3, 1, request_vote(1));
+    cluster.written(1, ms(50));
+    assert_eq!(due(&cluster, 1), before, "a refusal starts no timer, however long it takes");
+}
+
+#[test]
+fn a_candidate_asks_again_a_heartbeat_after_its_request_left() {
+    let mut cluster = Cluster::with(3, |config| config.pre_vote = false);
+    cluster.fire(1);
+    let asked = cluster.now;
+    cluster.written(1, ms(600));
+    assert_eq!(cluster.core(1).deadline(), Some(asked + ms(650)));
+}

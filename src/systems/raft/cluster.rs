@@ -10,15 +10,14 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-use crate::check::raft::{Agreement, Lead, RaftCheck, Seen};
+use crate::check::raft::{Agreement, Lead, RaftCheck, Seen, unelectable};
 use crate::events::Sink;
 use crate::net::Net as _;
 use crate::raft::by_node::ByNode;
 use crate::raft::server::{self, Command, Event, Node, Settings};
 use crate::raft::{Config, Event as CoreEvent, NodeId, Role, Term};
-use crate::script::{LinkSettings, Script};
 use crate::sim::trace::{Cause, HostId};
-use crate::sim::{Breach, CoreHost, Events, Host, HostResult, Report, WaitEnd};
+use crate::sim::{Breach, Calm, CoreHost, Events, Host, HostResult, Report, WaitEnd};
 
 use super::codec;
 use super::options::{self, Expected, Leader, Order};
@@ -50,6 +49,8 @@ pub(super) struct Cluster {
     /// What led each node to arm its election timer.
     armed: RefCell<ByNode<u64>>,
     newest: Cell<Campaign>,
+    /// Who campaigned last because the leader said so, and in which term.
+    successor: Cell<Option<(NodeId, Term)>>,
 }
 
 /// The newest term in which somebody has campaigned.
@@ -73,7 +74,7 @@ struct Remote {
 
 impl Cluster {
     pub(super) fn new(plan: options::Cluster, expected: Expected) -> Self {
-        let mut check = RaftCheck::new(&plan.config, plan.scope);
+        let mut check = RaftCheck::new(&plan.config, &plan.conditions, plan.scope);
         if let Some(from) = expected.stable_from {
             check.stable_from(from);
         }
@@ -89,6 +90,7 @@ impl Cluster {
             commanded: Cell::default(),
             armed: RefCell::default(),
             newest: Cell::default(),
+            successor: Cell::default(),
         }
     }
 
@@ -158,7 +160,8 @@ impl Cluster {
             let pause = poll_fn(|cx| {
                 loop {
                     let now = || rate.shows(time.now() - start);
-                    let pause = if deadline.is_some_and(|at| time.has_come(at)) {
+                    let is_due = deadline.is_some_and(|at| time.has_come(at));
+                    let pause = if is_due && node.is_deadline_first() {
                         node.tick(now())
                     } else if let Some(command) = self.poll_command(&mut commands, &mut heeded, cx) {
                         node.command(now(), command)
@@ -166,6 +169,8 @@ impl Cluster {
                         let pause = node.take_in(now(), datagram.payload(), datagram.from());
                         node.socket().reuse(datagram);
                         pause
+                    } else if is_due {
+                        node.tick(now())
                     } else {
                         return Poll::Pending;
                     };
@@ -176,7 +181,7 @@ impl Cluster {
                 }
             });
             let pause = pause.await;
-            node.finish(pause).await?;
+            node.finish(pause, || rate.shows(time.now() - start)).await?;
             deadline = alarm(&node);
         }
     }
@@ -237,7 +242,7 @@ impl Cluster {
                 events.count("messages", 1);
                 None
             }
-            Event::Received { .. } | Event::Stepped { .. } => None,
+            Event::Received { .. } | Event::Commanded(_) | Event::Stepped { .. } => None,
             _ => record(events, event),
         };
         let seen = (events.now(), written.unwrap_or_else(|| events.next_record()));
@@ -263,6 +268,7 @@ impl Cluster {
             events.count("terms", to.saturating_sub(self.term_max.get()));
             self.term_max.set(self.term_max.get().max(*to));
         }
+        self.count_handed_over(events, id, core);
         self.time_firsts(events, core);
         self.count_split_votes(events, core);
         written
@@ -297,6 +303,17 @@ impl Cluster {
             }
             CoreEvent::BecameLeader { term, .. } if *term == newest.term => {
                 self.newest.set(Campaign { is_won: true, ..newest });
+            }
+            _ => {}
+        }
+    }
+
+    /// Counts leaders who campaigned because the leader before them said so.
+    fn count_handed_over(&self, events: &Events, id: NodeId, event: &CoreEvent) {
+        match event {
+            CoreEvent::BecameCandidate { term, transfer: true } => self.successor.set(Some((id, *term))),
+            CoreEvent::BecameLeader { term, .. } if self.successor.get() == Some((id, *term)) => {
+                events.count("leads handed over", 1);
             }
             _ => {}
         }
@@ -357,12 +374,12 @@ impl Cluster {
         }
     }
 
-    pub(super) fn calm(&self, at: Duration, lossless: bool) {
-        self.check.borrow_mut().calm(at, lossless);
+    pub(super) fn calm(&self, at: Duration) {
+        self.check.borrow_mut().calm(at);
     }
 
     /// Does what a step of the script says.
-    pub(super) fn carry_out(&self, order: &Order) {
+    pub(super) fn carry_out(&self, order: &Order, events: &Events) {
         match order {
             Order::Pin { nodes, timeout } => {
                 for id in nodes {
@@ -373,6 +390,7 @@ impl Cluster {
             Order::TransferTo(to) => {
                 let leads = |id: &NodeId| self.check.borrow().status(*id).is_some_and(|s| s.role == Role::Leader);
                 let leaders: Vec<NodeId> = self.plan.members().filter(leads).collect();
+                events.count("transfers", leaders.len() as u64);
                 for id in leaders {
                     self.command(id, Command::TransferLeadership { to: *to }, false);
                 }
@@ -393,23 +411,32 @@ impl Cluster {
     /// The last checks.
     pub(super) fn judge(&self, report: &Report) {
         let at = report.simulated();
-        if let Some(breach) = self.check.borrow().at_end(at) {
+        let check = self.check.borrow();
+        if let Some(breach) = check.at_end(at) {
             return report.breach(breach);
         }
-        let Agreement { of_majority, first, .. } = *self.agreement();
+        check.unchecked().into_iter().for_each(|note| report.note(note));
+        let Agreement { of_majority, first, .. } = *check.agreement();
         let (lead, first) = (of_majority.map(|(lead, _)| lead), first.map(|(lead, (at, _))| (lead, at)));
         let wanted = match self.expected.leader {
-            Leader::Any => true,
-            Leader::Some => lead.is_some(),
-            Leader::None => lead.is_none(),
-            Leader::Unchanged => lead.is_some() && lead == first.map(|(lead, _)| lead),
-            Leader::Changed => lead.is_some() && lead != first.map(|(lead, _)| lead),
-            Leader::Node(id) => lead.is_some_and(|lead| lead.leader == id),
+            // Who says nothing of the leader expects one as soon as there has to be one.
+            None => lead.is_some() || !self.is_due(report, &check),
+            Some(Leader::Any) => true,
+            Some(Leader::Some) => lead.is_some(),
+            Some(Leader::None) => lead.is_none(),
+            Some(Leader::Unchanged) => lead.is_some() && lead == first.map(|(lead, _)| lead),
+            Some(Leader::Changed) => lead.is_some() && lead != first.map(|(lead, _)| lead),
+            Some(Leader::Node(id)) => lead.is_some_and(|lead| lead.leader == id),
         };
         let shown = |lead: Option<Lead>| match lead {
             Some(Lead { leader, term }) => format!("{leader} in term {term}"),
             None => "nobody".to_owned(),
         };
+        // A leader is awaited that these settings do not let be, or not for sure.
+        let awaits = !wanted || self.expected.leader.is_none();
+        if let Some(why) = self.misfit().filter(|_| lead.is_none() && awaits) {
+            return report.inconclusive(why);
+        }
         if !wanted {
             let first = shown(first.map(|(lead, _)| lead));
             let text = format!("in the end a majority follows {}, and at first it followed {first}", shown(lead));
@@ -422,12 +449,31 @@ impl Cluster {
             report.breach(Breach::new("a leader in time", format!("expected by {by:?}, and there was one {when}")));
         }
     }
+
+    /// Whether nothing has been in the way of a leader, and there was none, for as long as an election may take: where
+    /// messages are lost, a lead may be lost too, and a run may end in the middle of an election.
+    fn is_due(&self, report: &Report, check: &RaftCheck) -> bool {
+        let since = report.calm_since(Calm::Healed).map(|at| at.max(self.leaderless_since.get().unwrap_or_default()));
+        check.election_time().zip(since).is_some_and(|(time, since)| report.simulated() > since + time)
+    }
+
+    /// Why these settings let no leader be elected, or only by luck.
+    fn misfit(&self) -> Option<String> {
+        unelectable(&self.plan.config, &self.plan.conditions).or_else(|| {
+            let unchecked = self.check.borrow().unchecked().into_iter().find(|note| note.starts_with("L1 "));
+            unchecked.map(|note| format!("there is no leader, and there need be none: {note}"))
+        })
+    }
 }
 
 /// Writes an event into the trace and counts it.
 fn record(events: &Events, event: &Event) -> Option<u64> {
     let number = match event {
-        Event::Loaded(_) | Event::Sending { .. } | Event::Received { .. } | Event::Stepped { .. } => return None,
+        Event::Loaded(_)
+        | Event::Sending { .. }
+        | Event::Received { .. }
+        | Event::Commanded(_)
+        | Event::Stepped { .. } => return None,
         Event::Core(event) => events.event(event.name(), event.fields()),
         Event::Persisted(state) => {
             let voted_for = state.voted_for.map_or("none".to_owned(), |id| id.to_string());
@@ -465,10 +511,4 @@ fn count(events: &Events, event: &CoreEvent) {
         CoreEvent::VoteRefused { pre: false, .. } => events.count("votes refused", 1),
         _ => {}
     }
-}
-
-/// Whether a script lets no message be lost, but by its steps.
-pub(super) fn is_lossless(script: &Script) -> bool {
-    let lossless = |settings: &LinkSettings| settings.loss.unwrap_or(0.0) == 0.0 && settings.burst.is_none();
-    lossless(&script.network) && script.links.iter().all(|rule| lossless(&rule.settings))
 }

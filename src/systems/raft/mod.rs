@@ -3,6 +3,7 @@
 #[cfg(feature = "planted-bugs")]
 mod bugs;
 mod cluster;
+mod conditions;
 mod exhaust;
 mod figures;
 mod options;
@@ -11,13 +12,15 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use indexmap::IndexMap;
+use rand::Rng as _;
 use schemars::{Schema, schema_for};
 
 use crate::events::Value;
 use crate::figure::Figure;
 use crate::model::{Bounds, Search};
 use crate::raft::{ClusterId, Codec, Message};
-use crate::script::{Lane, Script, ScriptError, Setting, Sometimes};
+use crate::rng::Rng;
+use crate::script::{Action, HostPattern, Lane, MessageRule, Script, ScriptError, Setting, Sometimes, SystemAction};
 use crate::sim::meaning::Meaning;
 use crate::sim::trace::{Label, Packet, What};
 use crate::sim::{Calm, Setup};
@@ -48,6 +51,7 @@ impl System for Raft {
 
     fn sims(&self) -> &'static [(&'static str, &'static str)] {
         sims![
+            "all-stand-still",
             "availsim",
             "candidate-concedes",
             "chaos",
@@ -56,10 +60,14 @@ impl System for Raft {
             "delayed-request-vote-after-restart",
             "disruptive-rejoin",
             "double-vote-after-crash",
+            "drifting-clocks",
             "dueling-candidates",
             "figure-16",
             "flapping-link",
             "former-candidate-double-vote",
+            "hand-over",
+            "hand-over-cut-off",
+            "late-timeout-now",
             "leader-pause",
             "lost-answers",
             "mute-receiver",
@@ -68,10 +76,15 @@ impl System for Raft {
             "quorum-loss-hub",
             "rolling-restart",
             "simultaneous-boot",
+            "slow-disk-voter",
+            "slow-disks",
+            "slow-links",
             "split-rate",
             "split-vote",
             "split-vote-livelock",
+            "stale-answers",
             "stale-vote-reply",
+            "switch-restarts",
         ]
     }
 
@@ -141,11 +154,16 @@ impl System for Raft {
         let all = [
             ("a vote is split", "split votes"),
             ("a leader is deposed", "step-downs"),
+            ("a lead is handed over", "leads handed over"),
             ("a vote is refused", "votes refused"),
             ("a broken datagram is rejected", "rejected datagrams"),
         ];
         let all = all.into_iter().map(|(name, counter)| Sometimes::counted(name, counter));
         script.chaos.iter().flat_map(|_| all.clone()).collect()
+    }
+
+    fn operate(&self, hosts: &[String], rng: &mut Rng) -> Vec<Action> {
+        operate(hosts, rng)
     }
 
     fn exhaust(
@@ -191,15 +209,14 @@ impl System for Raft {
         let sections = script.expect.section.clone();
         setup.actions::<Step>(
             move |step, section| validate(step, section).map(drop),
-            move |step, _| {
+            move |step, events| {
                 let order = order(&step, &sections).expect("it was validated before the run");
-                told.carry_out(&order);
+                told.carry_out(&order, events);
             },
         )?;
 
-        let lossless = cluster::is_lossless(script);
         let calmed = cluster.clone();
-        setup.calm(Calm::Healed, move |at| calmed.calm(at, lossless));
+        setup.calm(Calm::Healed, move |at| calmed.calm(at));
         let (led, agreed, leaderless) = (cluster.clone(), cluster.clone(), cluster.clone());
         setup.state("leader", move || led.agreement().of_majority.is_some());
         setup.state("agreed", move || agreed.agreement().of_all.is_some());
@@ -210,6 +227,22 @@ impl System for Raft {
         }
         setup.at_end(move |report| cluster.judge(report));
         Ok(())
+    }
+}
+
+/// What an operator does: a lead is handed over, to anybody, and perhaps at once to somebody again; and `TimeoutNow` may be
+/// late, so that it comes in a term that is over.
+fn operate(hosts: &[String], rng: &mut Rng) -> Vec<Action> {
+    let transfer = |rng: &mut Rng| {
+        let to = &hosts[rng.random_range(0..hosts.len())];
+        Action::System(SystemAction::new("raft", &format!("{{ transfer_to = \"{to}\" }}")))
+    };
+    let everyone = || vec![HostPattern("*".to_owned())];
+    let late = MessageRule { from: everyone(), to: everyone(), message: Some("TimeoutNow".to_owned()), count: None };
+    match rng.random_range(0..6) {
+        0 => vec![Action::Hold(late), transfer(rng)],
+        1 => vec![transfer(rng), transfer(rng)],
+        _ => vec![transfer(rng)],
     }
 }
 

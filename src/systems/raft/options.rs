@@ -7,7 +7,8 @@ use rand::Rng as _;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::check::raft::Scope;
+use super::conditions;
+use crate::check::raft::{Conditions, Scope};
 use crate::raft::config::MEMBERS_MAX;
 use crate::raft::{ClockRate, Config, LogPosition, NodeId};
 use crate::rng::between;
@@ -39,8 +40,8 @@ pub(super) struct Options {
     resend: Switch,
     /// By how much clocks run fast or slow at most, as a fraction: 0.05 is 5 %. Each node's rate is drawn.
     clock_drift: f64,
-    /// The last entry of single nodes' logs; the others' are empty.
-    logs: BTreeMap<String, Log>,
+    /// The last entry of single nodes' logs; the others' are empty. Or each seed draws them.
+    logs: Logs,
     /// The planted bug that all nodes run with, in a build that has them.
     bug: Option<String>,
     /// Which checks are made.
@@ -62,7 +63,7 @@ impl Default for Options {
             leader_stickiness: Switch::Set(true),
             resend: Switch::Set(true),
             clock_drift: 0.0,
-            logs: BTreeMap::new(),
+            logs: Logs::Given(BTreeMap::new()),
             bug: None,
             check: Checks::default(),
             until_led: false,
@@ -98,6 +99,16 @@ enum Drawn {
     Drawn,
 }
 
+/// What the nodes' logs are.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(untagged, expecting = "\"drawn\", or a table such as { n1 = { last_index = 3, last_term = 1 } }")]
+enum Logs {
+    /// Every other seed has logs of which some are behind.
+    Drawn(Drawn),
+    /// By node.
+    Given(BTreeMap<String, Log>),
+}
+
 /// The last entry of a log.
 #[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -127,6 +138,7 @@ pub(super) struct Cluster {
     pub(super) logs: BTreeMap<NodeId, LogPosition>,
     pub(super) clocks: BTreeMap<NodeId, ClockRate>,
     pub(super) scope: Scope,
+    pub(super) conditions: Conditions,
     pub(super) until_led: bool,
 }
 
@@ -161,13 +173,16 @@ impl Options {
         plant(&mut config, self.bug.as_deref()).map_err(|message| table.error("bug", message))?;
         config.validate(NodeId(1)).map_err(|error| table.error("heartbeat", error.to_string()))?;
         let clocks = self.clocks(table, &config, &mut rng)?;
-        let (logs, scope, until_led) = (self.logs(table, &config)?, self.check.into(), self.until_led);
-        Ok(Cluster { config, logs, clocks, scope, until_led })
+        let (logs, scope, until_led) = (self.logs(setup, &config)?, self.check.into(), self.until_led);
+        let log = |id: &NodeId| logs.get(id).copied().unwrap_or_default();
+        let same_logs = config.members.iter().all(|id| log(id) == log(&NodeId(1)));
+        let conditions = conditions::of(setup.script(), self.clock_drift, same_logs);
+        Ok(Cluster { config, logs, clocks, scope, conditions, until_led })
     }
 
     /// What the seed draws, said.
     pub(super) fn drawn(&self, setup: &Setup<'_>) -> Result<Vec<Setting>, ScriptError> {
-        let config = self.cluster(setup)?.config;
+        let Cluster { config, logs, .. } = self.cluster(setup)?;
         let mut said = Vec::new();
         if matches!(self.nodes, Nodes::OneOf(_)) {
             said.push(("nodes", config.members.len().to_string()));
@@ -180,6 +195,13 @@ impl Options {
         ];
         let drawn = switches.into_iter().filter(|(_, switch, _)| matches!(switch, Switch::Drawn(_)));
         said.extend(drawn.map(|(key, _, on)| (key, on.to_string())));
+        if matches!(self.logs, Logs::Drawn(_)) {
+            let log = |(id, log): (&NodeId, &LogPosition)| {
+                format!("{id} = {{ last_index = {}, last_term = {} }}", log.last_index, log.last_term)
+            };
+            let logs: Vec<String> = logs.iter().map(log).collect();
+            said.push(("logs", if logs.is_empty() { "{}".to_owned() } else { format!("{{ {} }}", logs.join(", ")) }));
+        }
         let setting = |(key, value): (&str, String)| {
             let setting = Setting::new(&format!("raft.{key}"), &value);
             setting.map_err(|message| setup.table().error(key, message))
@@ -225,13 +247,27 @@ impl Options {
         Ok(config.members.iter().copied().zip(rates).collect())
     }
 
-    fn logs(&self, table: &Section, config: &Config) -> Result<BTreeMap<NodeId, LogPosition>, ScriptError> {
+    fn logs(&self, setup: &Setup<'_>, config: &Config) -> Result<BTreeMap<NodeId, LogPosition>, ScriptError> {
+        let table = setup.table();
+        let Logs::Given(logs) = &self.logs else {
+            return Ok(draw_logs(config, &mut setup.rng("logs")));
+        };
         let log = |(name, log): (&String, &Log)| {
             let id = node(name, config).map_err(|message| table.error(&format!("logs.{name}"), message))?;
             Ok((id, LogPosition { last_index: log.last_index, last_term: log.last_term }))
         };
-        self.logs.iter().map(log).collect()
+        logs.iter().map(log).collect()
     }
+}
+
+/// Logs of which some are behind, for every other seed; else none.
+fn draw_logs(config: &Config, rng: &mut crate::rng::Rng) -> BTreeMap<NodeId, LogPosition> {
+    if rng.random_bool(0.5) {
+        return BTreeMap::new();
+    }
+    let log = |_: &NodeId| LogPosition { last_index: between(rng, 1, 3), last_term: between(rng, 1, 2) };
+    let logs: Vec<LogPosition> = config.members.iter().map(log).collect();
+    config.members.iter().copied().zip(logs).collect()
 }
 
 /// Plants the bug of this name in every node.
@@ -272,7 +308,7 @@ impl From<Checks> for Scope {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Expect {
-    leader: LeaderName,
+    leader: Option<LeaderName>,
     by: Option<TimeSpan>,
     stable_from: Option<TimeSpan>,
 }
@@ -280,12 +316,6 @@ pub(super) struct Expect {
 /// What the script says of the leader in the end.
 #[derive(Clone, Debug, Deserialize)]
 struct LeaderName(String);
-
-impl Default for LeaderName {
-    fn default() -> Self {
-        Self("some".to_owned())
-    }
-}
 
 /// What a script expects of the lead.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -307,7 +337,8 @@ pub(super) enum Leader {
 /// [`Expect`], understood.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Expected {
-    pub(super) leader: Leader,
+    /// What it says; where it says nothing, there is one as soon as there has to be.
+    pub(super) leader: Option<Leader>,
     /// A majority has a leader for the first time by then.
     pub(super) by: Option<Duration>,
     /// From then on the lead does not change.
@@ -316,18 +347,21 @@ pub(super) struct Expected {
 
 impl Expect {
     pub(super) fn understand(&self, section: &Section, config: &Config) -> Result<Expected, ScriptError> {
-        let leader = match self.leader.0.as_str() {
-            "any" => Leader::Any,
-            "some" => Leader::Some,
-            "none" => Leader::None,
-            "unchanged" => Leader::Unchanged,
-            "changed" => Leader::Changed,
-            name => Leader::Node(node(name, config).map_err(|_| {
-                let message =
-                    format!("`{name}` is no node, and none of `some`, `none`, `any`, `unchanged` and `changed`");
-                section.error("leader", message)
-            })?),
+        let understood = |leader: &LeaderName| {
+            Ok(match leader.0.as_str() {
+                "any" => Leader::Any,
+                "some" => Leader::Some,
+                "none" => Leader::None,
+                "unchanged" => Leader::Unchanged,
+                "changed" => Leader::Changed,
+                name => Leader::Node(node(name, config).map_err(|_| {
+                    let message =
+                        format!("`{name}` is no node, and none of `some`, `none`, `any`, `unchanged` and `changed`");
+                    section.error("leader", message)
+                })?),
+            })
         };
+        let leader = self.leader.as_ref().map(understood).transpose()?;
         Ok(Expected { leader, by: self.by.map(|by| by.0), stable_from: self.stable_from.map(|from| from.0) })
     }
 }

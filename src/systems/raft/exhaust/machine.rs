@@ -6,7 +6,7 @@ use xxhash_rust::xxh3::xxh3_128;
 
 use super::names::{Order, permutations, written};
 use super::script;
-use crate::check::raft::{RaftCheck, Scope};
+use crate::check::raft::{Conditions, RaftCheck, Scope};
 use crate::model::{Bounds, Broken, Model};
 use crate::raft::server::Event;
 use crate::raft::{Config, Core, HardState, Input, LogPosition, Message, NodeId, Output, Role};
@@ -140,8 +140,8 @@ impl RaftModel {
             }
         }
         debug_assert!(writes <= WRITES_MAX, "{id} wrote {writes} times in a step");
-        let status = state.nodes[index].core.status();
-        tell(state, id, &Event::Stepped { status, now: clock })?;
+        let (status, deadline) = (state.nodes[index].core.status(), state.nodes[index].core.deadline());
+        tell(state, id, &Event::Stepped { status, now: clock, done: clock, deadline })?;
         Ok(cut.is_none())
     }
 
@@ -168,7 +168,7 @@ impl Model for RaftModel {
         State {
             nodes: (0..count).map(|index| self.boot(index, HardState::default(), Duration::ZERO)).collect(),
             flying: Vec::new(),
-            check: RaftCheck::new(&self.config, self.scope),
+            check: RaftCheck::new(&self.config, &Conditions::default(), self.scope),
             crashes: 0,
             duplicates: 0,
         }
@@ -258,7 +258,7 @@ impl Model for RaftModel {
 /// What is checked. Who leads at one moment is no part of a state, so that check is not for here.
 fn scope(check: Option<&str>) -> Result<Scope, String> {
     match check {
-        None => Ok(Scope::Safety),
+        None => Ok(Scope::History),
         Some(ONE_LEADER_PER_TERM) => Ok(Scope::OneLeaderPerTerm),
         Some(other) => Err(format!("no check `{other}` for this search: expected `{ONE_LEADER_PER_TERM}`")),
     }
