@@ -42,6 +42,7 @@ struct Case {
     timeout: (f64, f64),
 }
 
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "some seconds")]
 fn us(time: f64) -> String {
     format!("{}us", (time as u64).max(1))
 }

@@ -117,15 +117,11 @@ impl RaftCheck {
 
     fn safety(&mut self, id: NodeId, seen: Seen, event: &Event) -> Result<(), Box<Breach>> {
         self.election.event(id, seen, event)?;
-        match event {
-            Event::Stepped { status, now, done, deadline } => {
-                self.steps.stepped(seen, status, (*now, *done), *deadline)
-            }
-            _ => {
-                self.steps.event(id, seen, event);
-                Ok(())
-            }
+        if let Event::Stepped { status, now, done, deadline } = event {
+            return self.steps.stepped(seen, status, (*now, *done), *deadline);
         }
+        self.steps.event(id, seen, event);
+        Ok(())
     }
 
     /// Each kind of event goes to those only who ask for it: there are several for each message.

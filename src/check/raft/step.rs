@@ -369,7 +369,7 @@ impl Judge<'_> {
     }
 
     #[cold]
-    fn broken(&self, invariant: &str, text: String) -> Checked {
+    fn broken(&self, invariant: &str, text: impl Display) -> Checked {
         let id = self.after.id;
         let took = match &self.node.step.input {
             Taken::Tick => "its deadline had come".to_owned(),
