@@ -35,6 +35,20 @@ pub fn announce(addr: impl Display) {
     Stdout::default().print_line(format_args!("listening on {addr}"));
 }
 
+/// Reads an address of a command line, `host:port`: what is wrong with another is told before anything begins.
+pub fn parse_address(text: &str) -> Result<String, String> {
+    let form = "write it as host:port, like 127.0.0.1:8080";
+    host_and_port(text).map(|_| text.to_owned()).ok_or_else(|| form.to_owned())
+}
+
+/// The two parts of `host:port`; an IPv6 address stands in brackets.
+pub fn host_and_port(text: &str) -> Option<(&str, u16)> {
+    let (host, port) = text.rsplit_once(':')?;
+    let is_bare_ipv6 = host.contains(':') && !(host.starts_with('[') && host.ends_with(']'));
+    let is_host = !host.is_empty() && !is_bare_ipv6 && !host.contains(char::is_whitespace);
+    port.parse().ok().filter(|_| is_host).map(|port| (host, port))
+}
+
 /// Prints a line to stderr, if there is one.
 pub fn note(text: impl Display) {
     _ = writeln!(io::stderr(), "{text}");

@@ -13,7 +13,7 @@ use crate::report::{style, text};
 use crate::rng::Seed;
 use crate::script::Script;
 use crate::sim::System;
-use crate::sim::{RunOptions, run};
+use crate::sim::{RunOptions, drawn, run};
 
 /// Runs a sim of `system` with each of `seeds`, and panics at the first that does not end as its script expects, with
 /// what was found and the line that runs it again.
@@ -52,7 +52,8 @@ fn chosen(one: Option<String>, many: Option<String>) -> Result<Option<SeedRange>
 fn check_seed(system: &'static dyn System, sim: &str, script: &Script, seed: u64) {
     let outcome = run(system, script, Seed(seed), &RunOptions::default()).unwrap_or_else(|error| panic!("{error}"));
     let expected = script.expect.violation.as_deref();
-    let of = RunOf { program: "", sim, set: &[], script: &script.source.path, seed, expected };
+    let drawn = drawn(system, script, Seed(seed)).unwrap_or_else(|error| panic!("{error}"));
+    let of = RunOf { program: "", sim, set: &[], script: &script.source.path, seed, expected, drawn: &drawn };
     let mut report = RunReport::new(&of, &outcome.verdict, Some(&outcome), Duration::ZERO);
     if !report.as_expected {
         report.reproduce = reproduce(seed, thread::current().name(), env::var_os("NEXTEST").is_some());

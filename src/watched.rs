@@ -46,6 +46,11 @@ impl<T> Sender<T> {
         Receiver { shared: self.0.clone(), seen: self.0.version.get() }
     }
 
+    /// Whether anybody could see it.
+    pub fn has_receivers(&self) -> bool {
+        Rc::strong_count(&self.0) > 1
+    }
+
     /// Changes the value, wakes all that wait, and returns what it was.
     pub fn send_replace(&self, value: T) -> T {
         let was = self.0.value.replace(value);

@@ -20,7 +20,7 @@ const CHAOS_SEEDS: u64 = 24;
 const ELECTIONS: u64 = 2_000;
 
 fn in_lane(script: &Script, lane: Lane, seed: u64, keep_records: bool) -> Outcome {
-    let script = Script { lane, ..script.clone() };
+    let script = Script { lane: Some(lane), ..script.clone() };
     let options = RunOptions { keep_records, watch: None };
     run(&Raft, &script, Seed(seed), &options).unwrap_or_else(|error| panic!("{error}"))
 }

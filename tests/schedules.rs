@@ -30,7 +30,7 @@ fn step() -> impl Strategy<Value = String> {
         Just("drop = { message = 'request', count = 3 }".to_owned()),
     ];
     (0_u32..4000, 1_u32..2000, action)
-        .prop_map(|(at, lasts, action)| format!("at = '{at}ms'\n{action}\nfor = '{lasts}ms'"))
+        .prop_map(|(at, lasts, action)| format!("at = '{at}ms'\n{action}\nfor = '{lasts}ms'\nmay_be_inert = true"))
 }
 
 fn script() -> impl Strategy<Value = String> {

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use stormglass::rng::Seed;
 use stormglass::script::Script;
-use stormglass::sim::{Outcome, RunOptions, run};
+use stormglass::sim::{Outcome, RunOptions, System, run};
 use stormglass::systems;
 
 datatest_stable::harness! {
@@ -33,6 +33,7 @@ fn holds(script: &Script) -> datatest_stable::Result<()> {
     for seed in 0..SEEDS {
         let first = once(seed)?;
         passes(script, &first).map_err(|error| format!("seed {seed}: {error}"))?;
+        declares(*system, &first).map_err(|error| format!("seed {seed}: {error}"))?;
         adds_up(&first).map_err(|error| format!("seed {seed}: {error}"))?;
         if seed > 0 {
             continue;
@@ -51,6 +52,13 @@ fn passes(script: &Script, outcome: &Outcome) -> Result<(), String> {
         return Err(format!("{:?}", outcome.verdict));
     }
     Ok(())
+}
+
+/// What is counted is what the system says that it counts: a script that names anything else is refused.
+fn declares(system: &dyn System, outcome: &Outcome) -> Result<(), String> {
+    let Some(declared) = system.counters() else { return Ok(()) };
+    let unknown = outcome.counters.keys().find(|counter| !declared.contains(&counter.as_str()));
+    unknown.map_or(Ok(()), |counter| Err(format!("`{counter}` is counted, and `System::counters` does not name it")))
 }
 
 fn adds_up(outcome: &Outcome) -> Result<(), String> {

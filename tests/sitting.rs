@@ -34,7 +34,10 @@ fn main() -> ExitCode {
     if own.file_name().is_some_and(|name| name == "counter") {
         return stormglass::cli::main(&[&Counter]);
     }
-    let trials = vec![Trial::test("a_planted_bug_is_found_made_small_kept_and_bisected_by_printed_commands", sitting)];
+    let name =
+        |profile| format!("a_planted_bug_is_found_made_small_kept_and_bisected_by_printed_commands_in_{profile}");
+    let trial = |profile| Trial::test(name(profile), move || sitting(profile));
+    let trials = vec![trial("debug"), trial("release")];
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
 }
 
@@ -111,10 +114,10 @@ async fn add(host: Host, additions: u64) -> HostResult {
 }
 
 /// Runs a command as it was printed. `cargo` and `counter` are those of the repository.
-fn paste(line: &str, repository: &Path, code: i32) -> Result<String, Failed> {
+fn paste(profile: &str, line: &str, repository: &Path, code: i32) -> Result<String, Failed> {
     let tools = repository.parent().ok_or("no folder")?.join("tools");
     let path = std::env::var("PATH")?;
-    let path = format!("{}:{}:{path}", tools.display(), repository.join("target/debug").display());
+    let path = format!("{}:{}:{path}", tools.display(), repository.join("target").join(profile).display());
     let mut command = Command::new("sh");
     command.args(["-c", line]).current_dir(repository).env("PATH", path).stdin(Stdio::null());
     command.env("GIT_CONFIG_GLOBAL", "/dev/null").env_remove("STORMGLASS_SEED");
@@ -137,15 +140,16 @@ fn printed(told: &str, word: &str) -> Result<String, Failed> {
 }
 
 /// A repository with seven commits, of which the fifth plants the bug.
-fn history(repository: &Path) -> Result<(), Failed> {
+fn history(paste: &impl Fn(&str, &Path, i32) -> Result<String, Failed>, repository: &Path) -> Result<(), Failed> {
     let tools = repository.parent().ok_or("no folder")?.join("tools");
     fs::create_dir_all(&tools)?;
     fs::create_dir_all(repository.join("sims/counter"))?;
     fs::create_dir_all(repository.join("seeds"))?;
     let own = std::env::current_exe()?;
+    // It builds the profile that it is told to, and leaves the other as it was.
     let build = format!(
-        "#!/bin/sh\n[ \"$1\" = build ] && mkdir -p target/debug && cp counter.rs target/debug/ && \
-         cp -u '{}' target/debug/counter\n",
+        "#!/bin/sh\n[ \"$1\" = build ] || exit 1\ncase \" $* \" in *' --release '*) p=release;; *) p=debug;; esac\n\
+         mkdir -p target/$p && cp counter.rs target/$p/ && cp -u '{}' target/$p/counter\n",
         own.display()
     );
     fs::write(tools.join("cargo"), build)?;
@@ -162,7 +166,7 @@ fn history(repository: &Path) -> Result<(), Failed> {
     Ok(())
 }
 
-fn sitting() -> Result<(), Failed> {
+fn sitting(profile: &'static str) -> Result<(), Failed> {
     if Command::new("git").arg("--version").output().is_err() {
         println!("skipped: there is no git");
         return Ok(());
@@ -170,8 +174,9 @@ fn sitting() -> Result<(), Failed> {
     let folder = tempfile::tempdir()?;
     let repository = folder.path().join("repository");
     fs::create_dir(&repository)?;
-    history(&repository)?;
-    paste("cargo build", &repository, 0)?;
+    let paste = |line: &str, repository: &Path, code| paste(profile, line, repository, code);
+    history(&paste, &repository)?;
+    paste(if profile == "release" { "cargo build --release" } else { "cargo build" }, &repository, 0)?;
     let found = paste("counter sweep counter/retries --seeds 0..200", &repository, 1)?;
     paste(&printed(&found, "reproduce")?, &repository, 1)?;
     let kept = printed(&found, "keep")?.replace('…', "Additions count twice.");

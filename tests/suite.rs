@@ -34,8 +34,12 @@ mod page;
 mod planted;
 #[path = "raft_core/main.rs"]
 mod raft_core;
+#[path = "reading/main.rs"]
+mod reading;
 #[path = "readme.rs"]
 mod readme;
+#[path = "said.rs"]
+mod said;
 #[path = "schedules.rs"]
 mod schedules;
 #[path = "schema.rs"]

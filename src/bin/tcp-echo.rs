@@ -21,7 +21,7 @@ enum Command {
     /// Answer every line with itself behind a prefix
     Serve {
         /// Where to listen, as host:port; with port 0 a free one is chosen
-        #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080")]
+        #[arg(long, value_name = "ADDR", value_parser = service::parse_address, default_value = "127.0.0.1:8080")]
         listen: String,
         #[command(flatten)]
         options: tcp::ServeOptions,

@@ -20,7 +20,7 @@ enum Command {
     /// Answer every datagram with itself behind a prefix
     Serve {
         /// Where to receive, as host:port; with port 0 a free one is chosen
-        #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8081")]
+        #[arg(long, value_name = "ADDR", value_parser = service::parse_address, default_value = "127.0.0.1:8081")]
         listen: String,
         #[command(flatten)]
         options: udp::ServeOptions,

@@ -44,9 +44,16 @@ pub(super) fn again(
         }
     }
     if let Some(path) = file("txt") {
-        let Chosen { sim, script } = chosen;
+        let Chosen { sim, script, .. } = chosen;
         let (set, place) = (&sim.set, sim.place());
-        let before = text::before(&text::Before { sim: &sim.name, set, seed: first.seed, path: &place, script });
+        let before = text::before(&text::Before {
+            sim: &sim.name,
+            set,
+            seed: first.seed,
+            path: &place,
+            script,
+            drawn: &first.drawn,
+        });
         let whole = format!("{before}\n{}", text::after(&report));
         let plain = crate::report::style::unpainted(&whole);
         fs::write(&path, plain).with_context(|| format!("cannot write {}", path.display()))?;
@@ -78,6 +85,7 @@ fn records(launch: &Launch, chosen: &Chosen, seed: u64, path: Option<&Path>) -> 
                 seed,
                 hosts,
                 hash: Some(outcome.hash.to_string()),
+                drawn: chosen.drawn(seed).unwrap_or_default(),
             }),
             Seen::Record(record) => ShowLine::Record(*record),
             Seen::Time(_) => return,

@@ -37,7 +37,7 @@ pub(super) struct Cli {
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     /// List every sim, by system.
-    List,
+    List(ListArgs),
     /// Make one run.
     Run(RunArgs),
     /// Make one run in two fresh processes and compare all that happened.
@@ -73,6 +73,16 @@ pub(super) enum Command {
     /// Make runs for another process.
     #[command(hide = true)]
     Worker(WorkerArgs),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ListArgs {
+    /// List only sims that have one of these words in their name or their sentence.
+    #[arg(value_name = "WORD")]
+    pub(super) words: Vec<String>,
+    /// Print one JSON list and nothing else, as `schema list` describes it.
+    #[arg(long)]
+    pub(super) json: bool,
 }
 
 #[derive(Debug, Args)]
@@ -312,6 +322,7 @@ pub(super) struct WorkerArgs {
 }
 
 #[derive(Debug, Args)]
+#[command(next_help_heading = "What is run")]
 pub(super) struct SeedArg {
     /// The seed; without one, that of `STORMGLASS_SEED`, or a fresh one, which is printed.
     #[arg(long = "seed", value_name = "N", value_parser = seed, allow_hyphen_values = true)]
@@ -319,6 +330,7 @@ pub(super) struct SeedArg {
 }
 
 #[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "What is run")]
 pub(super) struct SetArgs {
     /// Give a key of the script another value, as in `network.loss=0.1` or `duration=3s`; may be given several times.
     #[arg(long = "set", value_name = "KEY=VALUE")]
@@ -338,6 +350,7 @@ impl SetArgs {
 }
 
 #[derive(Clone, Copy, Debug, Default, Args)]
+#[command(next_help_heading = "What is run")]
 pub(super) struct LaneArg {
     /// How hosts run and packets travel, the same as `--set lane=…`: `core` runs from event to event and gives the same
     /// run as `turmoil`, much sooner, for systems that have it.
@@ -362,6 +375,7 @@ pub(super) enum LaneName {
 }
 
 #[derive(Debug, Args)]
+#[command(next_help_heading = "How runs are made")]
 pub(super) struct Jobs {
     /// How many runs are made at once; as many as there are processors if not given.
     #[arg(long = "jobs", short, value_name = "N")]
@@ -370,6 +384,7 @@ pub(super) struct Jobs {
 
 /// How runs are watched.
 #[derive(Debug, Args)]
+#[command(next_help_heading = "How runs are made")]
 pub(super) struct Watching {
     /// Print log lines of this level, or levels by target (`warn,stormglass::raft=debug`), to standard error.
     #[arg(long, value_name = "LEVEL", value_parser = filter)]
@@ -390,6 +405,8 @@ pub(super) enum Shape {
     Case,
     /// The object of `bugs --json`.
     Bugs,
+    /// The list of `list --json`.
+    List,
     /// The object of `run --json`.
     Result,
     /// The object of `certify --json`.

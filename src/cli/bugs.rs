@@ -104,8 +104,8 @@ impl Entry {
             anyhow::Ok((check.map_or("all", |check| check.name), hunt))
         };
         let seeds = if bug.caught_by.is_empty() { args.control_seeds } else { args.seeds };
-        let mut hunts = vec![hunt(None, None, seeds.get())?];
         let in_core_lane = args.lanes && system.lacks_in_core_lane().is_none();
+        let mut hunts = vec![hunt(None, in_core_lane.then_some(LaneName::Turmoil), seeds.get())?];
         if in_core_lane {
             hunts.push(hunt(None, Some(LaneName::Core), seeds.get())?);
         }

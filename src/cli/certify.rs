@@ -133,7 +133,7 @@ fn late(shell: &Shell, chosen: &Chosen, seed: u64, given: Option<Duration>) -> a
     }
     let system = shell.systems.iter().find(|system| system.name() == chosen.script.system);
     let system = system.with_context(|| format!("no system `{}` here", chosen.script.system))?;
-    Ok(system.patience(&Setup::new(&chosen.script, Seed(seed)))?)
+    Ok(system.patience(&Setup::new(*system, &chosen.script, Seed(seed)))?)
 }
 
 /// The certificate that is asked for.

@@ -42,7 +42,7 @@ pub(super) fn figure(shell: &Shell, args: &FigureArgs, out: &mut Out) -> anyhow:
     let (seeds, launch) = (args.seeds_from..=last, Shell::launch(&args.watching)?);
     let runs = trials.saturating_mul(chosen.len() as u64);
     let lanes = sweep::lanes(args.jobs.jobs, runs);
-    let template = "  {bar:30} {human_pos}/{human_len} trials, {per_sec}, {eta} left";
+    let template = "  {bar:30} {human_pos} of {human_len} trials, {rate} a second, {eta} left";
     let mut measuring = Measuring {
         shell,
         first_seed: args.seeds_from,

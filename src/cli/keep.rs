@@ -54,15 +54,45 @@ pub(super) fn keep(shell: &Shell, args: &KeepArgs, out: &mut Out) -> anyhow::Res
 /// What may be done with a case, as lines to paste.
 pub(super) fn next(program: &str, case: &Path) -> String {
     let file = case.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let own = std::env::current_exe().unwrap_or_default();
-    let own = shown(&own);
-    let judge = format!("cargo build || exit 125; {} replay --bisect ../seeds-kept/{file}", out::word(&own));
+    let Built { build, binary } = built(&std::env::current_exe().unwrap_or_default());
+    let judge = format!("{build} || exit 125; {} replay --bisect ../seeds-kept/{file}", out::word(&shown(&binary)));
     format!(
         "replay:    {program} replay {}\n\
          bisect:    cp -r seeds ../seeds-kept && git bisect start HEAD GOOD && git bisect run sh -c {}\n",
         out::word(&shown(case)),
         out::word(&judge)
     )
+}
+
+/// How a program is built again, and where that puts it.
+#[derive(Debug, PartialEq, Eq)]
+struct Built {
+    build: String,
+    binary: PathBuf,
+}
+
+/// How the program that runs was built, by where cargo has put it: `target/PROFILE/` or `target/TRIPLE/PROFILE/`. One that
+/// was installed is made in the repository that is bisected.
+fn built(own: &Path) -> Built {
+    let name = own.file_name().unwrap_or_default();
+    let folder = |path: &Path| path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let profile_folder = own.parent().unwrap_or(Path::new(""));
+    let above = profile_folder.parent().unwrap_or(Path::new(""));
+    let is_target = |path: &Path| folder(path) == "target" || path.join("CACHEDIR.TAG").exists();
+    let triple = above.parent().is_some_and(is_target).then(|| folder(above)).filter(|_| !is_target(above));
+    let (profile, binary) = if is_target(above) || triple.is_some() {
+        (folder(profile_folder), own.to_owned())
+    } else {
+        ("release".to_owned(), Path::new("target/release").join(name))
+    };
+    let profile = match profile.as_str() {
+        "debug" => String::new(),
+        "release" => " --release".to_owned(),
+        other => format!(" --profile {}", out::word(other)),
+    };
+    let triple = triple.map_or(String::new(), |triple| format!(" --target {}", out::word(&triple)));
+    let features = if cfg!(feature = "planted-bugs") { " --features planted-bugs" } else { "" };
+    Built { build: format!("cargo build{profile}{triple}{features}"), binary }
 }
 
 /// What plants a bug, and all other settings on top of a sim.
@@ -72,10 +102,11 @@ pub(super) fn apart(chosen: &Chosen) -> (Option<Setting>, Vec<Setting>) {
     (bug.into_iter().next_back(), set)
 }
 
-/// The folder of the cases.
+/// The folder of the cases: here or above, or where it is to be made, beside `sims/`.
 pub(super) fn seeds() -> anyhow::Result<PathBuf> {
-    let folder = above(&here()?, "seeds");
-    folder.ok_or_else(|| anyhow::anyhow!("no folder `seeds` here or above: make one where the cases are to be kept"))
+    let here = here()?;
+    let beside_sims = || above(&here, "sims").and_then(|sims| Some(sims.parent()?.join("seeds")));
+    Ok(above(&here, "seeds").or_else(beside_sims).unwrap_or_else(|| here.join("seeds")))
 }
 
 /// The file of a case that is not there yet, by the name that was given or the usual one.
@@ -89,4 +120,28 @@ pub(super) fn new_case(named: Option<&str>, usual: &str) -> anyhow::Result<PathB
         anyhow::bail!("{} is there already: give the case another name, such as `--name {free}`", shown(&path));
     }
     Ok(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bisection_builds_the_program_that_it_then_runs() {
+        let features = if cfg!(feature = "planted-bugs") { " --features planted-bugs" } else { "" };
+        for (own, build, binary) in [
+            ("/a/target/debug/counter", "cargo build", "/a/target/debug/counter"),
+            ("/a/target/release/counter", "cargo build --release", "/a/target/release/counter"),
+            ("/a/target/ci/counter", "cargo build --profile ci", "/a/target/ci/counter"),
+            (
+                "/a/target/x86_64-unknown-linux-musl/release/counter",
+                "cargo build --release --target x86_64-unknown-linux-musl",
+                "/a/target/x86_64-unknown-linux-musl/release/counter",
+            ),
+            ("/home/a/.cargo/bin/counter", "cargo build --release", "target/release/counter"),
+        ] {
+            let expected = Built { build: build.to_owned() + features, binary: PathBuf::from(binary) };
+            assert_eq!(built(Path::new(own)), expected, "{own}");
+        }
+    }
 }

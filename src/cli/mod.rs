@@ -50,8 +50,7 @@ use crate::report::judgement::Exit;
 use crate::report::style::{BAD, paint};
 use crate::rng::{self, Seed};
 use crate::script::{Script, ScriptError, Setting, did_you_mean, one_of};
-use crate::sim::Setup;
-use crate::sim::{PlantedBug, System};
+use crate::sim::{Drawn, PlantedBug, Setup, System, drawn};
 use args::{Cli, Colour, Command, SetArgs, Watching};
 use out::Out;
 
@@ -115,13 +114,14 @@ struct Shell {
 struct Chosen {
     sim: Sim,
     script: Script,
+    system: Option<&'static dyn System>,
 }
 
 impl Shell {
     fn call(&self, command: Command) -> anyhow::Result<Exit> {
         let mut out = Out::new();
         match command {
-            Command::List => list::list(self, &mut out),
+            Command::List(args) => list::list(self, &args, &mut out),
             Command::Run(args) => run::run(self, &args, &mut out),
             Command::Verify(args) => verify::verify(self, &args, &mut out),
             Command::Shrink(args) => shrink::shrink(self, &args, &mut out),
@@ -196,18 +196,14 @@ impl Shell {
             self.check_section(&sim.script()?)?;
         }
         let script = sim.script()?;
-        Ok(Chosen { sim, script })
+        let system = self.systems.iter().copied().find(|system| system.name() == script.system);
+        Ok(Chosen { sim, script, system })
     }
 
     /// Lets a script's system read what is its own.
     fn check_section(&self, script: &Script) -> Result<(), ScriptError> {
         let Some(system) = self.systems.iter().find(|system| system.name() == script.system) else { return Ok(()) };
         Setup::built(*system, script, Seed(0)).map(drop)
-    }
-
-    /// The system of a sim.
-    fn system(&self, chosen: &Chosen) -> Option<&'static dyn System> {
-        self.systems.iter().copied().find(|system| system.name() == chosen.script.system)
     }
 
     /// How this program is called as a worker.
@@ -234,6 +230,11 @@ fn is_planted(name: &str, known: &[&PlantedBug]) -> Result<(), String> {
 }
 
 impl Chosen {
+    /// What a seed draws.
+    fn drawn(&self, seed: u64) -> Result<Vec<Drawn>, ScriptError> {
+        self.system.map_or(Ok(Vec::new()), |system| drawn(system, &self.script, Seed(seed)))
+    }
+
     fn job(&self, seed: u64) -> Job {
         let (path, text) = (self.sim.path(), self.sim.text.clone());
         Job { path, text, seed, keep_records: false, careful_from: None }

@@ -1,15 +1,15 @@
 //! Standard output, for a person or a pipe.
 
-use std::env;
 use std::io::{self, BufWriter, IsTerminal, Write};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::{env, fmt};
 
 use anstream::AutoStream;
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 
 pub(super) use crate::report::json::quoted as word;
-use crate::report::style::{unpainted, wrap};
+use crate::report::style::{count, unpainted, wrap};
 
 /// The folder that a file is to be written into, if it is not there.
 pub(super) fn missing_folder(file: &Path) -> Option<&Path> {
@@ -134,6 +134,16 @@ impl Drop for Out {
     }
 }
 
+/// `1,006`, or `3.2` of a slow one: how many there were in a second.
+fn rate(state: &ProgressState, out: &mut dyn fmt::Write) {
+    let _ = out.write_str(&rate_text(state.per_sec()));
+}
+
+fn rate_text(rate: f64) -> String {
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a rate that is shown")]
+    if rate < 10.0 { format!("{rate:.1}") } else { count(rate.round() as u64) }
+}
+
 /// A progress bar, if a person watches: both output and errors go to a terminal.
 pub(super) fn bar(length: u64, template: &str) -> ProgressBar {
     if !(io::stdout().is_terminal() && io::stderr().is_terminal()) {
@@ -141,7 +151,17 @@ pub(super) fn bar(length: u64, template: &str) -> ProgressBar {
     }
     let bar = ProgressBar::new(length);
     match ProgressStyle::with_template(template) {
-        Ok(style) => bar.with_style(style.progress_chars("=> ")),
+        Ok(style) => bar.with_style(style.with_key("rate", rate).progress_chars("=> ")),
         Err(_) => bar,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rate_has_no_more_digits_than_mean_something() {
+        assert_eq!([0.25, 9.94, 1005.608, 2.5e6].map(rate_text), ["0.2", "9.9", "1,006", "2,500,000"]);
     }
 }

@@ -93,7 +93,7 @@ impl Progress {
 }
 
 /// A duration as one says it: `0.42 s`, `31 s`, `5 min`, `3 h`.
-fn rounded(duration: Duration) -> String {
+pub(super) fn rounded(duration: Duration) -> String {
     match duration.as_secs() {
         0..=1 => seconds(duration),
         seconds @ 2..120 => format!("{seconds} s"),

@@ -112,9 +112,10 @@ impl Shell {
         }
         let (kind, schema, sim) = ("run".to_owned(), SCHEMA_VERSION, report.sim.clone());
         let (system, set) = (chosen.script.system.clone(), report.set.clone());
-        let header = Header { kind, schema, sim, system, set, seed, hosts, hash };
+        let drawn = chosen.drawn(seed)?;
+        let header = Header { kind, schema, sim, system, set, seed, hosts, hash, drawn: drawn.clone() };
         let (sim, set, path) = (&chosen.sim.name, &chosen.sim.set, &chosen.sim.place());
-        let settings = text::settings(&text::Before { sim, set, seed, path, script: &chosen.script });
+        let settings = text::settings(&text::Before { sim, set, seed, path, script: &chosen.script, drawn: &drawn });
         let about = chosen.script.about.clone();
         let recording = Recording { about, settings, ..Recording::new(header, &report, records) };
         Ok(Made { recording, verdict, exit: run::exit(&report) })

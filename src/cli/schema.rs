@@ -2,6 +2,7 @@
 
 use super::Shell;
 use super::args::{SchemaArgs, Shape};
+use super::list::ListedSim;
 use super::out::Out;
 use crate::explore::certify::CertifyReport;
 use crate::explore::corpus::case_schema;
@@ -26,6 +27,7 @@ pub(super) fn schema(shell: &Shell, args: &SchemaArgs, out: &mut Out) -> anyhow:
         Shape::Script => script_schema(&shell.systems.iter().map(of_system).collect::<Vec<_>>()),
         Shape::Case => case_schema().to_value(),
         Shape::Bugs => schemars::schema_for!(LedgerReport).to_value(),
+        Shape::List => schemars::schema_for!(Vec<ListedSim>).to_value(),
         Shape::Result => schemars::schema_for!(RunReport).to_value(),
         Shape::Certify => schemars::schema_for!(CertifyReport).to_value(),
         Shape::Shrink => schemars::schema_for!(ShrinkReport).to_value(),

@@ -13,6 +13,7 @@ use crate::report::recording::{Meanings, Recording};
 use crate::report::records::{RecordLine, ShowLine, WhatLine};
 use crate::report::show::Lines;
 use crate::report::style::{DIM, STRONG, counted, paint};
+use crate::report::text::drawn_text;
 use crate::report::topics::Selection;
 use crate::report::why;
 
@@ -68,6 +69,9 @@ fn head(run: &Recording, out: &mut Out) -> anyhow::Result<()> {
     let words: Vec<&str> =
         [run.header.sim.as_str()].into_iter().chain(run.header.set.iter().map(String::as_str)).collect();
     out.line(&format!("{}  seed {}", paint(STRONG, words.join("  ")), paint(STRONG, run.header.seed)))?;
+    for drawn in &run.header.drawn {
+        out.rows(&format!("{}\n", paint(DIM, format_args!("  drawn: {}", drawn_text(drawn)))))?;
+    }
     for host in run.hosts() {
         out.line(&paint(DIM, format_args!("  {} is {}", host.name, host.addr)))?;
     }

@@ -46,7 +46,7 @@ pub(super) fn sweep(shell: &Shell, args: &SweepArgs, out: &mut Out) -> anyhow::R
         out.line(&format!("seeds {seeds}"))?;
         out.flush()?;
     }
-    let tallies = chosen.iter().map(|chosen| Tally::new(&chosen.sim, sometimes(&chosen.script, shell.system(chosen))));
+    let tallies = chosen.iter().map(|chosen| Tally::new(&chosen.sim, sometimes(&chosen.script, chosen.system)));
     let mut sweep = Sweep {
         shell,
         first: seeds.first,

@@ -83,12 +83,14 @@ pub(super) fn sims(report: &SweepReport) -> String {
         text::row(&mut out, "seeds", &seeds);
         let none = || "none".to_owned();
         text::row(&mut out, "faults", &if sim.faults.is_empty() { none() } else { text::counts(&sim.faults) });
+        if let Some(inert) = text::inert(&sim.inert, &sim.faults) {
+            text::row(&mut out, "inert", &inert);
+        }
         if !sim.sometimes.is_empty() {
             let (all, never) = (sim.sometimes.len(), sim.never().count());
             let mut told = format!("{} of {all} came about", all - never);
             if never > 0 {
-                let names: Vec<_> = sim.never().map(|sometimes| sometimes.name.as_str()).collect();
-                let _ = write!(told, "; never: {}", names.join(", "));
+                let _ = write!(told, "; never: {}", sim.never_in_words());
             }
             text::row(&mut out, "sometimes", &told);
         }

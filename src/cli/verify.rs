@@ -21,14 +21,17 @@ pub(super) fn verify(shell: &Shell, args: &VerifyArgs, out: &mut Out) -> anyhow:
     let chosen = shell.choose(&args.sim, &args.set)?;
     let seed = super::seed(args.seed.seed)?;
     let name = format!("{} seed={seed}", chosen.sim.title());
-    let again = if args.lanes {
-        let core = SetArgs { lane: LaneArg { lane: Some(LaneName::Core) }, ..args.set.clone() };
-        shell.choose(&args.sim, &core)?.job(seed)
+    let in_lane = |lane| {
+        let set = SetArgs { lane: LaneArg { lane: Some(lane) }, ..args.set.clone() };
+        anyhow::Ok(shell.choose(&args.sim, &set)?.job(seed))
+    };
+    let jobs = if args.lanes {
+        [in_lane(LaneName::Turmoil)?, in_lane(LaneName::Core)?]
     } else {
-        chosen.job(seed)
+        [chosen.job(seed), chosen.job(seed)]
     };
     let how = if args.lanes { "in both lanes" } else { "in two fresh processes" };
-    let exit = match verify_run(&Shell::launch(&args.watching)?, [&chosen.job(seed), &again])? {
+    let exit = match verify_run(&Shell::launch(&args.watching)?, [&jobs[0], &jobs[1]])? {
         Verified::Same(ran) => {
             let report = run::report(&shell.program, &chosen, seed, &ran);
             let hash = report.hash.as_deref().unwrap_or_default();

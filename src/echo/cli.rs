@@ -16,13 +16,13 @@ use super::client::{LinesFrom, Messages, Source};
 use super::stats::{Milliseconds, Summary};
 use super::{Disconnected, Event, tcp_client, udp_client};
 use crate::events::Sink;
-use crate::service::{Stdout, note, parse_duration};
+use crate::service::{Stdout, note, parse_address, parse_duration};
 
 /// `send`: messages to a server, and what became of them.
 #[derive(Clone, Debug, clap::Args)]
 pub struct SendArgs {
     /// The server, as host:port
-    #[arg(long, value_name = "ADDR")]
+    #[arg(long, value_name = "ADDR", value_parser = parse_address)]
     pub to: String,
     /// What to send, one message each; lines of stdin without any
     #[arg(value_name = "MESSAGE")]
@@ -36,7 +36,7 @@ pub struct SendArgs {
     /// How long to wait for an answer [default: 5s over TCP, 1s over UDP]
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     pub timeout: Option<Duration>,
-    /// How often to try a message again [default: 0 over TCP, 2 over UDP]
+    /// How often to try a message again [default: 0 over TCP, 2 over UDP, of which none follows a refusal]
     #[arg(long, value_name = "COUNT")]
     pub retries: Option<u32>,
     /// Messages that may wait for their answers at the same time
@@ -78,6 +78,8 @@ impl SendArgs {
             rate: self.rate,
             timeout: self.timeout.unwrap_or(defaults.timeout),
             retries: self.retries.unwrap_or(defaults.retries),
+            // Who asks for tries wants them: somebody may begin to listen.
+            refusal_is_final: self.retries.is_none(),
         }
     }
 }
@@ -160,6 +162,9 @@ impl State {
                 let advice = match why {
                     io::ErrorKind::ConnectionRefused => ": is a server listening there?",
                     io::ErrorKind::InvalidInput => ": write it as host:port, like 127.0.0.1:8080",
+                    io::ErrorKind::NotFound => {
+                        return note(format_args!("cannot connect to {to}: no host of that name is known"));
+                    }
                     _ => "",
                 };
                 note(format_args!("cannot connect to {to}: {why}{advice}"));
@@ -173,6 +178,9 @@ impl State {
             Event::Late { id, .. } => note(format_args!("seq={id}: answered after it was given up")),
             Event::Mismatch { payload, .. } => note(format_args!("{to} answered something else: {}", excerpt(payload))),
             Event::Foreign { from, bytes } => note(format_args!("{bytes} bytes from {from}, who was not asked")),
+            Event::SocketError { why: io::ErrorKind::ConnectionRefused } => {
+                note(format_args!("{to} refuses datagrams: is a server listening there?"));
+            }
             Event::SocketError { why } => note(format_args!("the socket failed: {why}")),
             Event::Oversize { bytes, .. } => note(format_args!(
                 "a message of {bytes} bytes is more than a datagram carries: at most {} bytes",

@@ -11,6 +11,7 @@ use std::time::Duration;
 use tokio::task::{JoinError, JoinSet, yield_now};
 use tokio::time::{sleep, timeout};
 
+pub use super::tcp_connection::refusal;
 use super::tcp_connection::{Phase, Tally, converse, refuse};
 use super::{Closed, Event};
 use crate::events::Sink;

@@ -70,6 +70,11 @@ pub(super) async fn converse<S: AsyncRead + AsyncWrite + Unpin>(
     Tally { answered: connection.answered, why }
 }
 
+/// What a client is told whose line is too long.
+pub fn refusal(line_bytes_max: usize) -> String {
+    format!("error: line longer than {line_bytes_max} bytes")
+}
+
 /// Tells a client that there are too many of them.
 pub(super) async fn refuse<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S, connections_max: usize) {
     let text = format!("error: more than {connections_max} connections\n");
@@ -167,7 +172,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             }
         };
         if end == Some(Closed::LineTooLong) {
-            let text = format!("error: line longer than {} bytes\n", self.options.line_bytes_max);
+            let text = refusal(self.options.line_bytes_max) + "\n";
             self.output.extend_from_slice(text.as_bytes());
             self.events.emit(|| Event::LineTooLong { peer: self.peer });
         }

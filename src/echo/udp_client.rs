@@ -35,11 +35,13 @@ pub struct Options {
     pub timeout: Duration,
     /// How often a request is sent again after its first try has had no answer in time.
     pub retries: u32,
+    /// Whether a request is given up once the system reports that nobody listens there.
+    pub refusal_is_final: bool,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { pipeline: 1, rate: None, timeout: Duration::from_secs(1), retries: 2 }
+        Self { pipeline: 1, rate: None, timeout: Duration::from_secs(1), retries: 2, refusal_is_final: true }
     }
 }
 
@@ -61,9 +63,18 @@ pub async fn run<N: Net, S: Source>(
     let server = net.resolve(to).await?;
     let any = if server.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
     let socket = net.bind(any).await?;
-    let Options { pipeline, rate, timeout, retries } = *options;
+    // What it says of a peer is a help, and not a need.
+    let _ = socket.only_to(server).await;
+    let Options { pipeline, rate, timeout, retries, refusal_is_final } = *options;
     let window = Window::new(source, Limits { pipeline, rate, timeout, retries }, events);
-    let mut client = Client { socket, server, window, finished: VecDeque::with_capacity(FINISHED_MAX) };
+    let mut client = Client {
+        socket,
+        server,
+        window,
+        finished: VecDeque::with_capacity(FINISHED_MAX),
+        refusal_is_final,
+        is_refused: false,
+    };
     tokio::select! {
         biased;
         () = stop => {}
@@ -77,6 +88,9 @@ struct Client<K, S> {
     server: SocketAddr,
     window: Window<S>,
     finished: VecDeque<Finished>,
+    refusal_is_final: bool,
+    /// Whether the system has reported, since this was asked last, that nobody listens there.
+    is_refused: bool,
 }
 
 /// A request that waits for nothing any more.
@@ -107,6 +121,9 @@ impl<K: Socket, S: Source> Client<K, S> {
                 Step::Took(Ok(false)) => {}
                 Step::Took(Err(error)) => return Err(error),
                 Step::Timeout => self.retry().await,
+            }
+            if std::mem::take(&mut self.is_refused) && self.refusal_is_final {
+                self.give_up_all();
             }
         }
         Ok(())
@@ -155,6 +172,13 @@ impl<K: Socket, S: Source> Client<K, S> {
         }
     }
 
+    fn give_up_all(&mut self) {
+        while !self.window.outstanding.is_empty() {
+            let request = self.window.give_up(0);
+            self.remember(request, false);
+        }
+    }
+
     fn receive(&mut self, datagram: &[u8], from: SocketAddr) {
         if from != self.server {
             self.window.summary.foreign += 1;
@@ -194,6 +218,7 @@ impl<K: Socket, S: Source> Client<K, S> {
     }
 
     fn failed(&mut self, error: &io::Error) {
+        self.is_refused |= error.kind() == io::ErrorKind::ConnectionRefused;
         self.window.summary.errors += 1;
         self.window.events.emit(|| Event::SocketError { why: error.kind() });
     }

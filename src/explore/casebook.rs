@@ -96,9 +96,10 @@ pub fn usual_name(sim: &str, seed: u64) -> String {
     format!("{}-{seed}", short.chars().map(plain).collect::<String>())
 }
 
-/// Writes a file that must not be there yet.
+/// Writes a file that must not be there yet, and makes the folder for it if there is none.
 pub fn write_new(path: &Path, text: &str) -> Result<(), CaseError> {
     let write = || -> io::Result<()> {
+        path.parent().map_or(Ok(()), fs::create_dir_all)?;
         let mut file = fs::OpenOptions::new().write(true).create_new(true).open(path)?;
         file.write_all(text.as_bytes())
     };

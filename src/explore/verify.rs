@@ -68,8 +68,9 @@ pub fn differing_part(one: &Outcome, other: &Outcome) -> Option<String> {
         _ => serde_json::Map::new(),
     };
     let (one, other) = (parts(one), parts(other));
-    // In how many steps a run was made is not a part of what happened in it: the lanes differ in that.
-    let differs = |(name, value): &(String, _)| name != "steps" && other.get(name) != Some(value);
+    // In which lane and how many steps a run was made is not a part of what happened in it.
+    let of_lane = |name: &str| ["lane", "steps"].contains(&name);
+    let differs = |(name, value): &(String, _)| !of_lane(name) && other.get(name) != Some(value);
     one.into_iter().find(differs).map(|(name, _)| name)
 }
 

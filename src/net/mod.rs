@@ -77,6 +77,12 @@ pub trait Socket: 'static {
         let _ = (payload, to);
         None
     }
+    /// From now on only datagrams to and from there are wanted; a system that hears that nobody listens there says so, as an
+    /// error of [`recv_from`](Self::recv_from). Where there is no such thing, nothing changes.
+    fn only_to(&self, peer: SocketAddr) -> impl Future<Output = io::Result<()>> {
+        let _ = peer;
+        async { Ok(()) }
+    }
     /// The next datagram's length and sender; what does not fit into `buffer` is cut off. Cancel-safe.
     fn recv_from(&self, buffer: &mut [u8]) -> impl Future<Output = io::Result<(usize, SocketAddr)>>;
     /// Lets the next [`recv_from`](Self::recv_from) see what has arrived while the process stood still, where the system

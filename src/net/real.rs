@@ -23,7 +23,8 @@ impl Net for RealNet {
     }
 
     async fn connect(&self, addr: &str) -> io::Result<TcpStream> {
-        let stream = TcpStream::connect(addr).await?;
+        let found: Vec<SocketAddr> = look_up(addr).await?.collect();
+        let stream = TcpStream::connect(&found[..]).await?;
         stream.set_nodelay(true)?;
         Ok(stream)
     }
@@ -33,9 +34,19 @@ impl Net for RealNet {
     }
 
     async fn resolve(&self, addr: &str) -> io::Result<SocketAddr> {
-        let found = lookup_host(addr).await.map_err(|error| cannot("resolve", addr, &error))?.next();
-        found.ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, format!("{addr} has no address")))
+        look_up(addr)
+            .await?
+            .next()
+            .ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, format!("{addr} has no address")))
     }
+}
+
+/// The addresses of `host:port`. That a name has none is [`io::ErrorKind::NotFound`], whatever the resolver calls it.
+async fn look_up(addr: &str) -> io::Result<impl Iterator<Item = SocketAddr>> {
+    lookup_host(addr).await.map_err(|error| match error.kind() {
+        io::ErrorKind::InvalidInput => cannot("resolve", addr, &error),
+        _ => io::Error::new(io::ErrorKind::NotFound, format!("cannot resolve {addr}: {error}")),
+    })
 }
 
 /// How many connections may wait to be accepted.
@@ -97,7 +108,15 @@ impl Listener for TcpListener {
 
 impl Socket for UdpSocket {
     async fn send_to(&self, payload: &[u8], to: SocketAddr) -> io::Result<usize> {
-        UdpSocket::send_to(self, payload, to).await
+        match self.peer_addr() {
+            // Some systems let a socket that has a peer name none.
+            Ok(peer) if peer == to => self.send(payload).await,
+            _ => UdpSocket::send_to(self, payload, to).await,
+        }
+    }
+
+    async fn only_to(&self, peer: SocketAddr) -> io::Result<()> {
+        self.connect(peer).await
     }
 
     async fn recv_from(&self, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr)> {

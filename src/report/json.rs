@@ -8,8 +8,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::judgement::Judgement;
-use crate::script::Setting;
-use crate::sim::{Finding, Outcome, PacketCounts, Quantiles, Verdict};
+use crate::script::{Lane, Setting};
+use crate::sim::{Drawn, Finding, InertStep, Outcome, PacketCounts, Quantiles, Verdict};
 
 /// The result of one run, as `run --json` prints it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -22,6 +22,9 @@ pub struct RunReport {
     pub seed: u64,
     /// The script's path, or `built in`.
     pub script: String,
+    /// What the seed drew before the run began: options, times of steps, chaos.
+    #[serde(default)]
+    pub drawn: Vec<Drawn>,
     /// `pass`, `violation`, `panic`, `stuck`, `memory` or `inconclusive`.
     pub verdict: String,
     /// Whether the verdict is the one that the script expects.
@@ -34,7 +37,11 @@ pub struct RunReport {
     pub sim_ms: f64,
     /// The wall time that it took, in milliseconds. All else is the same in every run of the seed.
     pub wall_ms: f64,
-    /// The ticks of the simulation.
+    /// The lane in which it was made: `core`, from event to event, or `turmoil`, tick by tick; null if its process did not
+    /// live to its end. It changes nothing but the wall time and the number of steps.
+    #[serde(default)]
+    pub lane: Option<Lane>,
+    /// The steps in which it was made: ticks in the turmoil lane, and those with something to do in the core lane.
     pub steps: u64,
     /// The number of records.
     pub records: u64,
@@ -42,6 +49,12 @@ pub struct RunReport {
     pub packets: Packets,
     /// How many faults began, by name.
     pub faults: BTreeMap<String, u64>,
+    /// How many of them did nothing: they touched no packet, no connection and no process.
+    #[serde(default)]
+    pub inert: BTreeMap<String, u64>,
+    /// The steps of the script that did nothing. One that may not makes the run inconclusive.
+    #[serde(default)]
+    pub inert_steps: Vec<InertStep>,
     /// The system's counters.
     pub counters: BTreeMap<String, u64>,
     /// What is to be read beside the verdict: checks that were not made, and why.
@@ -136,6 +149,8 @@ pub struct RunOf<'a> {
     pub seed: u64,
     /// The violation that the script expects.
     pub expected: Option<&'a str>,
+    /// What the seed drew.
+    pub drawn: &'a [Drawn],
 }
 
 impl RunReport {
@@ -157,16 +172,20 @@ impl RunReport {
             set: of.set.iter().map(ToString::to_string).collect(),
             seed: of.seed,
             script: of.script.to_owned(),
+            drawn: of.drawn.to_vec(),
             verdict: verdict.name().to_owned(),
             as_expected: judgement.is_as_expected(),
             exit_code: judgement.exit() as u8,
             hash: outcome.map(|outcome| outcome.hash.to_string()),
             sim_ms: milliseconds(outcome.map_or(until, |outcome| outcome.simulated)),
             wall_ms: milliseconds(wall),
+            lane: outcome.map(|outcome| outcome.lane),
             steps: outcome.map_or(0, |outcome| outcome.steps),
             records: outcome.map_or(0, |outcome| outcome.records),
             packets: outcome.map(|outcome| (&outcome.packets).into()).unwrap_or_default(),
             faults: outcome.map(|outcome| outcome.faults.clone()).unwrap_or_default(),
+            inert: outcome.map(|outcome| outcome.inert.clone()).unwrap_or_default(),
+            inert_steps: outcome.map(|outcome| outcome.inert_steps.clone()).unwrap_or_default(),
             counters: outcome.map(|outcome| outcome.counters.clone()).unwrap_or_default(),
             notes: outcome.map(|outcome| outcome.notes.clone()).unwrap_or_default(),
             times: times.into_iter().flatten().collect(),

@@ -9,6 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::json::{RunReport, Violation};
+use crate::sim::Drawn;
 use crate::sim::trace::{LossReason, Packet, PacketKind, Record, Trace, Value, What};
 
 /// The version of these shapes; it grows when a field goes or changes its meaning.
@@ -45,6 +46,9 @@ pub struct Header {
     pub hosts: Vec<HostLine>,
     /// The hash over all records; null if the process of the run did not live to its end.
     pub hash: Option<String>,
+    /// What the seed drew before the run began.
+    #[serde(default)]
+    pub drawn: Vec<Drawn>,
 }
 
 /// A host of the run.

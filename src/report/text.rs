@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 use super::json::{RunReport, Times, Violation, set_arguments};
 use super::style::{self, BAD, DIM, GOOD, STRONG, UNSURE, count, from_milliseconds, paint, span};
 use crate::script::{ByteSize, DiskSettings, Script, Setting, show_duration};
+use crate::sim::{Drawn, InertStep};
 
 /// Which run it is that is shown, and of what.
 #[derive(Clone, Copy, Debug)]
@@ -20,6 +21,8 @@ pub struct Before<'a> {
     pub path: &'a str,
     /// The script.
     pub script: &'a Script,
+    /// What the seed drew.
+    pub drawn: &'a [Drawn],
 }
 
 /// What a run is made of: sim, seed, script and the effective options.
@@ -39,7 +42,7 @@ pub fn before(of: &Before<'_>) -> String {
 
 /// The effective options, each with its name: several in a row may have one name.
 pub fn settings(of: &Before<'_>) -> Vec<(String, String)> {
-    let Before { set, path, script, .. } = *of;
+    let Before { set, path, script, drawn, .. } = *of;
     let mut rows: Vec<(String, String)> = Vec::new();
     let mut row = |name: &str, text: String| rows.push((name.to_owned(), text));
     row("script", path.to_owned());
@@ -73,6 +76,9 @@ pub fn settings(of: &Before<'_>) -> Vec<(String, String)> {
     if let Some(chaos) = &script.chaos {
         row("chaos", chaos.to_string());
     }
+    for drawn in drawn {
+        row("drawn", drawn_text(drawn));
+    }
     for (number, step) in (1..).zip(&script.steps) {
         row("steps", format!("{number}. {step}"));
     }
@@ -80,6 +86,14 @@ pub fn settings(of: &Before<'_>) -> Vec<(String, String)> {
         row("fates", format!("{number}. {packet}"));
     }
     rows
+}
+
+/// `raft.pre_vote = true, of "drawn"`, `step 2 at 1.3s, of at 1s..3s`, `chaos loss 3 %`
+pub fn drawn_text(drawn: &Drawn) -> String {
+    let Drawn { what, value, from } = drawn;
+    let is = if what.contains('.') { " = " } else { " " };
+    let of = from.as_ref().map_or(String::new(), |from| format!(", of {from}"));
+    format!("{what}{is}{value}{of}")
 }
 
 /// What a run came to: the numbers, then the verdict.
@@ -107,15 +121,36 @@ fn numbers(out: &mut String, report: &RunReport, hash: &str) {
     let shown = always.into_iter().chain(sometimes.into_iter().filter(|(_, n)| *n > 0));
     row(out, "packets", &join(shown));
     row(out, "faults", &if report.faults.is_empty() { "none".to_owned() } else { counts(&report.faults) });
+    inert_rows(out, report);
     for (place, (name, times)) in report.times.iter().enumerate() {
         row(out, if place == 0 { "times" } else { "" }, &quantiles(name, times));
     }
     for (place, note) in report.notes.iter().enumerate() {
         row(out, if place == 0 { "notes" } else { "" }, note);
     }
+    let lane = report.lane.map_or(String::new(), |lane| format!(", {lane} lane"));
     let pace = style::pace(from_milliseconds(report.sim_ms), from_milliseconds(report.wall_ms));
-    row(out, "time", &format!("{pace} ({} steps)", count(report.steps)));
+    row(out, "time", &format!("{pace} ({} steps{lane})", count(report.steps)));
     row(out, "hash", &format!("{hash} over {}", style::counted(report.records, "record", "records")));
+}
+
+/// The faults that did nothing: how many, and which steps of the script.
+fn inert_rows(out: &mut String, report: &RunReport) {
+    let steps = report.inert_steps.iter().map(|InertStep { step, text, allowed, .. }| {
+        format!("step {step} ({text}) did nothing{}", if *allowed { ", as it may" } else { "" })
+    });
+    let rows = inert(&report.inert, &report.faults).into_iter().chain(steps);
+    for (place, text) in rows.enumerate() {
+        row(out, if place == 0 { "inert" } else { "" }, &text);
+    }
+}
+
+/// How many of the faults that began did nothing: `kill 1 of 3`.
+pub fn inert(inert: &BTreeMap<String, u64>, faults: &BTreeMap<String, u64>) -> Option<String> {
+    let of = |name: &String| faults.get(name).copied().unwrap_or(0);
+    let parts = inert.iter().filter(|(_, n)| **n > 0);
+    let parts: Vec<_> = parts.map(|(name, n)| format!("{name} {} of {}", count(*n), count(of(name)))).collect();
+    (!parts.is_empty()).then(|| parts.join(", "))
 }
 
 /// The verdict alone; a failure with its facts and the command that makes it again.
@@ -207,8 +242,15 @@ mod tests {
     use crate::sim::{Fact, Finding, Verdict};
 
     fn report(verdict: &Verdict, expected: Option<&str>) -> RunReport {
-        let of =
-            RunOf { program: "stormglass", sim: "raft/chaos", set: &[], script: "built in", seed: 24371, expected };
+        let of = RunOf {
+            program: "stormglass",
+            sim: "raft/chaos",
+            set: &[],
+            script: "built in",
+            seed: 24371,
+            expected,
+            drawn: &[],
+        };
         RunReport::new(&of, verdict, None, Duration::ZERO)
     }
 

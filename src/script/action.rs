@@ -20,6 +20,8 @@ pub struct Step {
     pub action: Action,
     /// After how long it is undone; `None`: never, or by a later step.
     pub lasts: Option<Duration>,
+    /// Whether it may do nothing. Of another, that it did nothing makes a run inconclusive.
+    pub may_be_inert: bool,
     /// The line of the script; 0 for a step that was generated.
     pub line: usize,
 }
@@ -122,7 +124,7 @@ pub struct MessageRule {
     pub count: Option<u64>,
 }
 
-/// Names hosts: a name, or a beginning and `*`.
+/// Names hosts: a name, or a beginning and `*`; in steps also a [role](super::roles), such as `@leader`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct HostPattern(pub String);
 

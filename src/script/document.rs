@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
 use toml::Spanned;
-use toml::de::{DeTable, DeValue, ValueDeserializer};
+use toml::de::{DeInteger, DeTable, DeValue, ValueDeserializer};
 
 use super::error::{ScriptError, Source, did_you_mean, one_of};
 
 /// One step of the way from the top of a document to a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Part<'a> {
+pub(crate) enum Part<'a> {
     /// Into a table.
     Key(&'a str),
     /// Into an array.
@@ -19,7 +19,7 @@ pub(super) enum Part<'a> {
 }
 
 /// A document and the text that it was parsed from.
-pub(super) struct Document<'a> {
+pub(crate) struct Document<'a> {
     source: &'a Arc<Source>,
     root: Spanned<DeTable<'a>>,
 }
@@ -52,9 +52,9 @@ impl Place {
 
 impl<'a> Document<'a> {
     /// Parses the text; the error is about the first thing that is not TOML.
-    pub(super) fn parse(source: &'a Arc<Source>) -> Result<Self, ScriptError> {
+    pub(crate) fn parse(source: &'a Arc<Source>) -> Result<Self, ScriptError> {
         match DeTable::parse(&source.text) {
-            Ok(root) => Ok(Self { source, root }),
+            Ok(root) => Self { source, root }.checked(),
             Err(error) => {
                 let (message, expected) = error.message().split_once(", expected ").unwrap_or((error.message(), ""));
                 let span = error.span().unwrap_or(0..0);
@@ -62,6 +62,16 @@ impl<'a> Document<'a> {
                 Err(if expected.is_empty() { error } else { error.with_expected(expected) })
             }
         }
+    }
+
+    /// It itself, if each of its whole numbers is one that fits: not all that read it say so of one that does not.
+    fn checked(self) -> Result<Self, ScriptError> {
+        let mut path = Vec::new();
+        if !find_in(self.root(), &mut path, &|value| matches!(value, DeValue::Integer(number) if !fits(number))) {
+            return Ok(self);
+        }
+        let error = self.error_at(&path, "the number is too large");
+        Err(error.with_expected(format!("a whole number from {} to {}", i64::MIN, i64::MAX)))
     }
 
     /// The text that it was parsed from.
@@ -119,6 +129,15 @@ impl<'a> Document<'a> {
         let name = self.place(path).name();
         let message = if name.is_empty() { message.to_owned() } else { format!("{name}: {message}") };
         self.point_at(path, message)
+    }
+
+    /// An error about a text in the value at a path, which points at the text.
+    pub(super) fn error_at_text(&self, path: &[Part<'_>], text: &str, message: &str) -> ScriptError {
+        let error = self.error_at(path, message);
+        match self.value(path).and_then(|value| span_of_text(value, text)) {
+            Some(span) => ScriptError { message: error.message, ..ScriptError::at_span(self.source, &span, "") },
+            None => error,
+        }
     }
 
     /// An error that points at a value, or at the nearest thing around it.
@@ -230,6 +249,51 @@ impl<'a> Document<'a> {
 
     fn first_char(&self, value: &Spanned<DeValue<'_>>) -> Option<char> {
         self.source.text.get(value.span().start..)?.chars().next()
+    }
+}
+
+fn fits(number: &DeInteger<'_>) -> bool {
+    i64::from_str_radix(number.as_str(), number.radix()).is_ok()
+}
+
+/// Finds the first value, table by table, that is one of those; `path` leads to it.
+fn find_in<'t>(table: &'t DeTable<'_>, path: &mut Vec<Part<'t>>, is_sought: &dyn Fn(&DeValue<'_>) -> bool) -> bool {
+    table.iter().any(|(key, value)| {
+        path.push(Part::Key(key.get_ref()));
+        let found = find_in_value(value.get_ref(), path, is_sought);
+        if !found {
+            path.pop();
+        }
+        found
+    })
+}
+
+fn find_in_value<'t>(
+    value: &'t DeValue<'_>,
+    path: &mut Vec<Part<'t>>,
+    is_sought: &dyn Fn(&DeValue<'_>) -> bool,
+) -> bool {
+    match value {
+        DeValue::Table(table) => find_in(table, path, is_sought),
+        DeValue::Array(elements) => elements.iter().enumerate().any(|(index, element)| {
+            path.push(Part::Index(index));
+            let found = find_in_value(element.get_ref(), path, is_sought);
+            if !found {
+                path.pop();
+            }
+            found
+        }),
+        other => is_sought(other),
+    }
+}
+
+/// Where a text stands in a value.
+fn span_of_text(value: &Spanned<DeValue<'_>>, text: &str) -> Option<Range<usize>> {
+    match value.get_ref() {
+        DeValue::String(found) if found.as_ref() == text => Some(value.span()),
+        DeValue::Array(elements) => elements.iter().find_map(|element| span_of_text(element, text)),
+        DeValue::Table(table) => table.values().find_map(|value| span_of_text(value, text)),
+        _ => None,
     }
 }
 

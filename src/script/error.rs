@@ -102,6 +102,15 @@ impl ScriptError {
         self
     }
 
+    /// With the word that was probably meant, if there is one.
+    #[must_use]
+    pub(crate) fn with_hint_of(self, nearest: Option<String>) -> Self {
+        match nearest {
+            Some(name) => self.with_hint(format!("did you mean `{name}`?")),
+            None => self,
+        }
+    }
+
     fn write_excerpt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Some(text) = self.source.line(self.line).filter(|_| self.width > 0) else { return Ok(()) };
         let gutter = " ".repeat(self.line.to_string().len());

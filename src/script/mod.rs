@@ -8,11 +8,12 @@
 
 pub mod action;
 mod comparison;
-mod document;
+pub(crate) mod document;
 pub mod error;
 mod latency;
 mod packet;
 mod raw;
+pub mod roles;
 pub mod schema;
 mod section;
 pub mod settings;
@@ -29,7 +30,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use document::Part;
 
@@ -56,8 +57,8 @@ pub struct Script {
     pub duration: Duration,
     /// The resolution of simulated time.
     pub tick: Duration,
-    /// How hosts run and packets travel.
-    pub lane: Lane,
+    /// How hosts run and packets travel; `None`: from event to event where the system can, and over turmoil's sockets else.
+    pub lane: Option<Lane>,
     /// Hosts that do not run until a step starts them.
     pub waiting: Vec<HostPattern>,
     /// What every link does.
@@ -87,9 +88,20 @@ pub struct Script {
 }
 
 impl Script {
-    /// An error about a key of the rule for a packet at this place.
-    pub(crate) fn error_in_packet(&self, index: usize, key: &str, message: &str) -> ScriptError {
-        self.error_at(&[Part::Key("packet"), Part::Index(index), Part::Key(key)], message)
+    /// An error that points at a text in the value at this place.
+    pub(crate) fn error_at_text(&self, path: &[Part<'_>], text: &str, message: &str) -> ScriptError {
+        match document::Document::parse(&self.source) {
+            Ok(document) => document.error_at_text(path, text, message),
+            Err(error) => error,
+        }
+    }
+
+    /// An error that points at the last key of this place.
+    pub(crate) fn error_at_key(&self, path: &[Part<'_>], message: &str) -> ScriptError {
+        match document::Document::parse(&self.source) {
+            Ok(document) => document.point_at_key(path, message.to_owned()),
+            Err(error) => error,
+        }
     }
 
     /// An error about its lane.
@@ -106,11 +118,10 @@ impl Script {
 }
 
 /// How hosts run and packets travel. Each lane gives the same run.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Lane {
     /// Each host in a runtime of its own, over turmoil's sockets, tick by tick.
-    #[default]
     Turmoil,
     /// From event to event: for systems whose hosts are a core that takes inputs.
     Core,

@@ -4,6 +4,7 @@ use std::fmt::{self, Display, Formatter};
 
 use toml::de::{DeTable, DeValue};
 
+use super::roles::NOBODY;
 use super::units::{Chance, show_duration};
 use super::{
     Action, Burst, ByteSize, Chaos, DiskSettings, Family, Fate, HostPattern, LinkRule, LinkSettings, MessageRule,
@@ -39,6 +40,10 @@ fn one_line(value: &DeValue<'_>) -> String {
 
 fn join<T: Display>(items: &[T], between: &str) -> String {
     items.iter().map(ToString::to_string).collect::<Vec<_>>().join(between)
+}
+
+fn names(hosts: &[HostPattern]) -> String {
+    if hosts.is_empty() { NOBODY.to_owned() } else { join(hosts, " ") }
 }
 
 impl Display for HostPattern {
@@ -89,18 +94,18 @@ impl Display for Action {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self {
             Self::Partition(groups) => {
-                let groups: Vec<String> = groups.iter().map(|group| format!("[{}]", join(group, " "))).collect();
+                let groups: Vec<String> = groups.iter().map(|group| format!("[{}]", names(group))).collect();
                 write!(f, "partition {}", groups.join(" | "))
             }
-            Self::Cut { from, to } => write!(f, "cut {} -> {}", join(from, " "), join(to, " ")),
+            Self::Cut { from, to } => write!(f, "cut {} -> {}", names(from), names(to)),
             Self::Heal => f.write_str("heal"),
             Self::Link(rule) => write!(f, "link {rule}"),
-            Self::Disk { hosts, sync } => write!(f, "disk {}: sync {sync}", join(hosts, " ")),
-            Self::Kill(hosts) => write!(f, "kill {}", join(hosts, " ")),
-            Self::Power(hosts) => write!(f, "power {}", join(hosts, " ")),
-            Self::Pause(hosts) => write!(f, "pause {}", join(hosts, " ")),
-            Self::Resume(hosts) => write!(f, "resume {}", join(hosts, " ")),
-            Self::Restart(hosts) => write!(f, "restart {}", join(hosts, " ")),
+            Self::Disk { hosts, sync } => write!(f, "disk {}: sync {sync}", names(hosts)),
+            Self::Kill(hosts) => write!(f, "kill {}", names(hosts)),
+            Self::Power(hosts) => write!(f, "power {}", names(hosts)),
+            Self::Pause(hosts) => write!(f, "pause {}", names(hosts)),
+            Self::Resume(hosts) => write!(f, "resume {}", names(hosts)),
+            Self::Restart(hosts) => write!(f, "restart {}", names(hosts)),
             Self::Hold(rule) => write!(f, "hold {rule}"),
             Self::Drop(rule) => write!(f, "drop {rule}"),
             Self::Release => f.write_str("release"),
@@ -118,7 +123,7 @@ impl Display for MessageRule {
         if let Some(message) = &self.message {
             write!(f, "{message} ")?;
         }
-        write!(f, "{} -> {}", join(&self.from, " "), join(&self.to, " "))
+        write!(f, "{} -> {}", names(&self.from), names(&self.to))
     }
 }
 
@@ -151,10 +156,10 @@ impl Display for Fate {
 impl Display for LinkRule {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         if self.both_ways && self.from == self.to {
-            write!(f, "{}", join(&self.from, " <-> "))?;
+            write!(f, "{}", if self.from.is_empty() { NOBODY.to_owned() } else { join(&self.from, " <-> ") })?;
         } else {
             let arrow = if self.both_ways { "<->" } else { "->" };
-            write!(f, "{} {arrow} {}", join(&self.from, " "), join(&self.to, " "))?;
+            write!(f, "{} {arrow} {}", names(&self.from), names(&self.to))?;
         }
         write!(f, ": {}", self.settings)
     }

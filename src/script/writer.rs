@@ -26,6 +26,9 @@ pub fn step(step: &Step) -> String {
     if let Some(lasts) = step.lasts {
         keys.put("for", time(lasts));
     }
+    if step.may_be_inert {
+        keys.put("may_be_inert", true);
+    }
     keys.table("[[step]]")
 }
 

@@ -77,7 +77,7 @@ fn draw_faults(chaos: &Chaos, hosts: &[String], seed: Seed) -> Vec<Step> {
 }
 
 fn step(at: Duration, action: Action, lasts: Duration) -> Step {
-    Step { trigger: Trigger::At(at), spread: Duration::ZERO, action, lasts: Some(lasts), line: 0 }
+    Step { trigger: Trigger::At(at), spread: Duration::ZERO, action, lasts: Some(lasts), may_be_inert: false, line: 0 }
 }
 
 /// Each family with even odds; one at least.

@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+use rand::Rng as _;
+
+use crate::script::roles::Cast;
 use crate::script::{Action, Family, HostPattern, LinkSettings, Step, Trigger};
 
 use super::causality;
@@ -44,21 +47,46 @@ impl World {
             any = true;
             self.begin(index, now);
             if let Action::Kill(hosts) | Action::Power(hosts) = self.schedule.step(index).action.clone() {
-                self.each(&hosts, |world, host| world.shared.crashes.done(host, records));
+                self.hosts(&hosts).into_iter().for_each(|host| self.shared.crashes.done(host, records));
             }
         }
     }
 
     fn begin(&mut self, index: usize, now: Duration) {
-        let Step { action, trigger, .. } = self.schedule.step(index).clone();
+        let Step { mut action, trigger, lasts, .. } = self.schedule.step(index).clone();
         let cause = if let Trigger::Record(number) = trigger { Some(number.into()) } else { None };
-        let what = What::Fault { step: index + 1, action: action.to_string() };
+        let cast = self.cast(index, &mut action);
+        let what = What::Fault { step: index + 1, action: format!("{action}{cast}") };
         let record = self.shared.record_at(self.shared.now(), None, cause, what);
         self.count(&action);
-        causality::because(Some(record.into()), || self.put_into_effect(index, action, now));
+        let deeds = self.shared.deeds.clone();
+        deeds.begin(index);
+        if !action.is_for_nobody() {
+            let stands = lasts.is_some() || stands(&action);
+            causality::because(Some(record.into()), || self.put_into_effect(index, action, now));
+            return deeds.done(index, stands);
+        }
+        deeds.done(index, false);
+    }
+
+    /// Puts those who have the roles that an action names in the place of these, once for as long as it stands.
+    fn cast(&mut self, index: usize, action: &mut Action) -> Cast {
+        let mut cast = Cast::default();
+        if action.has_roles() {
+            let (roles, mut rng) = (&self.roles, self.seed.stream(&format!("roles of step {index}")));
+            let mut who = |role: &str, any: bool| {
+                let hosts = roles.iter().find(|(name, _)| *name == role).map(|(_, who)| who()).unwrap_or_default();
+                if !any || hosts.is_empty() { hosts } else { vec![hosts[rng.random_range(0..hosts.len())].clone()] }
+            };
+            action.cast(&self.shared.names, &mut cast, &mut who);
+            self.schedule.cast(index, action.clone());
+        }
+        cast
     }
 
     fn put_into_effect(&mut self, index: usize, action: Action, now: Duration) {
+        let deeds = self.shared.deeds.clone();
+        let mut any = false;
         match action {
             Action::Partition(groups) => {
                 let groups: Vec<Vec<HostId>> = groups.iter().map(|group| self.hosts(group)).collect();
@@ -73,27 +101,32 @@ impl World {
                 let (from, to) = (self.hosts(&from), self.hosts(&to));
                 self.cut(index, &from, &to, now);
             }
-            Action::Heal => self.heal(now),
+            Action::Heal => any = self.heal(now),
             Action::Link(rule) => self.shared.wire.borrow_mut().links.change(index, rule),
             Action::Disk { hosts, sync } => {
-                self.each(&hosts, |world, host| world.control(host).platter().change(index, sync));
+                self.hosts(&hosts).into_iter().for_each(|host| self.control(host).platter().change(index, sync));
             }
-            Action::Kill(hosts) => self.each(&hosts, Self::kill),
-            Action::Power(hosts) => self.each(&hosts, Self::power),
-            Action::Pause(hosts) => self.each(&hosts, Self::pause),
-            Action::Resume(hosts) => self.each(&hosts, Self::resume),
-            Action::Restart(hosts) => self.each(&hosts, Self::restart),
+            Action::Kill(hosts) => any = self.any(&hosts, Self::kill),
+            Action::Power(hosts) => any = self.any(&hosts, Self::power),
+            Action::Pause(hosts) => any = self.any(&hosts, Self::pause),
+            Action::Resume(hosts) => any = self.any(&hosts, Self::resume),
+            Action::Restart(hosts) => any = self.any(&hosts, Self::restart),
             Action::Hold(rule) => self.shared.wire.borrow_mut().links.add_rule(index, rule, true),
             Action::Drop(rule) => self.shared.wire.borrow_mut().links.add_rule(index, rule, false),
             Action::Release => {
                 let mut wire = self.shared.wire.borrow_mut();
-                wire.links.remove_holds();
-                wire.release(&self.shared, None, now);
+                any = wire.links.remove_holds();
+                any |= wire.release(&self.shared, None, now);
             }
             Action::System(action) => {
+                // Unless the system says itself what comes of it.
+                deeds.current_acted();
                 let events = Events { shared: self.shared.clone(), host: None };
                 self.actor.iter_mut().for_each(|act| act(index, &action, &events));
             }
+        }
+        if any {
+            deeds.acted(index);
         }
     }
 
@@ -101,6 +134,7 @@ impl World {
         let action = self.schedule.step(index).action.clone();
         let record = self.shared.record(None, What::FaultEnded { step: index + 1, action: action.to_string() });
         causality::because(Some(record.into()), || self.take_back(index, action, now));
+        self.shared.deeds.over(index);
     }
 
     fn take_back(&mut self, index: usize, action: Action, now: Duration) {
@@ -108,14 +142,15 @@ impl World {
             Action::Partition(_) | Action::Cut { .. } => self.uncut(index),
             Action::Link(_) => self.shared.wire.borrow_mut().links.unchange(index),
             Action::Disk { hosts, .. } => {
-                self.each(&hosts, |world, host| world.control(host).platter().unchange(index));
+                self.hosts(&hosts).into_iter().for_each(|host| self.control(host).platter().unchange(index));
             }
-            Action::Kill(hosts) | Action::Power(hosts) => self.each(&hosts, |world, host| {
-                if world.control(host).wanted() == Wanted::Dead {
-                    world.restart(host);
+            Action::Kill(hosts) | Action::Power(hosts) => {
+                let is_dead = |world: &Self, host| world.control(host).wanted() == Wanted::Dead;
+                if self.any(&hosts, |world, host| is_dead(world, host) && world.restart(host)) {
+                    self.shared.deeds.acted(index);
                 }
-            }),
-            Action::Pause(hosts) => self.each(&hosts, Self::resume),
+            }
+            Action::Pause(hosts) => _ = self.any(&hosts, Self::resume),
             Action::Hold(_) => {
                 let mut wire = self.shared.wire.borrow_mut();
                 wire.links.remove_rule(index);
@@ -126,24 +161,31 @@ impl World {
         }
     }
 
-    /// Every partition, cut, hold, drop, and change of links and disks, of the steps ends.
-    fn heal(&mut self, now: Duration) {
+    /// Every partition, cut, hold, drop, and change of links and disks, of the steps ends. `true`: there was one.
+    fn heal(&mut self, now: Duration) -> bool {
         let steps: Vec<usize> = self.cuts.steps();
+        let mut any = !steps.is_empty();
         steps.into_iter().for_each(|step| self.uncut(step));
         self.schedule.ended(|step| {
             let of_hosts = matches!(step.action, Action::Kill(_) | Action::Power(_) | Action::Pause(_));
             !of_hosts
         });
-        self.controls().for_each(|control| control.platter().heal());
+        for index in 0..self.schedule.len() {
+            let action = &self.schedule.step(index).action;
+            if stands(action) && !matches!(action, Action::System(_)) {
+                self.shared.deeds.over(index);
+            }
+        }
+        self.controls().for_each(|control| any |= control.platter().heal());
         let mut wire = self.shared.wire.borrow_mut();
-        wire.links.heal();
-        wire.release(&self.shared, None, now);
+        any |= wire.links.heal();
+        any | wire.release(&self.shared, None, now)
     }
 
     fn cut(&mut self, step: usize, from: &[HostId], to: &[HostId], now: Duration) {
         for (from, to) in from.iter().flat_map(|from| to.iter().map(|to| (*from, *to))) {
             if from != to {
-                self.shared.wire.borrow_mut().cut(&self.shared, from, to, now);
+                self.shared.wire.borrow_mut().cut(&self.shared, step, (from, to), now);
                 self.cuts.made(step, from, to);
             }
         }
@@ -151,21 +193,24 @@ impl World {
 
     fn uncut(&mut self, step: usize) {
         for (from, to) in self.cuts.taken_back(step) {
-            self.shared.wire.borrow_mut().links.uncut(from, to);
+            self.shared.wire.borrow_mut().links.uncut(step, from, to);
         }
     }
 
-    fn kill(&mut self, host: HostId) {
-        if self.control(host).wanted() != Wanted::Dead {
-            let record = self.shared.record(Some(host), What::Killed);
-            self.control(host).led_by(record.into());
-            self.control(host).want(Wanted::Dead);
+    /// `true`, here and below: the host was there for it.
+    fn kill(&mut self, host: HostId) -> bool {
+        if self.control(host).wanted() == Wanted::Dead {
+            return false;
         }
+        let record = self.shared.record(Some(host), What::Killed);
+        self.control(host).led_by(record.into());
+        self.control(host).want(Wanted::Dead);
+        !self.control(host).finished.get()
     }
 
-    fn power(&mut self, host: HostId) {
+    fn power(&mut self, host: HostId) -> bool {
         if self.control(host).off.get() {
-            return;
+            return false;
         }
         self.shared.record(Some(host), What::PowerLost);
         {
@@ -176,23 +221,28 @@ impl World {
         }
         self.control(host).power_lost();
         self.lane.crash(host);
+        true
     }
 
-    fn pause(&mut self, host: HostId) {
-        if self.control(host).wanted() == Wanted::Running {
-            self.shared.record(Some(host), What::Paused);
-            self.control(host).want(Wanted::Paused);
+    fn pause(&mut self, host: HostId) -> bool {
+        if self.control(host).wanted() != Wanted::Running {
+            return false;
         }
+        self.shared.record(Some(host), What::Paused);
+        self.control(host).want(Wanted::Paused);
+        !self.control(host).finished.get()
     }
 
-    fn resume(&mut self, host: HostId) {
-        if self.control(host).wanted() == Wanted::Paused {
-            self.shared.record(Some(host), What::Resumed);
-            self.control(host).want(Wanted::Running);
+    fn resume(&mut self, host: HostId) -> bool {
+        if self.control(host).wanted() != Wanted::Paused {
+            return false;
         }
+        self.shared.record(Some(host), What::Resumed);
+        self.control(host).want(Wanted::Running);
+        true
     }
 
-    fn restart(&mut self, host: HostId) {
+    fn restart(&mut self, host: HostId) -> bool {
         let mut cause = self.shared.cause();
         if self.control(host).wanted() != Wanted::Dead {
             cause = Some(self.shared.record(Some(host), What::Killed).into());
@@ -203,12 +253,14 @@ impl World {
             self.shared.wire.borrow_mut().machine(host).off = false;
             self.lane.boot(host);
         }
+        true
     }
 
-    fn each(&mut self, patterns: &[HostPattern], mut act: impl FnMut(&mut Self, HostId)) {
-        for host in self.hosts(patterns) {
-            act(self, host);
-        }
+    /// Does it to each of these hosts. `true`: it did something to one of them.
+    fn any(&mut self, patterns: &[HostPattern], mut act: impl FnMut(&mut Self, HostId) -> bool) -> bool {
+        let done = self.hosts(patterns).into_iter().filter(|host| act(self, *host));
+        // Each of them, and not only up to the first.
+        done.count() > 0
     }
 
     fn hosts(&self, patterns: &[HostPattern]) -> Vec<HostId> {
@@ -224,8 +276,28 @@ impl World {
     }
 }
 
+/// Whether an action stands until it is taken back, and can do something for so long.
+fn stands(action: &Action) -> bool {
+    match action {
+        Action::Partition(_)
+        | Action::Cut { .. }
+        | Action::Link(_)
+        | Action::Disk { .. }
+        | Action::Hold(_)
+        | Action::Drop(_)
+        | Action::System(_) => true,
+        Action::Kill(_)
+        | Action::Power(_)
+        | Action::Pause(_)
+        | Action::Heal
+        | Action::Resume(_)
+        | Action::Restart(_)
+        | Action::Release => false,
+    }
+}
+
 /// Under which names a fault is counted.
-fn families(action: &Action) -> Vec<&'static str> {
+pub(super) fn families(action: &Action) -> Vec<&'static str> {
     match action {
         Action::Partition(_) => vec![Family::Partition.name()],
         Action::Cut { .. } => vec![Family::OneWay.name()],

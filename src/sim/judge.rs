@@ -3,11 +3,12 @@
 use std::collections::BTreeSet;
 use std::rc::Rc;
 
-use crate::script::Script;
+use crate::script::{Script, Step};
 
 use super::calm::Calm;
-use super::outcome::{self, Finding, Outcome, Verdict};
-use super::recorder::Breach;
+use super::faults::families;
+use super::outcome::{self, Finding, InertStep, Outcome, Verdict};
+use super::recorder::{Breach, Recorder};
 use super::setup::{EndCheck, Report};
 use super::shared::{Events, Shared};
 use super::trace::Trace;
@@ -26,11 +27,30 @@ pub(crate) fn judge(world: &World, script: &Script, end_checks: Vec<EndCheck>) -
         check(&Report { events, simulated: world.elapsed(), calm });
     }
     check_liveness(world, script);
+    let inert = inert_steps(world);
     check_counters(&shared, script);
-    let verdict = verdict(world);
+    let verdict = verdict(world, &inert);
     world.record_end(&verdict);
     // Hosts that are dropped still write records: the outcome is taken before.
-    take_outcome(&shared, world, verdict)
+    take_outcome(&shared, world, verdict, inert)
+}
+
+/// The steps of the script that did nothing; those that chaos drew are counted.
+fn inert_steps(world: &World) -> Vec<InertStep> {
+    let mut recorder = world.shared.recorder.borrow_mut();
+    let mut steps = Vec::new();
+    for index in world.shared.deeds.inert(recorder.found.is_some()) {
+        let step = world.schedule.step(index);
+        for family in families(&step.action) {
+            *recorder.inert.entry(family.to_owned()).or_default() += 1;
+        }
+        if world.schedule.is_scripted(index) {
+            let Step { line, may_be_inert: allowed, .. } = *step;
+            let (step, text) = (index as u64 + 1, step.to_string());
+            steps.push(InertStep { step, line: line as u64, text, allowed });
+        }
+    }
+    steps
 }
 
 fn check_liveness(world: &World, script: &Script) {
@@ -61,10 +81,11 @@ fn check_counters(shared: &Rc<Shared>, script: &Script) {
 
 fn counter(shared: &Rc<Shared>, name: &str) -> u64 {
     let recorder = shared.recorder.borrow();
-    outcome::counter(name, &recorder.packets, &recorder.faults, recorder.counters.get(name))
+    let Recorder { packets, faults, inert, counters, .. } = &*recorder;
+    outcome::counter(name, packets, [faults, inert], counters.get(name))
 }
 
-fn verdict(world: &World) -> Verdict {
+fn verdict(world: &World, inert: &[InertStep]) -> Verdict {
     let recorder = world.shared.recorder.borrow();
     if let Some(found) = &recorder.found {
         return found.clone();
@@ -82,10 +103,14 @@ fn verdict(world: &World) -> Verdict {
     if recorder.work == 0 {
         return Verdict::Inconclusive { reason: Verdict::NO_WORK.to_owned() };
     }
+    if let Some(InertStep { step, text, .. }) = inert.iter().find(|step| !step.allowed) {
+        let reason = format!("step {step} ({text}) was inert: it touched no packet, no connection and no process");
+        return Verdict::Inconclusive { reason };
+    }
     Verdict::Pass
 }
 
-fn take_outcome(shared: &Rc<Shared>, world: &World, verdict: Verdict) -> Outcome {
+fn take_outcome(shared: &Rc<Shared>, world: &World, verdict: Verdict, inert_steps: Vec<InertStep>) -> Outcome {
     let mut recorder = shared.recorder.borrow_mut();
     count_packet_fates(&mut recorder, shared);
     let machines = &shared.wire.borrow().machines;
@@ -94,10 +119,13 @@ fn take_outcome(shared: &Rc<Shared>, world: &World, verdict: Verdict) -> Outcome
         verdict,
         hash: recorder.hash(),
         simulated: world.elapsed(),
+        lane: shared.lane,
         steps: world.steps(),
         records: recorder.next_number(),
         packets: recorder.packets,
         faults: recorder.faults.clone(),
+        inert: recorder.inert.clone(),
+        inert_steps,
         counters: recorder.counters.all(),
         times: recorder.quantiles(),
         notes: recorder.notes.clone(),
@@ -107,7 +135,7 @@ fn take_outcome(shared: &Rc<Shared>, world: &World, verdict: Verdict) -> Outcome
 }
 
 /// Single packets that met the fate that the script has for them.
-fn count_packet_fates(recorder: &mut super::recorder::Recorder, shared: &Shared) {
+fn count_packet_fates(recorder: &mut Recorder, shared: &Shared) {
     let met = shared.wire.borrow().fates.met();
     if met > 0 {
         recorder.faults.insert("packet".to_owned(), met);

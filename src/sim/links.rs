@@ -9,6 +9,7 @@ use std::time::Duration;
 use crate::rng::Seed;
 use crate::script::{Burst, HostPattern, Latency, LinkRule, LinkSettings, MessageRule, Reorder};
 
+use super::deeds::Deeds;
 use super::latency::{self, Sampler};
 use super::trace::{HostId, LossReason};
 
@@ -39,14 +40,43 @@ struct Direction {
     duplicate: f64,
     corrupt: f64,
     reorder: Option<Reorder>,
-    /// How many cuts are in force.
-    cuts: u32,
+    /// Which step each of these is by, if it is by one.
+    by: By,
+    /// The steps whose cuts are in force.
+    cuts: Vec<usize>,
     /// The next packet's number.
     packets: u64,
     /// The next transmission's number.
     transmissions: u64,
     /// Whether the burst chain is in its bad state.
     bad: bool,
+}
+
+/// Which step a direction's settings are by, each where it is by one.
+#[derive(Clone, Copy, Debug, Default)]
+struct By {
+    latency: Option<usize>,
+    loss: Option<usize>,
+    burst: Option<usize>,
+    duplicate: Option<usize>,
+    corrupt: Option<usize>,
+    reorder: Option<usize>,
+}
+
+impl By {
+    /// A step's settings lie on top.
+    fn overlay(&mut self, settings: &LinkSettings, step: Option<usize>) {
+        let LinkSettings { latency, loss, burst, duplicate, corrupt, reorder } = settings;
+        let set = [
+            (&mut self.latency, latency.is_some()),
+            (&mut self.loss, loss.is_some()),
+            (&mut self.burst, burst.is_some()),
+            (&mut self.duplicate, duplicate.is_some()),
+            (&mut self.corrupt, corrupt.is_some()),
+            (&mut self.reorder, reorder.is_some()),
+        ];
+        set.into_iter().filter(|(_, is_set)| *is_set).for_each(|(by, _)| *by = step);
+    }
 }
 
 /// A hold or drop in force.
@@ -74,10 +104,11 @@ pub(crate) struct Links {
     changes: Vec<(usize, LinkRule)>,
     table: Vec<Direction>,
     messages: Vec<Rule>,
+    deeds: Deeds,
 }
 
 impl Links {
-    pub(crate) fn new(seed: Seed, names: Vec<String>, base: LinkSettings, rules: Vec<LinkRule>) -> Self {
+    pub(crate) fn new(seed: Seed, names: Vec<String>, base: LinkSettings, rules: Vec<LinkRule>, deeds: Deeds) -> Self {
         let blank = Direction {
             latency: Latency::DEFAULT.into(),
             loss: 0.0,
@@ -86,21 +117,27 @@ impl Links {
             duplicate: 0.0,
             corrupt: 0.0,
             reorder: None,
-            cuts: 0,
+            by: By::default(),
+            cuts: Vec::new(),
             packets: 0,
             transmissions: 0,
             bad: false,
         };
         let table = vec![blank; names.len() * names.len()];
-        let mut links = Self { seed, names, base, rules, changes: Vec::new(), table, messages: Vec::new() };
+        let mut links = Self { seed, names, base, rules, changes: Vec::new(), table, messages: Vec::new(), deeds };
         links.lay_out();
         links
     }
 
     #[inline]
+    fn place(&self, from: HostId, to: HostId) -> usize {
+        usize::from(from.0) * self.names.len() + usize::from(to.0)
+    }
+
+    #[inline]
     fn direction(&mut self, from: HostId, to: HostId) -> &mut Direction {
-        let index = usize::from(from.0) * self.names.len() + usize::from(to.0);
-        &mut self.table[index]
+        let place = self.place(from, to);
+        &mut self.table[place]
     }
 
     /// Takes a step's link change into force.
@@ -116,10 +153,13 @@ impl Links {
     }
 
     /// Ends all link changes, holds and drops of steps. Cuts are counted by whoever made them.
-    pub(crate) fn heal(&mut self) {
+    /// `true`: there was one.
+    pub(crate) fn heal(&mut self) -> bool {
+        let any = self.is_changed();
         self.changes.clear();
         self.messages.clear();
         self.lay_out();
+        any
     }
 
     /// Whether a link change, hold or drop of a step is in force. A drop that has lost all that it was for is not; a
@@ -134,9 +174,12 @@ impl Links {
         for (index, direction) in table.iter_mut().enumerate() {
             let (from, to) = (&self.names[index / count], &self.names[index % count]);
             let mut settings = self.base.clone();
-            let in_force = self.rules.iter().chain(self.changes.iter().map(|(_, rule)| rule));
-            for rule in in_force.filter(|rule| applies(rule, from, to)) {
+            direction.by = By::default();
+            let of_script = self.rules.iter().map(|rule| (None, rule));
+            let in_force = of_script.chain(self.changes.iter().map(|(step, rule)| (Some(*step), rule)));
+            for (step, rule) in in_force.filter(|(_, rule)| applies(rule, from, to)) {
                 overlay(&mut settings, &rule.settings);
+                direction.by.overlay(&rule.settings, step);
             }
             direction.latency = settings.latency.unwrap_or(Latency::DEFAULT).into();
             direction.loss = settings.loss.unwrap_or(0.0);
@@ -145,24 +188,30 @@ impl Links {
             direction.corrupt = settings.corrupt.unwrap_or(0.0);
             direction.reorder = settings.reorder;
             let meddling = [direction.duplicate, direction.corrupt].iter().any(|chance| *chance > 0.0);
-            direction.meddles = meddling || direction.reorder.is_some();
+            let By { duplicate, corrupt, reorder, .. } = direction.by;
+            let by_steps = duplicate.or(corrupt).or(reorder).is_some();
+            direction.meddles = meddling || direction.reorder.is_some() || by_steps;
         }
         self.table = table;
     }
 
-    /// Cuts one direction once more.
-    pub(crate) fn cut(&mut self, from: HostId, to: HostId) {
-        self.direction(from, to).cuts += 1;
+    /// Cuts one direction once more, for a step.
+    pub(crate) fn cut(&mut self, step: usize, from: HostId, to: HostId) {
+        self.direction(from, to).cuts.push(step);
     }
 
     /// Takes back one cut of a direction.
-    pub(crate) fn uncut(&mut self, from: HostId, to: HostId) {
+    pub(crate) fn uncut(&mut self, step: usize, from: HostId, to: HostId) {
         let cuts = &mut self.direction(from, to).cuts;
-        *cuts = cuts.checked_sub(1).expect("a cut is taken back once");
+        let place = cuts.iter().position(|of| *of == step).expect("a cut is taken back once");
+        cuts.swap_remove(place);
     }
 
+    /// Whether a packet that is to go in this direction is stopped by a cut.
     pub(crate) fn is_cut(&mut self, from: HostId, to: HostId) -> bool {
-        self.direction(from, to).cuts > 0
+        let cuts = &self.table[self.place(from, to)].cuts;
+        cuts.iter().for_each(|step| self.deeds.acted(*step));
+        !cuts.is_empty()
     }
 
     /// The number of the next packet of this direction.
@@ -175,11 +224,13 @@ impl Links {
 
     /// Whether a transmission of packet `number` is lost on the way, and why.
     pub(crate) fn loses(&mut self, from: HostId, to: HostId, number: u64, attempt: u32) -> Option<LossReason> {
-        let seed = self.seed;
-        let direction = self.direction(from, to);
+        let place = self.place(from, to);
+        let Self { seed, deeds, table, .. } = self;
+        let (seed, direction) = (*seed, &mut table[place]);
         let turn = direction.transmissions;
         direction.transmissions += 1;
-        if direction.cuts > 0 {
+        if !direction.cuts.is_empty() {
+            self.is_cut(from, to);
             return Some(LossReason::Partition);
         }
         if let Some(burst) = direction.burst {
@@ -187,23 +238,33 @@ impl Links {
             if hits(seed, Purpose::BurstMove, from, to, turn, 0, chance) {
                 direction.bad = !direction.bad;
             }
-            if direction.bad && hits(seed, Purpose::BurstLoss, from, to, turn, 0, burst.loss) {
+            let lost = direction.bad && hits(seed, Purpose::BurstLoss, from, to, turn, 0, burst.loss);
+            if felt(deeds, direction.by.burst, lost, burst.enter.min(burst.loss)) {
                 return Some(LossReason::Burst);
             }
         }
-        hits(seed, Purpose::Loss, from, to, number, attempt, direction.loss).then_some(LossReason::Loss)
+        let lost = hits(seed, Purpose::Loss, from, to, number, attempt, direction.loss);
+        felt(deeds, direction.by.loss, lost, direction.loss).then_some(LossReason::Loss)
     }
 
     /// The latency of a transmission.
     pub(crate) fn latency(&mut self, from: HostId, to: HostId, number: u64, attempt: u32) -> Duration {
         let unit = unit(self.seed, Purpose::Latency, from, to, number, attempt);
-        self.direction(from, to).latency.sample(unit)
+        self.takes(from, to, unit)
     }
 
     /// The latency of the acknowledgement of packet `number` of the other direction.
     pub(crate) fn ack_latency(&mut self, from: HostId, to: HostId, number: u64) -> Duration {
         let unit = unit(self.seed, Purpose::Ack, from, to, number, 0);
-        self.direction(from, to).latency.sample(unit)
+        self.takes(from, to, unit)
+    }
+
+    #[inline]
+    fn takes(&mut self, from: HostId, to: HostId, unit: f64) -> Duration {
+        let direction = self.direction(from, to);
+        let (by, latency) = (direction.by.latency, direction.latency.sample(unit));
+        by.into_iter().for_each(|step| self.deeds.acted(step));
+        latency
     }
 
     /// Whether a datagram may be copied, corrupted or held back by the link.
@@ -215,25 +276,30 @@ impl Links {
     /// By how much longer a datagram is held back, if it is one to be reordered.
     #[inline]
     pub(crate) fn held_back(&mut self, from: HostId, to: HostId, number: u64) -> Option<Duration> {
-        let seed = self.seed;
-        let reorder = self.direction(from, to).reorder.as_ref()?;
-        hits(seed, Purpose::Reorder, from, to, number, 0, reorder.chance)
+        let (seed, direction) = (self.seed, &self.table[self.place(from, to)]);
+        let reorder = direction.reorder.as_ref()?;
+        let hit = hits(seed, Purpose::Reorder, from, to, number, 0, reorder.chance);
+        felt(&self.deeds, direction.by.reorder, hit, reorder.chance)
             .then(|| latency::sample(&reorder.extra, unit(seed, Purpose::ReorderExtra, from, to, number, 0)))
     }
 
     /// Whether the network makes a copy of a datagram.
     #[inline]
     pub(crate) fn duplicates(&mut self, from: HostId, to: HostId, number: u64) -> bool {
-        let chance = self.direction(from, to).duplicate;
-        hits(self.seed, Purpose::Duplicate, from, to, number, 0, chance)
+        let direction = self.direction(from, to);
+        let (chance, by) = (direction.duplicate, direction.by.duplicate);
+        let hit = hits(self.seed, Purpose::Duplicate, from, to, number, 0, chance);
+        felt(&self.deeds, by, hit, chance)
     }
 
     /// Which of a datagram's `bits` bits is flipped, if one is.
     #[inline]
     pub(crate) fn corrupts(&mut self, from: HostId, to: HostId, number: u64, bits: u64) -> Option<u64> {
-        let chance = self.direction(from, to).corrupt;
+        let direction = self.direction(from, to);
+        let (chance, by) = (direction.corrupt, direction.by.corrupt);
         let hit = bits > 0 && hits(self.seed, Purpose::Corrupt, from, to, number, 0, chance);
-        hit.then(|| self.seed.draw(&key(Purpose::CorruptBit, from, to, number, 0)) % bits)
+        felt(&self.deeds, by, hit, chance)
+            .then(|| self.seed.draw(&key(Purpose::CorruptBit, from, to, number, 0)) % bits)
     }
 
     /// Takes a step's hold or drop into force.
@@ -247,9 +313,11 @@ impl Links {
         self.messages.retain(|rule| rule.step != step);
     }
 
-    /// Ends all holds.
-    pub(crate) fn remove_holds(&mut self) {
+    /// Ends all holds. `true`: there was one.
+    pub(crate) fn remove_holds(&mut self) -> bool {
+        let before = self.messages.len();
         self.messages.retain(|rule| !rule.holds);
+        self.messages.len() < before
     }
 
     /// Whether a rule in force asks for packets by their messages' names.
@@ -274,6 +342,7 @@ impl Links {
         });
         let Some(rule) = matching else { return (Ruling::Pass, 0) };
         rule.left -= 1;
+        self.deeds.acted(rule.step);
         (if rule.holds { Ruling::Hold } else { Ruling::Drop }, rule.step)
     }
 }
@@ -281,6 +350,17 @@ impl Links {
 fn applies(rule: &LinkRule, from: &str, to: &str) -> bool {
     let there = named(&rule.from, from) && named(&rule.to, to);
     there || rule.both_ways && named(&rule.from, to) && named(&rule.to, from)
+}
+
+/// What a chance came to, which a step may have set: it has done something if it hit, or if none is what it sets.
+#[inline]
+fn felt(deeds: &Deeds, by: Option<usize>, hit: bool, chance: f64) -> bool {
+    if let Some(step) = by
+        && (hit || chance <= 0.0)
+    {
+        deeds.acted(step);
+    }
+    hit
 }
 
 /// Whether one of the patterns names the host.

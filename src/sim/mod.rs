@@ -13,7 +13,9 @@ mod control;
 mod coverage;
 mod crash;
 mod cuts;
+mod deeds;
 pub mod disk;
+mod drawn;
 mod fates;
 mod faults;
 pub(crate) mod flight;
@@ -36,6 +38,7 @@ pub(crate) mod shared;
 mod system;
 mod ticks;
 pub mod trace;
+mod validate;
 mod wire;
 mod world;
 
@@ -46,10 +49,12 @@ use crate::rng::{Rng, Seed};
 use crate::script::{Script, ScriptError, Step};
 
 pub use calm::Calm;
+pub use deeds::Deed;
+pub use drawn::{Drawn, drawn};
 pub use host::{Host, HostResult};
 pub use lane::core::{CoreHost, CoreNet, CoreSocket, CoreTime, Datagram, WaitEnd};
 pub(crate) use latency::sample;
-pub use outcome::{Fact, Finding, Outcome, PacketCounts, Quantiles, Verdict};
+pub use outcome::{Fact, Finding, InertStep, Outcome, PacketCounts, Quantiles, Verdict};
 pub use recorder::Breach;
 pub use setup::{Report, Setup};
 pub use shared::{Events, LogContext, log_context};
@@ -111,11 +116,14 @@ pub fn run(
     if system.draws_from_tokio() && !cfg!(tokio_unstable) {
         return Err(RunError::Unseeded { system: system.name() });
     }
-    let Setup { parts, watchers, watchers_of_the_unusual, end_checks, .. } = Setup::built(system, script, seed)?;
+    let setup = Setup::built(system, script, seed)?;
+    let lane = setup.lane();
+    let Setup { parts, watchers, watchers_of_the_unusual, end_checks, .. } = setup;
 
     let names: Vec<String> = parts.hosts.iter().map(|host| host.name.clone()).collect();
     let schedule = schedule::Schedule::new(settled_steps(script, seed), drawn_steps(system, script, &names, seed));
-    let links = links::Links::new(seed, names.clone(), script.network.clone(), script.links.clone());
+    let deeds = deeds::Deeds::new(schedule.len());
+    let links = links::Links::new(seed, names.clone(), script.network.clone(), script.links.clone(), deeds.clone());
     let labeller = Box::new(|packet: &trace::Packet| system.label(packet));
     let fates = fates::Fates::new(&script.packets, &names);
     let wire = wire::Wire::new(links, fates, script.tcp, script.udp_buffer_bytes, labeller);
@@ -125,7 +133,7 @@ pub fn run(
     watchers_of_the_unusual.into_iter().for_each(|watcher| recorder.watch_the_unusual(watcher));
 
     let crashes = crash::Crashes::new(schedule.crash_points(&names));
-    let shared = shared::Shared::new(names, script, recorder, wire, crashes);
+    let shared = shared::Shared::new(names, script, recorder, wire, crashes, deeds, lane);
     let _captures = panics::Capture::begin();
     let _logs = shared::LogGuard::new(&shared);
     let mut world = world::World::new(script, seed, shared, schedule, parts, options);

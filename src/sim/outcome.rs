@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
 
+use crate::script::Lane;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::trace::{Trace, TraceHash};
@@ -17,6 +19,8 @@ pub struct Outcome {
     pub hash: TraceHash,
     /// The simulated time that passed.
     pub simulated: Duration,
+    /// The lane that it was made in.
+    pub lane: Lane,
     /// The steps that it was made in: every tick in the turmoil lane, and in the core lane those with something to do.
     pub steps: u64,
     /// The number of records.
@@ -25,6 +29,10 @@ pub struct Outcome {
     pub packets: PacketCounts,
     /// How many faults began, by their name (`partition`, `kill` …).
     pub faults: BTreeMap<String, u64>,
+    /// How many of them did nothing: they touched no packet, no connection and no process.
+    pub inert: BTreeMap<String, u64>,
+    /// The steps of the script that did nothing.
+    pub inert_steps: Vec<InertStep>,
     /// The system's own counters.
     pub counters: BTreeMap<String, u64>,
     /// The system's own times (of requests, say), by name.
@@ -42,12 +50,30 @@ pub struct Outcome {
 impl Outcome {
     /// A counter by its name: of packets, of faults, or the system's own. One that nobody counted is 0.
     pub fn counter(&self, name: &str) -> u64 {
-        counter(name, &self.packets, &self.faults, self.counters.get(name).copied())
+        counter(name, &self.packets, [&self.faults, &self.inert], self.counters.get(name).copied())
     }
 }
 
+/// A step of a script that did nothing while it stood.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct InertStep {
+    /// Its number in the script, from 1.
+    pub step: u64,
+    /// Its line in the script.
+    pub line: u64,
+    /// The step, as it was to be done; a role stands for those who had it.
+    pub text: String,
+    /// Whether the script says that it may be.
+    pub allowed: bool,
+}
+
 /// A counter by its name, which is `own` where it is neither of packets nor of faults.
-pub(super) fn counter(name: &str, packets: &PacketCounts, faults: &BTreeMap<String, u64>, own: Option<u64>) -> u64 {
+pub(super) fn counter(
+    name: &str,
+    packets: &PacketCounts,
+    [faults, inert]: [&BTreeMap<String, u64>; 2],
+    own: Option<u64>,
+) -> u64 {
     let PacketCounts { sent, delivered, lost, retransmitted, duplicated, corrupted, in_flight } = *packets;
     match name {
         "packets.sent" => sent,
@@ -57,10 +83,13 @@ pub(super) fn counter(name: &str, packets: &PacketCounts, faults: &BTreeMap<Stri
         "packets.duplicated" => duplicated,
         "packets.corrupted" => corrupted,
         "packets.in_flight" => in_flight,
-        _ => match name.strip_prefix("faults.") {
-            Some(fault) => faults.get(fault).copied().unwrap_or(0),
-            None => own.unwrap_or(0),
-        },
+        _ => {
+            let of = |counts: &BTreeMap<String, u64>, fault: &str| counts.get(fault).copied().unwrap_or(0);
+            let faults_of = name.strip_prefix("faults.").map(|fault| of(faults, fault));
+            let inert_of = name.strip_prefix("inert.").map(|fault| of(inert, fault));
+            let acted = name.strip_prefix("acted.").map(|fault| of(faults, fault).saturating_sub(of(inert, fault)));
+            faults_of.or(inert_of).or(acted).unwrap_or_else(|| own.unwrap_or(0))
+        }
     }
 }
 
@@ -82,6 +111,19 @@ pub struct PacketCounts {
     pub corrupted: u64,
     /// Transmissions under way, or held, when the run ended.
     pub in_flight: u64,
+}
+
+impl PacketCounts {
+    /// The names of the counters.
+    pub const NAMES: [&str; 7] = [
+        "packets.sent",
+        "packets.delivered",
+        "packets.lost",
+        "packets.retransmitted",
+        "packets.duplicated",
+        "packets.corrupted",
+        "packets.in_flight",
+    ];
 }
 
 /// Quantiles of a set of durations.

@@ -16,6 +16,7 @@ use std::time::Duration;
 use crate::rng::Seed;
 use crate::script::Latency;
 
+use super::deeds::Deeds;
 use super::latency;
 use super::links::Purpose;
 use super::trace::HostId;
@@ -27,6 +28,7 @@ pub(crate) struct Platter {
     /// The steps in force that change it: the last one wins.
     changes: RefCell<Vec<(usize, Latency)>>,
     directory: RefCell<Directory>,
+    deeds: Deeds,
 }
 
 #[derive(Default)]
@@ -95,8 +97,8 @@ impl Directory {
 }
 
 impl Platter {
-    pub(crate) fn new(sync: Latency) -> Self {
-        Self { sync, changes: RefCell::default(), directory: RefCell::default() }
+    pub(crate) fn new(sync: Latency, deeds: Deeds) -> Self {
+        Self { sync, changes: RefCell::default(), directory: RefCell::default(), deeds }
     }
 
     /// Takes a step's change of the time that a sync takes into force.
@@ -109,9 +111,9 @@ impl Platter {
         self.changes.borrow_mut().retain(|(of, _)| *of != step);
     }
 
-    /// Ends all changes of steps.
-    pub(crate) fn heal(&self) {
-        self.changes.borrow_mut().clear();
+    /// Ends all changes of steps. `true`: there was one.
+    pub(crate) fn heal(&self) -> bool {
+        !std::mem::take(&mut *self.changes.borrow_mut()).is_empty()
     }
 
     /// Whether a change of a step is in force.
@@ -122,7 +124,11 @@ impl Platter {
     /// How long the sync of this number takes.
     pub(crate) fn latency(&self, seed: Seed, host: HostId, incarnation: u32, number: u64) -> Duration {
         let key = [Purpose::DiskSync as u64, u64::from(host.0), u64::from(incarnation), number];
-        let sync = self.changes.borrow().last().map_or(self.sync, |(_, sync)| *sync);
+        let change = self.changes.borrow().last().copied();
+        let sync = change.map_or(self.sync, |(step, sync)| {
+            self.deeds.acted(step);
+            sync
+        });
         latency::sample(&sync, seed.draw_unit(&key))
     }
 
@@ -190,7 +196,7 @@ mod tests {
     use super::*;
 
     fn disk() -> Platter {
-        Platter::new(Latency::Constant(Duration::ZERO))
+        Platter::new(Latency::Constant(Duration::ZERO), Deeds::default())
     }
 
     fn read(disk: &Platter, name: &str) -> Option<String> {
@@ -279,7 +285,12 @@ mod tests {
     #[test]
     fn the_latest_change_in_force_wins() {
         let ms = Duration::from_millis;
-        let disk = Platter::new(Latency::Constant(ms(1)));
+        let deeds = Deeds::new(6);
+        (3..6).for_each(|step| {
+            deeds.begin(step);
+            deeds.done(step, true);
+        });
+        let disk = Platter::new(Latency::Constant(ms(1)), deeds.clone());
         let latency = || disk.latency(Seed(1), HostId(0), 0, 0);
         assert_eq!(latency(), ms(1));
         disk.change(3, Latency::Constant(ms(30)));
@@ -290,8 +301,10 @@ mod tests {
         assert_eq!(latency(), ms(50), "one below has ended");
         disk.unchange(5);
         assert_eq!(latency(), ms(30), "the one below is uncovered");
-        disk.heal();
+        assert!(disk.heal());
         assert_eq!(latency(), ms(1));
+        assert!(!disk.heal());
+        assert_eq!(deeds.inert(false), [4], "no sync was ever made under it");
     }
 
     #[test]

@@ -34,6 +34,8 @@ pub(crate) fn settle(steps: &[Step], seed: Seed, tick: Duration) -> Vec<Step> {
 /// The steps of a run and how far they are.
 pub(crate) struct Schedule {
     steps: Vec<Step>,
+    /// How many of them are the script's own; the others were drawn.
+    scripted: usize,
     lanes: [Lane; 2],
     /// Steps that fire after a record: its number, and the step; the next one last.
     at_records: Vec<(u64, usize)>,
@@ -69,7 +71,7 @@ impl Schedule {
         let at_records = steps.iter().enumerate().filter_map(|(index, step)| Some((record(step)?, index)));
         let mut at_records: Vec<_> = at_records.collect();
         at_records.sort_by_key(|point| std::cmp::Reverse(*point));
-        Self { steps, lanes, at_records, ends: Vec::new() }
+        Self { steps, scripted: middle, lanes, at_records, ends: Vec::new() }
     }
 
     /// Who dies after which record.
@@ -90,8 +92,23 @@ impl Schedule {
         Some(index)
     }
 
+    /// How many steps there are.
+    pub(crate) fn len(&self) -> usize {
+        self.steps.len()
+    }
+
+    /// Whether the step at a place is the script's own.
+    pub(crate) fn is_scripted(&self, index: usize) -> bool {
+        index < self.scripted
+    }
+
     pub(crate) fn step(&self, index: usize) -> &Step {
         &self.steps[index]
+    }
+
+    /// The step at a place is for these hosts, since it fired.
+    pub(crate) fn cast(&mut self, index: usize, action: Action) {
+        self.steps[index].action = action;
     }
 
     /// The next thing to do at `now`, if there is one. `holds` tells whether the system is in a state.
@@ -161,7 +178,7 @@ mod tests {
 
     fn step(trigger: Trigger, lasts: Option<u64>) -> Step {
         let lasts = lasts.map(Duration::from_millis);
-        Step { trigger, spread: Duration::ZERO, action: Action::Heal, lasts, line: 0 }
+        Step { trigger, spread: Duration::ZERO, action: Action::Heal, lasts, may_be_inert: false, line: 0 }
     }
 
     fn ms(value: u64) -> Duration {

@@ -9,10 +9,7 @@ use std::time::Duration;
 use serde::de::DeserializeOwned;
 
 use crate::rng::{Rng, Seed};
-use crate::script::error::nearest;
-use crate::script::{
-    Action, HostPattern, Lane, LinkRule, MessageRule, PacketRule, Script, ScriptError, Section, SystemAction, Trigger,
-};
+use crate::script::{Action, Lane, Script, ScriptError, Section, SystemAction};
 
 use super::system::System;
 
@@ -23,11 +20,6 @@ use super::outcome::PacketCounts;
 use super::recorder::{Breach, Watcher};
 use super::shared::Events;
 use super::trace::Record;
-
-/// A table without keys.
-#[derive(serde::Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Nothing {}
 
 /// A host to be.
 pub(crate) struct Plan {
@@ -46,6 +38,9 @@ pub(crate) enum Life {
 /// A state's name, and whether it holds.
 pub(crate) type StateCheck = (&'static str, Box<dyn Fn() -> bool>);
 
+/// A role's name, and who has it.
+pub(crate) type RoleCheck = (&'static str, Box<dyn Fn() -> Vec<String>>);
+
 /// Carries out the system's own action of the step at a place.
 pub(crate) type Actor = Box<dyn FnMut(usize, &SystemAction, &Events)>;
 
@@ -54,6 +49,7 @@ pub(crate) type Actor = Box<dyn FnMut(usize, &SystemAction, &Events)>;
 pub(crate) struct Parts {
     pub(crate) hosts: Vec<Plan>,
     pub(crate) states: Vec<StateCheck>,
+    pub(crate) roles: Vec<RoleCheck>,
     pub(crate) actor: Option<Actor>,
     pub(crate) calms: Calms,
     pub(crate) done: Option<Box<dyn Fn() -> bool>>,
@@ -66,8 +62,9 @@ pub(crate) type EndCheck = Box<dyn FnOnce(&Report)>;
 pub struct Setup<'a> {
     script: &'a Script,
     seed: Seed,
+    lane: Lane,
     /// Whether the system has read its table, and its keys in `[expect]`.
-    read: [Cell<bool>; 2],
+    pub(super) read: [Cell<bool>; 2],
     pub(crate) parts: Parts,
     pub(crate) watchers: Vec<Watcher>,
     pub(crate) watchers_of_the_unusual: Vec<Watcher>,
@@ -75,10 +72,12 @@ pub struct Setup<'a> {
 }
 
 impl<'a> Setup<'a> {
-    pub(crate) fn new(script: &'a Script, seed: Seed) -> Self {
+    pub(crate) fn new(system: &dyn System, script: &'a Script, seed: Seed) -> Self {
+        let able = if system.lacks_in_core_lane().is_none() { Lane::Core } else { Lane::Turmoil };
         Self {
             script,
             seed,
+            lane: script.lane.unwrap_or(able),
             read: Default::default(),
             parts: Parts::default(),
             watchers: Vec::new(),
@@ -89,15 +88,15 @@ impl<'a> Setup<'a> {
 
     /// All that a system sets up for a script, and whether it makes sense.
     pub(crate) fn built(system: &dyn System, script: &'a Script, seed: Seed) -> Result<Self, ScriptError> {
-        if script.lane == Lane::Core
+        if script.lane == Some(Lane::Core)
             && let Some(lacking) = system.lacks_in_core_lane()
         {
             let message = format!("the core lane has no {lacking}, which system `{}` needs", script.system);
             return Err(script.error_in_lane(&message));
         }
-        let mut setup = Self::new(script, seed);
+        let mut setup = Self::new(system, script, seed);
         system.build(&mut setup)?;
-        setup.validate()?;
+        setup.validate(system)?;
         Ok(setup)
     }
 
@@ -157,10 +156,10 @@ impl<'a> Setup<'a> {
         self.plan(Plan { name, life: Life::Turmoil(factory), workload });
     }
 
-    /// The lane that the script is to run in. In [`Lane::Core`] a system adds its hosts by
+    /// The lane that it is to run in: the script's, or else the core lane where the system can. In [`Lane::Core`] a system adds its hosts by
     /// [`core_host`](Self::core_host).
     pub fn lane(&self) -> Lane {
-        self.script.lane
+        self.lane
     }
 
     /// Adds a host to the core lane. Its root future is polled when a datagram has arrived for it, when a time has come
@@ -184,6 +183,12 @@ impl<'a> Setup<'a> {
     /// Gives a state that a step's `when` may name its meaning.
     pub fn state(&mut self, name: &'static str, holds: impl Fn() -> bool + 'static) {
         self.parts.states.push((name, Box::new(holds)));
+    }
+
+    /// Gives a role that a step's hosts may name, as `@name` and `@any-name`, its meaning: the hosts that have it just now,
+    /// by their names and in an order that follows from the run.
+    pub fn role(&mut self, name: &'static str, who: impl Fn() -> Vec<String> + 'static) {
+        self.parts.roles.push((name, Box::new(who)));
     }
 
     /// Gives the script's steps of the system's own their meaning. All of them are read and validated here, before the
@@ -238,113 +243,9 @@ impl<'a> Setup<'a> {
         self.end_checks.push(Box::new(check));
     }
 
-    /// Whether everything that the script names exists.
-    pub(crate) fn validate(&self) -> Result<(), ScriptError> {
-        let script = self.script;
-        let fits = |plan: &Plan| match script.lane {
-            Lane::Turmoil => matches!(plan.life, Life::Turmoil(_)),
-            Lane::Core => matches!(plan.life, Life::Core(_)),
-        };
-        if !self.parts.hosts.iter().all(fits) {
-            let message = format!("system `{}` has no hosts for the lane {}", script.system, script.lane);
-            return Err(script.error_in_lane(&message));
-        }
-        // What a system does not read, it does not know: nothing is ignored silently.
-        if !self.read[0].get() {
-            script.section.read::<Nothing>()?;
-        }
-        if !self.read[1].get() {
-            script.expect.section.read::<Nothing>()?;
-        }
-        for pattern in &script.waiting {
-            self.known(std::slice::from_ref(pattern), 0)?;
-        }
-        for rule in &script.links {
-            self.known_ends(&rule.from, &rule.to, rule.line)?;
-        }
-        for step in &script.steps {
-            self.known_in_action(&step.action, step.line)?;
-            if let Trigger::When(state) = &step.trigger {
-                self.known_state(state, step.line)?;
-            }
-        }
-        for (index, PacketRule { from, to, .. }) in script.packets.iter().enumerate() {
-            for (key, host) in [("from", from), ("to", to)] {
-                if let Some(message) = self.unknown_host(std::slice::from_ref(host)) {
-                    return Err(script.error_in_packet(index, key, &message));
-                }
-            }
-        }
-        script.chaos.iter().try_for_each(|chaos| self.known(&chaos.hosts, chaos.line))
-    }
-
     /// The hosts of the run, in order.
     pub fn host_names(&self) -> Vec<String> {
         self.parts.hosts.iter().map(|host| host.name.clone()).collect()
-    }
-
-    fn known_in_action(&self, action: &Action, line: usize) -> Result<(), ScriptError> {
-        match action {
-            Action::Partition(groups) => groups.iter().try_for_each(|group| self.known(group, line)),
-            Action::Cut { from, to }
-            | Action::Link(LinkRule { from, to, .. })
-            | Action::Hold(MessageRule { from, to, .. })
-            | Action::Drop(MessageRule { from, to, .. }) => self.known_ends(from, to, line),
-            Action::Disk { hosts, .. }
-            | Action::Kill(hosts)
-            | Action::Power(hosts)
-            | Action::Pause(hosts)
-            | Action::Resume(hosts)
-            | Action::Restart(hosts) => self.known(hosts, line),
-            Action::Heal | Action::Release => Ok(()),
-            Action::System(_) if self.parts.actor.is_some() => Ok(()),
-            Action::System(action) => {
-                let message = format!("system `{}` has no steps of its own", self.script.system);
-                Err(action.section.error_of_table(message))
-            }
-        }
-    }
-
-    fn known_ends(&self, from: &[HostPattern], to: &[HostPattern], line: usize) -> Result<(), ScriptError> {
-        self.known(from, line)?;
-        self.known(to, line)
-    }
-
-    fn known(&self, patterns: &[HostPattern], line: usize) -> Result<(), ScriptError> {
-        let unknown = patterns.iter().find(|pattern| !self.parts.hosts.iter().any(|host| pattern.matches(&host.name)));
-        let Some(HostPattern(name)) = unknown else { return Ok(()) };
-        let names: Vec<&str> = self.parts.hosts.iter().map(|host| host.name.as_str()).collect();
-        let message = self.unknown_host(patterns).unwrap_or_default();
-        Err(self.unknown(line, message, nearest(name, names.iter().copied())))
-    }
-
-    fn unknown_host(&self, patterns: &[HostPattern]) -> Option<String> {
-        let is_known = |pattern: &HostPattern| self.parts.hosts.iter().any(|host| pattern.matches(&host.name));
-        let HostPattern(name) = patterns.iter().find(|pattern| !is_known(pattern))?;
-        let names = self.host_names().join(", ");
-        Some(format!("no host of this run is called `{name}`: they are {names}"))
-    }
-
-    fn known_state(&self, state: &str, line: usize) -> Result<(), ScriptError> {
-        if self.parts.states.iter().any(|(name, _)| *name == state) {
-            return Ok(());
-        }
-        let names: Vec<&str> = self.parts.states.iter().map(|(name, _)| *name).collect();
-        let system = &self.script.system;
-        let message = if names.is_empty() {
-            format!("system `{system}` has no state `{state}`, nor any other: use `at` or `after`")
-        } else {
-            format!("system `{system}` has no state `{state}`: expected one of {}", names.join(", "))
-        };
-        Err(self.unknown(line, message, nearest(state, names.iter().copied())))
-    }
-
-    fn unknown(&self, line: usize, message: String, nearest: Option<&str>) -> ScriptError {
-        let error = ScriptError::at_line(&self.script.source, line.max(1), message);
-        match nearest {
-            Some(name) => error.with_hint(format!("did you mean `{name}`?")),
-            None => error,
-        }
     }
 }
 

@@ -13,6 +13,7 @@ use crate::script::{Lane, Script};
 
 use super::causality;
 use super::crash::Crashes;
+use super::deeds::{Deed, Deeds};
 use super::recorder::{Breach, Recorder};
 use super::trace::{Cause, HostId, Value, What};
 use super::wire::Wire;
@@ -21,6 +22,7 @@ use super::wire::Wire;
 pub(crate) struct Shared {
     /// The time at which the current step began, or between steps the time that has passed.
     clock: Cell<Duration>,
+    pub(crate) lane: Lane,
     /// Whether turmoil has to be asked for the time, since host code can run at other times than the beginning of a step.
     coarse: bool,
     pub(crate) current: Cell<Option<HostId>>,
@@ -28,6 +30,7 @@ pub(crate) struct Shared {
     pub(crate) recorder: RefCell<Recorder>,
     pub(crate) wire: RefCell<Wire>,
     pub(crate) crashes: Crashes,
+    pub(crate) deeds: Deeds,
     /// For each task that is not traced, the record that it took in last during this step.
     causes: RefCell<BTreeMap<TaskId, u64>>,
     /// Whether there is one.
@@ -44,15 +47,19 @@ impl Shared {
         recorder: Recorder,
         wire: Wire,
         crashes: Crashes,
+        deeds: Deeds,
+        lane: Lane,
     ) -> Rc<Self> {
         Rc::new(Self {
             clock: Cell::new(Duration::ZERO),
-            coarse: script.lane == Lane::Turmoil && script.tick > Duration::from_millis(1),
+            lane,
+            coarse: lane == Lane::Turmoil && script.tick > Duration::from_millis(1),
             current: Cell::new(None),
             names,
             recorder: RefCell::new(recorder),
             wire: RefCell::new(wire),
             crashes,
+            deeds,
             causes: RefCell::default(),
             any_causes: Cell::new(false),
             direct: RefCell::default(),
@@ -211,6 +218,12 @@ impl Events {
     /// an earlier record, where it knows better than its task does.
     pub fn continue_with(&self, cause: Cause) {
         causality::continue_with(cause);
+    }
+
+    /// For a step of the system's own that is just being carried out, and that does nothing yet, or might do nothing at all:
+    /// from now on the system says when it has acted. Without it, such a step counts as one that has.
+    pub fn deed(&self) -> Option<Deed> {
+        self.shared.deeds.take()
     }
 
     /// An invariant is broken: the run ends with this step.

@@ -62,9 +62,25 @@ pub trait System: Sync {
         &[]
     }
 
+    /// The roles that a step's hosts may name, as `@leader` and `@any-leader`; [`Setup::role`] gives each its meaning.
+    fn roles(&self) -> &'static [&'static str] {
+        &[]
+    }
+
     /// Names a packet in the system's own words.
     fn label(&self, packet: &Packet) -> Option<Label> {
         let _ = packet;
+        None
+    }
+
+    /// The names that [`label`](Self::label) gives packets, for a script's `message` to be one of them. `None`: any.
+    fn messages(&self) -> Option<Vec<&'static str>> {
+        None
+    }
+
+    /// What its runs can count, by [`Events::count`](super::Events::count), for a script's bounds to be on one of them.
+    /// `None`: anything.
+    fn counters(&self) -> Option<Vec<&'static str>> {
         None
     }
 
@@ -108,6 +124,12 @@ pub trait System: Sync {
     fn drawn(&self, setup: &Setup<'_>) -> Result<Vec<Setting>, ScriptError> {
         let _ = setup;
         Ok(Vec::new())
+    }
+
+    /// All that the seed draws in its own table, each as a key of the script and what came of it: what [`drawn`](Self::drawn)
+    /// says, and what no setting can say.
+    fn drew(&self, setup: &Setup<'_>) -> Result<Vec<(String, String)>, ScriptError> {
+        Ok(self.drawn(setup)?.iter().map(|setting| (setting.key().to_owned(), setting.value().to_owned())).collect())
     }
 
     /// The numbers in its table that a failure may be shrunk by: of hosts, or of what they have to do.

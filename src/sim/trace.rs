@@ -163,6 +163,9 @@ impl fmt::Display for PacketKind {
     }
 }
 
+/// What TCP's own packets are called, of every system that has some.
+pub const TCP_MESSAGES: [&str; 6] = ["SYN", "SYN-ACK", "FIN", "RST", "ACK", "data"];
+
 /// A packet's name in the words of the system that sent it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Label {

@@ -18,7 +18,7 @@ use super::panics;
 use super::platter::Platter;
 use super::recorder::Breach;
 use super::schedule::Schedule;
-use super::setup::{Actor, Life, Parts, Plan, StateCheck};
+use super::setup::{Actor, Life, Parts, Plan, RoleCheck, StateCheck};
 use super::shared::Shared;
 use super::trace::{HostId, What};
 use super::wire::Machine;
@@ -29,7 +29,9 @@ pub(crate) struct World {
     pub(crate) shared: Rc<Shared>,
     pub(crate) schedule: Schedule,
     pub(crate) states: Vec<StateCheck>,
+    pub(crate) roles: Vec<RoleCheck>,
     pub(crate) actor: Option<Actor>,
+    pub(crate) seed: Seed,
     pub(crate) cuts: Cuts,
     pub(crate) calms: Calms,
     controls: Vec<Rc<Control>>,
@@ -54,11 +56,11 @@ impl World {
         parts: Parts,
         options: &RunOptions,
     ) -> Self {
-        let Parts { hosts, states, actor, calms, done } = parts;
+        let Parts { hosts, states, roles, actor, calms, done } = parts;
         let (mut controls, mut workloads) = (Vec::new(), Vec::new());
         for (id, Plan { name, workload, .. }) in (0..).map(HostId).zip(&hosts) {
             let waits = script.waiting.iter().any(|pattern| pattern.matches(name));
-            let platter = Platter::new(script.disk.sync);
+            let platter = Platter::new(script.disk.sync, shared.deeds.clone());
             let control = Control::new(id, &shared, seed, platter, options.watch.clone(), waits);
             workloads.extend(workload.then(|| control.clone()));
             controls.push(control);
@@ -69,7 +71,9 @@ impl World {
             shared,
             schedule,
             states,
+            roles,
             actor,
+            seed,
             cuts: Cuts::default(),
             calms,
             controls,
@@ -243,7 +247,7 @@ fn lane(script: &Script, seed: Seed, shared: &Rc<Shared>, hosts: Vec<Plan>, cont
     let add_machine = |ip, control: &Control| {
         shared.wire.borrow_mut().add_machine(Machine { ip, off: control.off.get(), boots: 0 });
     };
-    match script.lane {
+    match shared.lane {
         script::Lane::Turmoil => {
             let mut lane = TurmoilLane::new(shared.clone(), script.tick, seed);
             for (Plan { name, life, .. }, control) in hosts.into_iter().zip(controls) {

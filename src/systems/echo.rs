@@ -19,7 +19,7 @@ use crate::net::{DATAGRAM_BYTES_MAX, Net};
 use crate::script::{ByteSize, Script, ScriptError, Sometimes, TimeSpan};
 use crate::sim::meaning::Meaning;
 use crate::sim::net::SimNet;
-use crate::sim::trace::{HostId, Label, Packet, What};
+use crate::sim::trace::{HostId, Label, Packet, TCP_MESSAGES, What};
 use crate::sim::{Breach, Events, Host, HostResult, Report, Setup};
 
 use crate::sim::{Size, System};
@@ -28,6 +28,21 @@ use crate::sim::{Size, System};
 pub struct Echo;
 
 const PORT: u16 = 8080;
+
+/// All that is counted.
+const COUNTERS: [&str; 11] = [
+    "answers",
+    "connections lost",
+    "duplicate answers",
+    "garbled answers",
+    "given up",
+    "late answers",
+    "oversize answers",
+    "refusals",
+    "requests",
+    "retries",
+    "retries answered",
+];
 
 macro_rules! sims {
     ($($name:literal),* $(,)?) => {
@@ -76,6 +91,14 @@ impl System for Echo {
 
     fn states(&self) -> &'static [&'static str] {
         &["answering", "half-done"]
+    }
+
+    fn messages(&self) -> Option<Vec<&'static str>> {
+        Some(["request", "answer"].into_iter().chain(TCP_MESSAGES).collect())
+    }
+
+    fn counters(&self) -> Option<Vec<&'static str>> {
+        Some(COUNTERS.to_vec())
     }
 
     fn label(&self, packet: &Packet) -> Option<Label> {
@@ -132,6 +155,8 @@ impl System for Echo {
         options.validate(setup)?;
         let prefix = Bytes::from(options.prefix.clone());
         let check = Rc::new(RefCell::new(EchoCheck::new(options.transport.into(), prefix)));
+        let refusal = options.refusal();
+        refusal.iter().for_each(|refusal| check.borrow_mut().refused_with(refusal.clone()));
 
         let (of_server, server_check) = (options.clone(), check.clone());
         setup.host("server", move |host| serve(host, of_server.clone(), server_check.clone()));
@@ -154,7 +179,12 @@ impl System for Echo {
         setup.state("answering", move || answering.borrow().answers() > 0);
         let half_of_all = usize::try_from(options.clients * options.requests / 2).unwrap_or(usize::MAX);
         setup.state("half-done", move || half.borrow().answers() >= half_of_all);
-        setup.at_end(move |report| expect.check(report, &check.borrow()));
+        setup.at_end(move |report| {
+            // What is too long is answered by a refusal, if that gets through: there is nothing to expect of it by default.
+            if refusal.is_none() || expect.answered.is_some() {
+                expect.check(report, &check.borrow());
+            }
+        });
         Ok(())
     }
 }
@@ -169,8 +199,8 @@ struct Options {
     clients: u64,
     /// How many requests each client sends.
     requests: u64,
-    /// The time between two requests of a client. Left out: as fast as answers come.
-    interval: Option<TimeSpan>,
+    /// The time between two requests of a client. `"0s"`: as fast as answers come.
+    interval: TimeSpan,
     /// The bytes of a request, at least; its name and checksum take some twenty.
     size: ByteSize,
     /// How many requests of a client may wait for an answer at the same time.
@@ -198,7 +228,7 @@ impl Default for Options {
             transport: TransportName::Tcp,
             clients: 3,
             requests: 100,
-            interval: Some(TimeSpan(Duration::from_millis(20))),
+            interval: TimeSpan(Duration::from_millis(20)),
             size: ByteSize(32),
             pipeline: 1,
             timeout: TimeSpan(Duration::from_secs(1)),
@@ -241,9 +271,6 @@ impl Options {
         if self.pipeline == 0 {
             return Err(table.error("pipeline", "expected at least 1"));
         }
-        if self.interval.is_some_and(|interval| interval.0.is_zero()) {
-            return Err(table.error("interval", "expected more than 0: leave it out to send as fast as answers come"));
-        }
         if self.prefix.contains('\n') {
             return Err(table.error("prefix", "expected a text without a newline"));
         }
@@ -258,9 +285,15 @@ impl Options {
         Ok(())
     }
 
+    /// What the server answers to requests that are longer than it takes; `None`: they are not.
+    fn refusal(&self) -> Option<Bytes> {
+        let is_too_long = matches!(self.transport, TransportName::Tcp) && self.size.0 > self.max_line.0;
+        is_too_long.then(|| tcp::refusal(usize::try_from(self.max_line.0).unwrap_or(usize::MAX)).into())
+    }
+
     /// Requests per second.
     fn rate(&self) -> Option<f64> {
-        self.interval.map(|interval| 1.0 / interval.0.as_secs_f64())
+        (!self.interval.0.is_zero()).then(|| 1.0 / self.interval.0.as_secs_f64())
     }
 }
 
@@ -268,7 +301,7 @@ impl Options {
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct Expect {
-    answered: Share,
+    answered: Option<Share>,
 }
 
 /// How many of the requests must be answered in the end.
@@ -287,11 +320,16 @@ enum Share {
 impl Expect {
     fn check(self, report: &Report, check: &EchoCheck) {
         let (sent, answered) = (report.counter("requests"), report.counter("answers"));
-        match self.answered {
+        match self.answered.unwrap_or_default() {
             Share::All => {
                 let lost = check.totals().find(|(_, sent, answered)| sent != answered);
                 if let Some((client, sent, answered)) = lost {
-                    let text = format!("{client} sent {sent} requests and got {answered} answered");
+                    let of_default = if self.answered.is_none() {
+                        "; all are expected unless the script says another `answered` in [expect], such as \"some\""
+                    } else {
+                        ""
+                    };
+                    let text = format!("{client} sent {sent} requests and got {answered} answered{of_default}");
                     report.breach(Breach::new("every client is served", text));
                 }
             }
@@ -371,7 +409,8 @@ async fn send(host: Host, options: Options, check: SharedCheck) -> HostResult {
             tcp_client::run(&host.net, &to, Messages(messages), &options, host.rng, sink, pending()).await?;
         }
         TransportName::Udp => {
-            let options = udp_client::Options { pipeline, rate, retries, timeout: options.timeout.0 };
+            let options =
+                udp_client::Options { pipeline, rate, retries, timeout: options.timeout.0, refusal_is_final: false };
             udp_client::run(&host.net, &to, Messages(messages), &options, sink, pending()).await?;
         }
     }
@@ -383,6 +422,11 @@ fn record(events: &Events, event: &Event) -> u64 {
     let number = events.event(event.name(), event.fields());
     match event {
         Event::Sent { attempt: 1, .. } => events.count("requests", 1),
+        // To refuse what is too long is what is asked of the server then.
+        Event::LineTooLong { .. } => {
+            events.count("refusals", 1);
+            events.work(1);
+        }
         Event::Answered { rtt, .. } => {
             events.count("answers", 1);
             events.work(1);
@@ -392,6 +436,7 @@ fn record(events: &Events, event: &Event) -> u64 {
         Event::GaveUp { .. } => events.count("given up", 1),
         Event::Duplicate { .. } => events.count("duplicate answers", 1),
         Event::Late { .. } => events.count("late answers", 1),
+        Event::Mismatch { payload, .. } if payload.starts_with(b"error: line longer than ") => {}
         Event::Mismatch { .. } => events.count("garbled answers", 1),
         // Counting what cannot be sent is what is asked of the server then.
         Event::Oversize { .. } => {

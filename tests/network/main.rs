@@ -8,6 +8,7 @@ mod datagrams;
 mod direct;
 mod fates;
 mod hosts;
+mod inert;
 mod page;
 mod setup;
 mod stop;

@@ -41,7 +41,7 @@ fn testbed(lane: Lane, nodes: u64, seconds: u64) -> (Made, u64) {
          [network]\nlatency = '1ms..5ms'\nloss = 0.01\n[expect]\nleader = 'any'\n"
     );
     let script = Script::parse("bench.toml", &text).expect("the script is right");
-    let script = Script { lane, ..script };
+    let script = Script { lane: Some(lane), ..script };
     let began = Instant::now();
     let outcome = run(&Raft, &script, Seed(SEED), &RunOptions::default()).expect("the run begins");
     let wall = began.elapsed();

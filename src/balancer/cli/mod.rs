@@ -40,8 +40,7 @@ pub struct Options {
     /// Where clients connect, as host:port; with port 0 a free one is chosen [default: 127.0.0.1:8080, or the file's]
     #[arg(long, value_name = "ADDR")]
     listen: Option<String>,
-    /// A backend, as a URL such as <http://127.0.0.1:8081>; once for each
-    #[arg(long, value_name = "URL", value_parser = Origin::parse, required_unless_present = "config", conflicts_with = "config")]
+    #[arg(long, help = "A backend, as a URL such as http://127.0.0.1:8081; once for each", value_name = "URL", value_parser = Origin::parse, required_unless_present = "config", conflicts_with = "config")]
     backend: Vec<Origin>,
     /// Settings as TOML, read again at SIGHUP
     #[arg(long, value_name = "FILE")]

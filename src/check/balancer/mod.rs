@@ -118,6 +118,19 @@ impl End {
         }
     }
 
+    /// All that [`counter`](Self::counter) can be.
+    pub const COUNTERS: [&str; 9] = [
+        "lost with 500",
+        "lost with 502",
+        "lost with 503",
+        "lost with 504",
+        "lost with another status",
+        "lost, cut short",
+        "lost, connection ended",
+        "lost, balancer unreachable",
+        "lost, timed out",
+    ];
+
     /// The counter for requests that are lost like this.
     pub fn counter(&self) -> &'static str {
         match self {

@@ -17,10 +17,10 @@ pub(in crate::cli) struct ShowArgs {
     #[arg(long)]
     pub(in crate::cli) json: bool,
     /// Show what led to this record: the path of its causes.
-    #[arg(long, value_name = "RECORD", conflicts_with_all = ["json", "around", "host", "only", "follow"])]
+    #[arg(long, value_name = "RECORD", value_parser = record, conflicts_with_all = ["json", "around", "host", "only", "follow"])]
     pub(in crate::cli) why: Option<u64>,
     /// Show the records around this one.
-    #[arg(long, value_name = "RECORD")]
+    #[arg(long, value_name = "RECORD", value_parser = record)]
     pub(in crate::cli) around: Option<u64>,
     /// How many records before and behind it `--around` shows.
     #[arg(long, value_name = "N", default_value_t = 20, requires = "around")]
@@ -52,6 +52,10 @@ pub(in crate::cli) enum View {
     Lanes,
     /// A line for each record.
     List,
+}
+
+fn record(text: &str) -> Result<u64, String> {
+    text.parse().map_err(|_| "a record is named by its number, as `show` prints it before each: 157".to_owned())
 }
 
 fn speed(text: &str) -> Result<f64, String> {

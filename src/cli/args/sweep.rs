@@ -53,8 +53,7 @@ pub(in crate::cli) struct SweepFiles {
     /// Write the result into this file as JSON, as `schema sweep` describes it; `-`: print it, and nothing else.
     #[arg(long, value_name = "FILE")]
     pub(in crate::cli) json: Option<PathBuf>,
-    /// Write the result into this file as `JUnit` XML.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, help = "Write the result into this file as JUnit XML", value_name = "FILE")]
     pub(in crate::cli) junit: Option<PathBuf>,
 }
 

@@ -5,7 +5,7 @@ use std::fmt;
 use std::time::Duration;
 
 use rand::seq::SliceRandom as _;
-use toml_edit::{ArrayOfTables, DocumentMut, Item, Table, Value};
+use toml_edit::{ArrayOfTables, DocumentMut, Item, Table, TableLike, Value};
 
 use crate::report::records::{RecordLine, WhatLine};
 use crate::rng::Seed;
@@ -41,6 +41,7 @@ impl Kind {
 
 /// One fault.
 #[derive(Clone, Debug)]
+#[allow(clippy::large_enum_variant, reason = "there are some thousands of them, and most are crashes")]
 pub enum Fault {
     /// What becomes of one packet.
     Packet(PacketRule),
@@ -70,6 +71,8 @@ impl Fault {
         };
         document.insert("about", Item::Value(Value::from(about)));
         document.insert("duration", Item::Value(Value::from(TimeSpan(duration).to_string())));
+        // With one fault more, the script's own need not find anybody: it is not those that are tried.
+        allow_inert(&mut document);
         let written = written.parse::<DocumentMut>().unwrap_or_default();
         let tables = written.get(key).and_then(Item::as_array_of_tables);
         let Some(mut table) = tables.and_then(|tables| tables.get(0)).cloned() else { return text.to_owned() };
@@ -77,6 +80,17 @@ impl Fault {
         table.decor_mut().set_prefix("\n");
         add(&mut document, key, table);
         document.to_string()
+    }
+}
+
+fn allow_inert(document: &mut DocumentMut) {
+    let allow = |step: &mut dyn TableLike| _ = step.insert("may_be_inert", Item::Value(Value::from(true)));
+    match document.get_mut("step") {
+        Some(Item::ArrayOfTables(steps)) => steps.iter_mut().for_each(|step| allow(step)),
+        Some(Item::Value(Value::Array(steps))) => {
+            steps.iter_mut().filter_map(Value::as_inline_table_mut).for_each(|step| allow(step));
+        }
+        _ => {}
     }
 }
 
@@ -186,7 +200,14 @@ fn crashes(records: &[RecordLine], terms: Terms) -> Vec<Fault> {
             let whom = vec![HostPattern((*host).to_owned())];
             let action = if terms.power { Action::Power(whom) } else { Action::Kill(whom) };
             let (trigger, lasts) = (Trigger::Record(record.n), Some(terms.down));
-            points.push(Fault::Crash(Step { trigger, spread: Duration::ZERO, action, lasts, line: 0 }));
+            points.push(Fault::Crash(Step {
+                trigger,
+                spread: Duration::ZERO,
+                action,
+                lasts,
+                may_be_inert: false,
+                line: 0,
+            }));
         }
     }
     points

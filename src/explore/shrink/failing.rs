@@ -80,13 +80,14 @@ impl Failing {
     fn starts(&self, records: &[RecordLine]) -> Result<Vec<Plan>, String> {
         let Ground { system, seed } = self.ground;
         let script = Script::parse(&self.path, &self.text).map_err(|error| error.to_string())?;
-        let mut setup = Setup::new(&script, Seed(seed));
+        let mut setup = Setup::new(system, &script, Seed(seed));
         // Not `self.text`: a bug that is set apart changes nothing about what is drawn.
         system.build(&mut setup).map_err(|error| error.to_string())?;
         let fixed = system.drawn(&setup).map_err(|error| error.to_string())?;
         let mut steps = settled_steps(&script, Seed(seed));
-        steps.extend(drawn_steps(system, &script, &setup.host_names(), Seed(seed)));
-        let resolved = |fixed: &[Setting], fates| resolve(&script, &steps, fixed, records, fates);
+        let hosts = setup.host_names();
+        steps.extend(drawn_steps(system, &script, &hosts, Seed(seed)));
+        let resolved = |fixed: &[Setting], fates| resolve(&script, (&steps, &hosts), fixed, records, fates);
         Ok(vec![resolved(&fixed, true), resolved(&fixed, false), resolved(&[], false)])
     }
 }

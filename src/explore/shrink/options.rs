@@ -23,7 +23,7 @@ impl Ground {
     /// Lets the system set up what a script says, and looks at it; `None`: the script is none.
     fn look<T>(&self, text: &str, look: impl FnOnce(&Setup<'_>) -> Option<T>) -> Option<T> {
         let script = Script::parse("shrunk.toml", text).ok()?;
-        let mut setup = Setup::new(&script, Seed(self.seed));
+        let mut setup = Setup::new(self.system, &script, Seed(self.seed));
         self.system.build(&mut setup).ok()?;
         look(&setup)
     }

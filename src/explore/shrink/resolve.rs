@@ -11,16 +11,23 @@ use toml::Value;
 
 use super::plan::Plan;
 use crate::report::records::{RecordLine, WhatLine};
+use crate::script::roles::Cast;
 use crate::script::{Action, Fate, HostPattern, LinkSettings, PacketRule, Script, Setting, Step, Trigger, writer};
 use crate::sim::trace::LossReason;
 
 /// The random things that a link does to single packets.
 const WEATHER: [&str; 5] = ["loss", "burst", "duplicate", "corrupt", "reorder"];
 
-/// Resolves a run. `steps` are all that it had, `fixed` are settings for what else its seed drew. Without `fates`, what
-/// links do at random stays as it is.
-pub fn resolve(script: &Script, steps: &[Step], fixed: &[Setting], records: &[RecordLine], fates: bool) -> Plan {
-    let mut plan = Plan::new(script, fired(steps, records));
+/// Resolves a run. `steps` are all that it had, of these hosts; `fixed` are settings for what else its seed drew. Without
+/// `fates`, what links do at random stays as it is.
+pub fn resolve(
+    script: &Script,
+    (steps, hosts): (&[Step], &[String]),
+    fixed: &[Setting],
+    records: &[RecordLine],
+    fates: bool,
+) -> Plan {
+    let mut plan = Plan::new(script, fired(steps, hosts, records));
     plan.set(fixed);
     if !fates {
         return plan;
@@ -43,12 +50,16 @@ pub fn resolve(script: &Script, steps: &[Step], fixed: &[Setting], records: &[Re
     plan
 }
 
-/// The steps that fired, in that order, each at its time.
-fn fired(steps: &[Step], records: &[RecordLine]) -> Vec<Step> {
+/// The steps that fired, in that order, each at its time and for the hosts that had the roles it names.
+fn fired(steps: &[Step], hosts: &[String], records: &[RecordLine]) -> Vec<Step> {
     let at = |record: &RecordLine| match &record.what {
         // Steps are counted from 1 in the trace.
-        WhatLine::Fault { step, .. } => {
+        WhatLine::Fault { step, action } => {
             let mut step = steps.get(step.checked_sub(1)?)?.clone();
+            step.action.cast(hosts, &mut Cast::of_text(action), &mut |_, _| Vec::new());
+            if step.action.is_for_nobody() {
+                return None;
+            }
             if !matches!(step.trigger, Trigger::Record(_)) {
                 step.trigger = Trigger::At(Duration::from_nanos(record.t_ns));
             }

@@ -63,9 +63,9 @@ impl<F: Fn(&Script) -> bool> Trials for Judge<F> {
             assert!(self.texts.insert(text.clone()), "tried before:\n{text}");
             self.tried += 1;
             let Ok(script) = Script::parse("x.toml", text) else { continue };
-            let mut setup = Setup::new(&script, crate::rng::Seed(7));
+            let mut setup = Setup::new(&Idle, &script, crate::rng::Seed(7));
             Idle.build(&mut setup).unwrap();
-            if setup.validate().is_ok() && (self.fails)(&script) {
+            if setup.validate(&Idle).is_ok() && (self.fails)(&script) {
                 let at = Duration::from_millis(1234).min(script.duration);
                 let (invariant, message) = ("it".to_owned(), String::new());
                 return Ok(Some((place, Finding { invariant, at, record: 0, message, facts: Vec::new() })));

@@ -69,9 +69,9 @@ fn reasons(sweep: &SweepReport, sim: &SimReport) -> Vec<String> {
     if sim.inconclusive > 0 {
         reasons.push(format!("{} of {} runs say nothing", count(sim.inconclusive), count(sim.seeds)));
     }
-    let never: Vec<_> = sim.never().map(|sometimes| sometimes.name.as_str()).collect();
+    let never = sim.never_in_words();
     if sweep.shard.is_none() && !never.is_empty() {
-        reasons.push(format!("never came about in {} seeds: {}", count(sim.seeds), never.join(", ")));
+        reasons.push(format!("never came about in {} seeds: {never}", count(sim.seeds)));
     }
     reasons
 }

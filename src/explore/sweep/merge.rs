@@ -128,7 +128,7 @@ mod tests {
     type Run = (u64, u8, [bool; 3]);
 
     fn failing(seed: u64) -> RunReport {
-        let of = RunOf { program: "p", sim: "s", set: &[], script: "x", seed, expected: None };
+        let of = RunOf { program: "p", sim: "s", set: &[], script: "x", seed, expected: None, drawn: &[] };
         let finding = Finding {
             invariant: "i".to_owned(),
             at: std::time::Duration::ZERO,
@@ -155,6 +155,7 @@ mod tests {
             sim_ms: 0.0,
             hash: TraceHash(0),
             faults: BTreeMap::new(),
+            inert: BTreeMap::new(),
             sometimes: names.iter().map(reached).collect(),
             coverage: BTreeMap::new(),
             failures: Vec::new(),
@@ -176,6 +177,7 @@ mod tests {
             for ((name, shown), reached) in names.iter().zip(shows).zip(&mut report.sometimes) {
                 if shown {
                     *report.faults.entry((*name).to_owned()).or_default() += 1;
+                    *report.inert.entry((*name).to_owned()).or_default() += seed % 2;
                     report.coverage.entry((*name).to_owned()).or_insert(seed);
                     reached.seeds += 1;
                     reached.first_seed.get_or_insert(seed);

@@ -86,6 +86,9 @@ pub struct SimReport {
     pub hash: TraceHash,
     /// How many faults began, by name.
     pub faults: BTreeMap<String, u64>,
+    /// How many of them did nothing: they touched no packet, no connection and no process.
+    #[serde(default)]
+    pub inert: BTreeMap<String, u64>,
     /// What must come about in some run, and whether it did.
     pub sometimes: Vec<Sometimes>,
     /// What was seen, as `kind (state)`: a kind of record and the state of the host that it is of; and the first seed in
@@ -116,19 +119,36 @@ impl SimReport {
         self.sometimes.iter().filter(|sometimes| sometimes.seeds == 0)
     }
 
+    /// What never came about, in words: of a family of faults also whether it never began, or never did anything.
+    pub fn never_in_words(&self) -> String {
+        let words = |sometimes: &Sometimes| {
+            let begun = sometimes.name.strip_prefix("fault ").and_then(|family| self.faults.get(family));
+            begun.map_or_else(
+                || sometimes.name.clone(),
+                |begun| format!("{} ({begun} began, and all were inert)", sometimes.name),
+            )
+        };
+        self.never().map(words).collect::<Vec<_>>().join(", ")
+    }
+
     /// Takes in another part of the seeds.
     pub(super) fn add(&mut self, other: Self) {
-        self.seeds += other.seeds;
-        self.passed += other.passed;
-        self.failed += other.failed;
-        self.inconclusive += other.inconclusive;
+        // What was read from a file may hold any numbers.
+        let add = |own: &mut u64, other: u64| *own = own.saturating_add(other);
+        add(&mut self.seeds, other.seeds);
+        add(&mut self.passed, other.passed);
+        add(&mut self.failed, other.failed);
+        add(&mut self.inconclusive, other.inconclusive);
         self.sim_ms += other.sim_ms;
         self.hash = TraceHash(self.hash.0.wrapping_add(other.hash.0));
         for (name, count) in other.faults {
-            *self.faults.entry(name).or_default() += count;
+            add(self.faults.entry(name).or_default(), count);
+        }
+        for (name, count) in other.inert {
+            add(self.inert.entry(name).or_default(), count);
         }
         for (own, other) in self.sometimes.iter_mut().zip(other.sometimes) {
-            own.seeds += other.seeds;
+            add(&mut own.seeds, other.seeds);
             own.first_seed = earlier(own.first_seed, other.first_seed);
         }
         for (pair, seed) in other.coverage {

@@ -42,6 +42,7 @@ impl Tally {
             sim_ms: 0.0,
             hash: TraceHash(0),
             faults: BTreeMap::new(),
+            inert: BTreeMap::new(),
             sometimes: reached.collect(),
             coverage: BTreeMap::new(),
             failures: Vec::new(),
@@ -70,6 +71,9 @@ impl Tally {
             report.sim_ms = milliseconds(self.simulated);
             for (name, count) in &outcome.faults {
                 *report.faults.entry(name.clone()).or_default() += count;
+            }
+            for (name, count) in &outcome.inert {
+                *report.inert.entry(name.clone()).or_default() += count;
             }
             for pair in &outcome.coverage {
                 is_new |= !report.coverage.contains_key(pair);
@@ -121,14 +125,14 @@ fn of_seed(seed: u64, came_to: u64) -> u64 {
     xxh3_64(&bytes)
 }
 
-/// What must come about in some run of a script: what it says itself, what its system does, and each family of faults
-/// that it draws from.
+/// What must come about in some run of a script: what it says itself, what its system does, and that each family of faults
+/// that it draws from does something.
 pub fn sometimes(script: &Script, system: Option<&dyn System>) -> Vec<script::Sometimes> {
     let mut all = script.sometimes.clone();
     let families = script.chaos.iter().flat_map(|chaos| &chaos.families);
     // What an operator does is the system's own to count.
     let families = families.filter(|family| **family != Family::Operator).map(|family| family.name());
-    let fault = |family| script::Sometimes::counted(&format!("fault {family}"), &format!("faults.{family}"));
+    let fault = |family| script::Sometimes::counted(&format!("fault {family}"), &format!("acted.{family}"));
     let others =
         system.map(|system| system.sometimes(script)).unwrap_or_default().into_iter().chain(families.map(fault));
     for other in others {

@@ -12,7 +12,7 @@ use tracing::level_filters::LevelFilter;
 use crate::raft::codec::KEY_BYTES_MIN;
 use crate::raft::server::Settings;
 use crate::raft::{ClockRate, ClusterId, ClusterKey, Codec, Config, LogPosition, NodeId};
-use crate::service::parse_duration;
+use crate::service::{host_and_port, parse_duration};
 
 /// Elects a leader among a few servers, by Raft
 #[derive(Clone, Debug, Parser)]
@@ -55,12 +55,12 @@ pub struct Node {
 #[derive(Clone, Debug, clap::Args)]
 pub struct NodeOptions {
     /// Which member this is; they are counted from 1
-    #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_parser = parse_id)]
     pub id: u64,
     /// Where to receive from the other members, as host:port
     #[arg(long, value_name = "ADDR", value_parser = parse_listen)]
     pub listen: String,
-    /// All members, as 1=host:port,2=host:port,…; this one may be among them
+    /// All members, this one too, as 1=host:port,2=host:port,…
     #[arg(long, value_name = "MEMBERS", value_parser = parse_peers)]
     pub peers: Peers,
     /// The directory for term and vote, which must survive; no two members can share one
@@ -157,7 +157,14 @@ impl NodeOptions {
     fn settings(&self, protocol: ProtocolOptions) -> Result<Settings, String> {
         let id = NodeId(self.id);
         let mut peers = self.peers.0.clone();
-        peers.remove(&id);
+        if peers.remove(&id).is_none() {
+            let members: Vec<String> = peers.keys().map(|id| id.0.to_string()).collect();
+            return Err(format!(
+                "--id {id} is not among --peers, which are {members}: all members are given the same list, each with itself in it",
+                id = id.0,
+                members = members.join(", "),
+            ));
+        }
         let config = protocol.config(peers.keys().copied().chain([id]));
         config.validate(id).map_err(|error| error.to_string())?;
         let key = self.cluster_key_file.as_deref().map(read_key).transpose()?;
@@ -195,6 +202,11 @@ fn read_key(path: &Path) -> Result<ClusterKey, String> {
     })
 }
 
+fn parse_id(text: &str) -> Result<u64, String> {
+    let id = text.parse().map_err(|_| "an id is a whole number from 1 on, as among the members: 1".to_owned())?;
+    if id == 0 { Err("0 stands for nobody: members are counted from 1".to_owned()) } else { Ok(id) }
+}
+
 fn parse_peers(text: &str) -> Result<Peers, String> {
     let mut peers = BTreeMap::new();
     for member in text.split(',') {
@@ -226,13 +238,6 @@ fn parse_peers(text: &str) -> Result<Peers, String> {
 
 fn parse_listen(text: &str) -> Result<String, String> {
     host_and_port(text).map(|_| text.to_owned()).ok_or_else(|| "write it as host:port, like 127.0.0.1:7001".to_owned())
-}
-
-fn host_and_port(text: &str) -> Option<(&str, u16)> {
-    let (host, port) = text.rsplit_once(':')?;
-    let is_bare_ipv6 = host.contains(':') && !(host.starts_with('[') && host.ends_with(']'));
-    let is_host = !host.is_empty() && !is_bare_ipv6 && !host.contains(char::is_whitespace);
-    port.parse().ok().filter(|_| is_host).map(|port| (host, port))
 }
 
 fn parse_range(text: &str) -> Result<(Duration, Duration), String> {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::super::records::{RecordLine, WhatLine};
 use super::super::style::span;
+use crate::script::roles::Cast;
 use crate::sim::trace::LossReason;
 
 /// All packets of a run, by their numbers.
@@ -110,7 +111,7 @@ fn take_in(lives: &mut BTreeMap<u64, Life>, parted: &mut BTreeMap<usize, String>
     match &record.what {
         WhatLine::Fault { step, action } => {
             if action.starts_with("partition") || action.starts_with("cut") {
-                parted.insert(*step, action.clone());
+                parted.insert(*step, Cast::taken_off(action).to_owned());
             } else if action.starts_with("heal") {
                 parted.clear();
             }

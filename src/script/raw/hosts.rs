@@ -35,9 +35,9 @@ impl From<Hosts> for Vec<HostPattern> {
 }
 
 fn pattern<E: de::Error>(text: &str) -> Result<HostPattern, E> {
-    let name = text.strip_suffix('*').unwrap_or(text);
+    let name = text.strip_prefix('@').unwrap_or_else(|| text.strip_suffix('*').unwrap_or(text));
     let usual = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-    if text.is_empty() {
+    if text.is_empty() || text == "@" {
         return Err(refuse("a host's name cannot be empty", PATTERN_EXPECTED));
     }
     if !name.chars().all(usual) {
@@ -98,9 +98,9 @@ impl JsonSchema for HostPattern {
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({
-            "description": "A host's name, or its beginning and `*`.",
+            "description": "A host's name, or its beginning and `*`; in a step also a role, such as `@leader` or `@any-follower`.",
             "type": "string",
-            "pattern": "^([A-Za-z0-9._-]+\\*?|\\*)$",
+            "pattern": "^([A-Za-z0-9._-]+\\*?|\\*|@[A-Za-z0-9._-]+)$",
         })
     }
 }

@@ -37,6 +37,9 @@ use super::{
     Section, Source,
 };
 
+/// As many faults as chaos draws for one run, about.
+const CHAOS_FAULTS_MAX: u128 = 1_000_000;
+
 /// The keys of `[expect]` that are the same for every system.
 pub(super) const EXPECT_KEYS: &[&str] = &["violation", "counters"];
 
@@ -66,8 +69,8 @@ pub(super) const TOP_KEYS: &[&str] = &[
 #[schemars(title = "stormglass script")]
 pub(super) struct RawScript {
     /// One sentence: what happens and what is expected. It is shown in lists of scripts.
-    #[schemars(length(min = 1))]
-    about: String,
+    #[schemars(length(min = 1), required)]
+    about: Option<String>,
     /// The system that runs. The table of the same name has its own settings.
     system: String,
     /// The simulated time after which the run ends.
@@ -75,9 +78,9 @@ pub(super) struct RawScript {
     /// The resolution of simulated time: every latency and timeout is rounded to it. A finer one runs slower.
     #[serde(default = "default_tick")]
     tick: TimeSpan,
-    /// How hosts run and packets travel. The same script and seed give the same run in each lane, and the same hash.
-    #[serde(default)]
-    lane: Lane,
+    /// How hosts run and packets travel. The same script and seed give the same run in each lane, and the same hash. Without
+    /// it: the core lane, for a system that can run there.
+    lane: Option<Lane>,
     /// Hosts that do not run until a step restarts them.
     waiting: Option<Hosts>,
     /// What every link does.
@@ -269,10 +272,11 @@ fn build(source: &Arc<Source>, document: &Document<'_>, raw: RawScript) -> Resul
     for (index, Table(step)) in raw.step.into_iter().flatten().enumerate() {
         steps.push(step.into_step(document, index, &raw.system, duration)?);
     }
+    steps::check_order(document, &steps)?;
     let section = Section::new(source, &raw.system, &[]);
-    Ok(Script {
+    let script = Script {
         source: Arc::clone(source),
-        about: raw.about,
+        about: String::new(),
         system: raw.system,
         duration,
         tick: raw.tick.0,
@@ -290,15 +294,22 @@ fn build(source: &Arc<Source>, document: &Document<'_>, raw: RawScript) -> Resul
         sometimes: sometimes::build(document, raw.sometimes.unwrap_or_default())?,
         section,
         variants: variants::build(document, source, raw.variant.unwrap_or_default())?,
-    })
+    };
+    // Whoever tries something out is told of this last.
+    Ok(Script { about: about(document, raw.about)?, ..script })
+}
+
+fn about(document: &Document<'_>, about: Option<String>) -> Result<String, ScriptError> {
+    let error = match about {
+        Some(about) if !about.trim().is_empty() => return Ok(about),
+        Some(_) => document.error_at(&[Key("about")], "the text is empty"),
+        None => document.point_at(&[], "missing key `about`".to_owned()),
+    };
+    Err(error.with_expected("a key such as `about = \"One sentence: what happens, and what is expected.\"`"))
 }
 
 fn check_times(document: &Document<'_>, raw: &RawScript) -> Result<(), ScriptError> {
     let (tick, duration) = (raw.tick.0, raw.duration.0);
-    if raw.about.trim().is_empty() {
-        let error = document.error_at(&[Key("about")], "the text is empty");
-        return Err(error.with_expected("one sentence: what happens, and what is expected"));
-    }
     if duration.is_zero() {
         return Err(document.error_at(&[Key("duration")], "the run would end before it begins"));
     }
@@ -328,6 +339,12 @@ impl RawChaos {
             if time.middle().is_zero() {
                 return Err(document.error_at(&at(key), "this time is 0").with_expected("a time above 0"));
             }
+        }
+        let faults = until.as_nanos() / self.every.middle().max(Duration::from_millis(1)).as_nanos();
+        if faults > CHAOS_FAULTS_MAX {
+            let message = format!("one each {} until {} is {faults} faults", self.every, show_duration(until));
+            let error = document.error_at(&at("every"), &message);
+            return Err(error.with_expected(format!("a time that makes at most {CHAOS_FAULTS_MAX} of them")));
         }
         let families = self.families.unwrap_or_else(|| Family::ALL.to_vec());
         if families.is_empty() {

@@ -42,7 +42,7 @@ pub(crate) const UNDOABLE: [&str; 9] = ["partition", "cut", "link", "disk", "kil
 const AT_RECORDS: [&str; 2] = ["kill", "power"];
 
 /// The keys that are no actions.
-pub(crate) const MODIFIERS: [&str; 5] = ["at", "after", "when", "record", "for"];
+pub(crate) const MODIFIERS: [&str; 6] = ["at", "after", "when", "record", "for", "may_be_inert"];
 
 /// Whether a key means the same in the steps of every script, so that no system can have it as its name.
 pub(super) fn is_own_key(key: &str) -> bool {
@@ -79,6 +79,9 @@ pub(super) struct RawStep {
     /// Undoes the action after this time: heals, resumes, restarts, releases.
     #[serde(rename = "for")]
     lasts: Option<TimeSpan>,
+    /// Whether it may do nothing. Without it, a run is inconclusive in which the step touched no packet, no connection and no
+    /// process while it stood.
+    may_be_inert: Option<True>,
     /// Two or more groups of hosts that do not reach each other. Hosts of no group are untouched.
     #[schemars(length(min = 2))]
     partition: Option<Vec<Hosts>>,
@@ -159,6 +162,7 @@ impl RawStep {
         let here = Here { document, path: [Key("step"), Index(index)] };
         let (trigger, spread) = self.take_trigger(&here, duration)?;
         let lasts = self.lasts.take();
+        let may_be_inert = self.may_be_inert.is_some();
         let mut actions = self.into_actions(&here)?;
         actions.extend(here.system_action(index, system)?.map(|action| (system, action)));
         let (name, action) = match (actions.pop(), actions.pop()) {
@@ -180,11 +184,15 @@ impl RawStep {
             let error = here.error_at("record", &format!("`{name}` has to wait for the end of a tick"));
             return Err(error.with_expected(format!("`record` with {}", one_of(AT_RECORDS))));
         }
+        if matches!(trigger, Trigger::Record(_)) && action.has_roles() {
+            let error = here.error_at(name, "who has a role is known at the end of a tick, and not in its middle");
+            return Err(error.with_expected("hosts by their names"));
+        }
         if lasts.is_some_and(|TimeSpan(lasts)| lasts.is_zero()) {
             return Err(here.error_at("for", "it would end when it begins").with_expected("a time above 0"));
         }
         let line = document.line_at(&here.path);
-        Ok(Step { trigger, spread, action, lasts: lasts.map(Duration::from), line })
+        Ok(Step { trigger, spread, action, lasts: lasts.map(Duration::from), may_be_inert, line })
     }
 
     /// The trigger, and how much later the step may fire.
@@ -327,6 +335,34 @@ impl<'d> Here<'d> {
         }
         Ok(MessageRule { from: from.into(), to: to.into(), message, count })
     }
+}
+
+/// A step waits for the one before it, so that a time which has passed by then would not be the time at which it fires.
+pub(super) fn check_order(document: &Document<'_>, steps: &[Step]) -> Result<(), ScriptError> {
+    // The latest time at which the step before may fire, as far as that follows from times.
+    let mut before: Option<(usize, Duration)> = None;
+    for (index, step) in steps.iter().enumerate() {
+        let latest = before.map_or(Duration::ZERO, |(_, latest)| latest);
+        let latest = match step.trigger {
+            Trigger::At(at) => {
+                if let Some((waited_for, latest)) = before.filter(|(_, latest)| *latest > at) {
+                    let (at, latest) = (show_duration(at), show_duration(latest));
+                    let message = format!(
+                        "it waits for step {}, which may fire as late as {latest}, and not at {at}",
+                        waited_for + 1
+                    );
+                    let error = document.error_at(&[Key("step"), Index(index), Key("at")], &message);
+                    return Err(error.with_expected("steps in the order in which they fire"));
+                }
+                at + step.spread
+            }
+            Trigger::After(wait) => latest + wait + step.spread,
+            Trigger::When(_) => latest,
+            Trigger::Record(_) => continue,
+        };
+        before = Some((index, latest));
+    }
+    Ok(())
 }
 
 /// Whether a host could have both names.

@@ -103,6 +103,10 @@ fn check_result(
     let merged = variant.apply(&source.text).map_err(|error| {
         document.point_at(at, format!("{}: `{}`: {}", document.name(at), error.setting.key(), error.message))
     })?;
+    // Applied, it has no variants: if it has, it could not be, and reading it again would not end.
+    if merged == source.text {
+        return Err(document.error_at(at, "the script is written in a way in which nothing can be set"));
+    }
     let Err(error) = Script::parse(&source.path, &merged) else { return Ok(()) };
     let here = document.point_at(at, format!("{}: with it, {}", document.name(at), error.message));
     Err(ScriptError { expected: error.expected, hint: error.hint, ..here })

@@ -230,17 +230,19 @@ impl Wire {
     }
 
     /// Cuts one direction: what is on its way there is lost.
-    pub(crate) fn cut(&mut self, shared: &Shared, from: HostId, to: HostId, now: Duration) {
-        self.links.cut(from, to);
+    pub(crate) fn cut(&mut self, shared: &Shared, step: usize, (from, to): (HostId, HostId), now: Duration) {
+        self.links.cut(step, from, to);
         self.gather();
         let mut flights = std::mem::take(&mut self.queue(from, to).flights);
         for flight in &mut flights {
             let (sender, receiver) = (flight.packet.from, flight.packet.to);
             match flight.state {
                 State::Travelling { .. } if (sender, receiver) == (from, to) => {
+                    self.links.is_cut(from, to);
                     self.lose(shared, flight, now, LossReason::Partition);
                 }
                 State::Answered { .. } if (receiver, sender) == (from, to) => {
+                    self.links.is_cut(from, to);
                     self.wait_or_give_up(shared, flight, now);
                 }
                 _ => {}
@@ -249,8 +251,9 @@ impl Wire {
         self.queue(from, to).flights = flights;
     }
 
-    /// Lets held packets go: those of one step, or all.
-    pub(crate) fn release(&mut self, shared: &Shared, step: Option<usize>, now: Duration) {
+    /// Lets held packets go: those of one step, or all. `true`: there was one.
+    pub(crate) fn release(&mut self, shared: &Shared, step: Option<usize>, now: Duration) -> bool {
+        let mut any = false;
         self.gather();
         let mut queues = std::mem::take(&mut self.queues);
         for flight in queues.iter_mut().flat_map(|queue| queue.flights.iter_mut().chain(&mut queue.announced)) {
@@ -258,6 +261,7 @@ impl Wire {
             if step.is_some_and(|step| step != of) {
                 continue;
             }
+            any = true;
             shared.record_caused(None, flight.record, What::Released { packet: flight.packet.id });
             flight.left = now;
             if self.links.is_cut(flight.packet.from, flight.packet.to) {
@@ -267,6 +271,7 @@ impl Wire {
             }
         }
         self.queues = queues;
+        any
     }
 
     /// How many transmissions are under way or held.

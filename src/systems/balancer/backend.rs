@@ -237,6 +237,9 @@ impl Backend {
                 _ => Fate::Served,
             };
             let slower = condition.slow.map_or_else(Default::default, |slow| sample(&slow, unit(rng.random())));
+            if fate != Fate::Served || condition.slow.is_some() {
+                self.fleet.felt(&self.name);
+            }
             (fate, sample(&self.fleet.options.service, unit(rng.random())) + slower)
         };
         self.fleet.executes(&self.host.events, &self.name, &method, &id, digest(&body));
@@ -259,6 +262,9 @@ impl Backend {
 
     fn health(&self) -> Response<Content> {
         let is_well = !self.fleet.condition(&self.name).unhealthy;
+        if !is_well {
+            self.fleet.felt(&self.name);
+        }
         let status = if is_well { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
         self.response(status, "", Vec::new(), false)
     }

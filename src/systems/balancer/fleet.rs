@@ -20,7 +20,7 @@ use crate::events::{Sink, Value};
 use crate::net::Net as _;
 use crate::rng::Seed;
 use crate::sim::net::SimNet;
-use crate::sim::{Events, Host, HostResult, Report};
+use crate::sim::{Deed, Events, Host, HostResult, Report};
 use crate::watched;
 
 use super::options::{Condition, Expect, Options, Order};
@@ -33,7 +33,8 @@ pub(super) struct Fleet {
     /// What the balancer starts with: as the last reload has it.
     config: RefCell<Config>,
     pub(super) check: RefCell<BalancerCheck>,
-    conditions: RefCell<BTreeMap<String, Condition>>,
+    /// Each with the step that it is by, which has done something once a request has felt it.
+    conditions: RefCell<BTreeMap<String, (Condition, Option<Deed>)>>,
     /// Requests a second, of all clients together.
     pub(super) load: watched::Sender<f64>,
     /// Those who can be asked to end.
@@ -105,19 +106,36 @@ impl Fleet {
     }
 
     pub(super) fn condition(&self, backend: &str) -> Condition {
-        self.conditions.borrow().get(backend).cloned().unwrap_or_default()
+        self.conditions.borrow().get(backend).map(|(condition, _)| condition.clone()).unwrap_or_default()
+    }
+
+    /// A request has felt a backend's condition.
+    pub(super) fn felt(&self, backend: &str) {
+        let conditions = self.conditions.borrow();
+        conditions.get(backend).and_then(|(_, deed)| deed.as_ref()).into_iter().for_each(Deed::acted);
     }
 
     /// Does what a step of the script says.
-    pub(super) fn carry_out(&self, order: &Order) {
+    pub(super) fn carry_out(&self, order: &Order, events: &Events) {
         match order {
             Order::Backends { names, condition } => {
+                let deed = events.deed();
                 for name in names {
                     self.check.borrow_mut().misbehaves(name);
-                    self.conditions.borrow_mut().insert(name.clone(), condition.clone());
+                    let before = self.conditions.borrow_mut().insert(name.clone(), (condition.clone(), deed.clone()));
+                    // To be well again is felt at once, and by who was unwell.
+                    let was_unwell = before.is_some_and(|(before, _)| before != Condition::default());
+                    if was_unwell && *condition == Condition::default() {
+                        deed.iter().for_each(Deed::acted);
+                    }
                 }
             }
-            Order::Load(rate) => _ = self.load.send_replace(*rate),
+            Order::Load(rate) => {
+                let before = self.load.send_replace(*rate);
+                if before.to_bits() == rate.to_bits() {
+                    drop(events.deed());
+                }
+            }
             Order::Reload(config) => {
                 let told = self.reloads.borrow().as_ref().is_some_and(|sender| sender.send((**config).clone()).is_ok());
                 if !told {
@@ -126,9 +144,17 @@ impl Fleet {
                 }
             }
             Order::Stop(names) => {
+                let deed = events.deed();
                 for name in names {
                     self.check.borrow_mut().misbehaves(name);
-                    self.stops.borrow().get(name).iter().for_each(|stop| _ = stop.send_replace(true));
+                    let told = self
+                        .stops
+                        .borrow()
+                        .get(name)
+                        .is_some_and(|stop| stop.has_receivers() && !stop.send_replace(true));
+                    if told {
+                        deed.iter().for_each(Deed::acted);
+                    }
                 }
             }
         }
@@ -250,6 +276,16 @@ impl Fleet {
             }
         });
         breach.into_iter().for_each(|breach| report.breach(breach));
+    }
+
+    /// The backend that has the most requests just now: the first by name of those that have as many; nobody while there is
+    /// no balancer.
+    pub(super) fn busiest(&self) -> Vec<String> {
+        let Some(shared) = self.balancer.borrow().upgrade() else { return Vec::new() };
+        let (snapshot, _) = shared.snapshot();
+        let loads = snapshot.backends.iter().map(|backend| (backend.in_flight, self.name(backend.id)));
+        let busiest = loads.max_by_key(|(load, name)| (*load, std::cmp::Reverse(name.clone())));
+        busiest.map(|(_, name)| name).into_iter().collect()
     }
 
     pub(super) fn answers(&self) -> u64 {

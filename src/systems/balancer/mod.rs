@@ -18,10 +18,11 @@ use indexmap::IndexMap;
 use schemars::{Schema, schema_for};
 
 use crate::balancer::checks::AGENT;
+use crate::check::balancer::End;
 use crate::events::Value;
 use crate::script::{Script, ScriptError, Sometimes};
 use crate::sim::meaning::Meaning;
-use crate::sim::trace::{Label, Packet};
+use crate::sim::trace::{Label, Packet, TCP_MESSAGES};
 use crate::sim::{Calm, Setup};
 
 #[cfg(feature = "planted-bugs")]
@@ -56,6 +57,31 @@ const ANSWERS_BY: [&str; BACKENDS_MAX] = [
     "answers by b7",
     "answers by b8",
     "answers by b9",
+];
+
+/// What is counted beside [`ANSWERS_BY`] and [`End::COUNTERS`].
+const COUNTERS: [&str; 21] = [
+    "answers",
+    "answers over limit",
+    "client retries",
+    "conversations",
+    "ejections",
+    "executions",
+    "found unhealthy",
+    "lost",
+    "lost GETs",
+    "lost POSTs",
+    "readmissions",
+    "rejected",
+    "requests",
+    "requests renewed",
+    "retries",
+    "retries refused",
+    "slow clients cut off",
+    "slow clients told 408",
+    "smugglers not told 400",
+    "smugglers told 400",
+    "switches",
 ];
 
 /// By [`crate::check::balancer::Phase`].
@@ -143,6 +169,18 @@ impl System for Balancer {
         &["answering", "avoiding"]
     }
 
+    fn roles(&self) -> &'static [&'static str] {
+        &["busiest"]
+    }
+
+    fn messages(&self) -> Option<Vec<&'static str>> {
+        Some(["GET", "POST", "health", "answer"].into_iter().chain(TCP_MESSAGES).collect())
+    }
+
+    fn counters(&self) -> Option<Vec<&'static str>> {
+        Some(COUNTERS.iter().chain(&ANSWERS_BY).chain(&End::COUNTERS).copied().collect())
+    }
+
     fn label(&self, packet: &Packet) -> Option<Label> {
         label(packet)
     }
@@ -213,9 +251,9 @@ impl System for Balancer {
         let sections = setup.script().expect.section.clone();
         setup.actions::<Step>(
             move |step, section| step.order(section, &validate).map(drop),
-            move |step, _| {
+            move |step, events| {
                 let order = step.order(&sections, &options).expect("it was validated before the run");
-                told.carry_out(&order);
+                told.carry_out(&order, events);
             },
         )?;
 
@@ -224,6 +262,8 @@ impl System for Balancer {
         let (answering, avoiding) = (fleet.clone(), fleet.clone());
         setup.state("answering", move || answering.answers() > 0);
         setup.state("avoiding", move || avoiding.avoids_somebody());
+        let busy = fleet.clone();
+        setup.role("busiest", move || busy.busiest());
         setup.at_end(move |report| fleet.judge(report));
         Ok(())
     }

@@ -15,7 +15,7 @@ use crate::events::Sink;
 use crate::net::Net as _;
 use crate::raft::by_node::ByNode;
 use crate::raft::server::{self, Command, Event, Node, Settings};
-use crate::raft::{Config, Event as CoreEvent, NodeId, Role, Term};
+use crate::raft::{Config, Event as CoreEvent, NodeId, Role, Status, Term};
 use crate::sim::trace::{Cause, HostId};
 use crate::sim::{Breach, Calm, CoreHost, Events, Host, HostResult, Report, WaitEnd};
 
@@ -108,6 +108,12 @@ impl Cluster {
 
     pub(super) fn agreement(&self) -> Ref<'_, Agreement> {
         Ref::map(self.check.borrow(), RaftCheck::agreement)
+    }
+
+    /// What each node that lives is just now.
+    pub(super) fn statuses(&self) -> Vec<Status> {
+        let check = self.check.borrow();
+        self.plan.members().filter_map(|id| check.status(id).copied()).collect()
     }
 
     /// One node's life in the turmoil lane, from a start to its end.
@@ -391,6 +397,10 @@ impl Cluster {
                 let leads = |id: &NodeId| self.check.borrow().status(*id).is_some_and(|s| s.role == Role::Leader);
                 let leaders: Vec<NodeId> = self.plan.members().filter(leads).collect();
                 events.count("transfers", leaders.len() as u64);
+                if leaders.is_empty() {
+                    // Nobody is asked, so that the step does nothing.
+                    drop(events.deed());
+                }
                 for id in leaders {
                     self.command(id, Command::TransferLeadership { to: *to }, false);
                 }
@@ -439,7 +449,13 @@ impl Cluster {
         }
         if !wanted {
             let first = shown(first.map(|(lead, _)| lead));
-            let text = format!("in the end a majority follows {}, and at first it followed {first}", shown(lead));
+            let of_default = if self.expected.leader.is_none() {
+                "; that there is one is expected unless the script says another `leader` in [expect], such as \"any\""
+            } else {
+                ""
+            };
+            let text =
+                format!("in the end a majority follows {}, and at first it followed {first}{of_default}", shown(lead));
             return report.violation("the leader that is expected", text);
         }
         if let Some(by) = self.expected.by

@@ -6,6 +6,7 @@ mod cluster;
 mod conditions;
 mod exhaust;
 mod figures;
+mod names;
 mod options;
 
 use std::rc::Rc;
@@ -18,7 +19,7 @@ use schemars::{Schema, schema_for};
 use crate::events::Value;
 use crate::figure::Figure;
 use crate::model::{Bounds, Search};
-use crate::raft::{ClusterId, Codec, Message};
+use crate::raft::{ClusterId, Codec, Message, Role};
 use crate::rng::Rng;
 use crate::script::{Action, HostPattern, Lane, MessageRule, Script, ScriptError, Setting, Sometimes, SystemAction};
 use crate::sim::meaning::Meaning;
@@ -122,6 +123,18 @@ impl System for Raft {
         &["leader", "agreed", "leaderless"]
     }
 
+    fn roles(&self) -> &'static [&'static str] {
+        &["leader", "follower", "candidate"]
+    }
+
+    fn messages(&self) -> Option<Vec<&'static str>> {
+        Some(Message::NAMES.to_vec())
+    }
+
+    fn counters(&self) -> Option<Vec<&'static str>> {
+        Some(names::COUNTERS.to_vec())
+    }
+
     fn label(&self, packet: &Packet) -> Option<Label> {
         let envelope = codec().decode(&packet.payload).ok()?;
         Some(Label { name: envelope.message.name().to_owned(), detail: detail(&envelope.message) })
@@ -133,6 +146,14 @@ impl System for Raft {
 
     fn drawn(&self, setup: &Setup<'_>) -> Result<Vec<Setting>, ScriptError> {
         setup.section::<Options>()?.drawn(setup)
+    }
+
+    fn drew(&self, setup: &Setup<'_>) -> Result<Vec<(String, String)>, ScriptError> {
+        let options: Options = setup.section()?;
+        let mut drew: Vec<_> =
+            self.drawn(setup)?.iter().map(|set| (set.key().to_owned(), set.value().to_owned())).collect();
+        drew.extend(options.clocks_drawn(setup)?.map(|clocks| ("raft.clock_drift".to_owned(), clocks)));
+        Ok(drew)
     }
 
     fn sizes(&self, setup: &Setup<'_>) -> Result<Vec<Size>, ScriptError> {
@@ -221,6 +242,10 @@ impl System for Raft {
         setup.state("leader", move || led.agreement().of_majority.is_some());
         setup.state("agreed", move || agreed.agreement().of_all.is_some());
         setup.state("leaderless", move || leaderless.agreement().of_majority.is_none());
+        for role in [Role::Leader, Role::Follower, Role::Candidate] {
+            let cluster = cluster.clone();
+            setup.role(names::role_name(role), move || names::who_is(&cluster, role));
+        }
         if cluster.until_led() {
             let led = cluster.clone();
             setup.done(move || led.agreement().of_majority.is_some());
@@ -264,4 +289,33 @@ fn detail(message: &Message) -> String {
 
 fn granted(term: u64, granted: bool) -> String {
     format!("term {term}, {}", if granted { "granted" } else { "refused" })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rng::Seed;
+    use crate::sim::drawn;
+
+    #[test]
+    fn what_a_seed_drew_is_said_beside_what_it_drew_from() {
+        let text = "about = 'x'\nsystem = 'raft'\nduration = '20s'\n[raft]\nnodes = [3, 5]\npre_vote = 'drawn'\n\
+                    clock_drift = 0.1\n[[step]]\nat = '1s..3s'\nkill = 'n1'\n[chaos]\nuntil = '10s'\n";
+        let script = Script::parse("x.toml", text).unwrap();
+        let mut seen = std::collections::BTreeSet::new();
+        for seed in 0..20 {
+            let drawn = drawn(&Raft, &script, Seed(seed)).unwrap();
+            let of =
+                |what: &str| drawn.iter().find(|drawn| drawn.what == what).unwrap_or_else(|| panic!("{what}")).clone();
+            let (nodes, pre_vote) = (of("raft.nodes"), of("raft.pre_vote"));
+            assert_eq!((nodes.from.as_deref(), pre_vote.from.as_deref()), (Some("[3, 5]"), Some("\"drawn\"")));
+            let step = of("step 1");
+            assert_eq!(step.from.as_deref(), Some("at 1s..3s"));
+            assert!(step.value.starts_with("at "), "{step:?}");
+            assert!(of("raft.clock_drift").value.starts_with("n1 "), "{drawn:?}");
+            assert!(drawn.iter().any(|drawn| drawn.what == "chaos"), "{drawn:?}");
+            seen.insert((nodes.value, pre_vote.value));
+        }
+        assert_eq!(seen.len(), 4, "{seen:?}");
+    }
 }

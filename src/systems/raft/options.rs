@@ -209,6 +209,15 @@ impl Options {
         said.into_iter().map(setting).collect()
     }
 
+    /// How fast each node's clock is, in words; none where all are right.
+    pub(super) fn clocks_drawn(&self, setup: &Setup<'_>) -> Result<Option<String>, ScriptError> {
+        let right = f64::from(ClockRate::default().0);
+        let clocks = self.cluster(setup)?.clocks;
+        let off = |rate: ClockRate| (f64::from(rate.0) / right - 1.0) * 100.0;
+        let words: Vec<String> = clocks.iter().map(|(id, rate)| format!("{id} {:+.2} %", off(*rate))).collect();
+        Ok((self.clock_drift > 0.0).then(|| words.join(", ")))
+    }
+
     fn count(&self, table: &Section, rng: &mut crate::rng::Rng) -> Result<u64, ScriptError> {
         let counts = match &self.nodes {
             Nodes::Number(count) => std::slice::from_ref(count),

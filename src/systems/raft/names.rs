@@ -1,0 +1,40 @@
+//! What a script may name of a cluster: its counters, and the roles of its nodes.
+
+use super::cluster::Cluster;
+use crate::raft::Role;
+
+/// All that is counted.
+pub(super) const COUNTERS: [&str; 11] = [
+    "elections",
+    "leaders",
+    "messages",
+    "pre-votes",
+    "rejected datagrams",
+    "send failures",
+    "split votes",
+    "step-downs",
+    "terms",
+    "votes granted",
+    "votes refused",
+];
+
+/// A role, as a script names it. A pre-candidate is a candidate.
+pub(super) fn role_name(role: Role) -> &'static str {
+    match role {
+        Role::Leader => "leader",
+        Role::Follower => "follower",
+        Role::PreCandidate | Role::Candidate => "candidate",
+    }
+}
+
+/// The nodes in a role, as far as they live. Of several leaders, that of the newest term: the others do not know yet that
+/// they are none.
+pub(super) fn who_is(cluster: &Cluster, role: Role) -> Vec<String> {
+    let mut those = cluster.statuses();
+    those.retain(|status| role_name(status.role) == role_name(role));
+    if role == Role::Leader {
+        let newest = those.iter().map(|status| status.term).max();
+        those.retain(|status| Some(status.term) == newest);
+    }
+    those.into_iter().map(|status| status.id.to_string()).collect()
+}
