@@ -104,7 +104,7 @@ impl Case {
             at += self.timeout.1 * self.rng.random_range(0.0..6.0);
             let lasts = self.timeout.1 * log_uniform(&mut self.rng, 0.05, 6.0);
             let (action, ends) = self.action();
-            let _ = write!(text, "[[step]]\nat = '{}'\n{action}\n", us(at));
+            let _ = write!(text, "[[step]]\nat = '{}'\n{action}\nmay_be_inert = true\n", us(at));
             if ends && self.rng.random_bool(0.9) {
                 let _ = writeln!(text, "for = '{}'", us(lasts));
             }

@@ -4,9 +4,9 @@
 //! follows it begins. Meanwhile the node does nothing else: what arrives waits in the socket, as deadlines wait.
 //!
 //! A leader's deadline that has passed comes before what has arrived, so that a flood of datagrams cannot keep it from its
-//! heartbeats; each deadline is moved on when it is met, so that arrivals get their turn. Of everybody else's it is the
-//! other way about: who stood still, or waited for its disk, heard nobody, and that is no silence of its leader. What
-//! waits is taken in first, and the election timer of a step that writes runs from the end of the write (logcabin #200).
+//! heartbeats; it is moved on when it is met, so that arrivals get their turn. Of everybody else's it is the other way about:
+//! who stood still, or waited for its disk, heard nobody, and that is no silence of its leader. What waits is taken in
+//! first, and the election timer of a step that writes runs from the end of the write (logcabin #200).
 //!
 //! A disk that fails ends the node: nobody knows what it has written then.
 
@@ -208,10 +208,8 @@ pub async fn serve<N: Net, D: Disk>(
 
 /// Resolves when the timer has run out; never, if there is none.
 async fn runs_out(timer: Option<Pin<&mut Sleep>>) {
-    match timer {
-        Some(timer) => timer.await,
-        None => std::future::pending().await,
-    }
+    let Some(timer) = timer else { return std::future::pending().await };
+    timer.await;
 }
 
 /// Moves a timer, unless it stands there already: that is the usual case, and moving is not free.
@@ -483,12 +481,9 @@ impl<S: Socket, D: Disk> Node<S, D> {
     }
 
     fn tell_status(&self) {
-        self.events.emit(|| Event::Stepped {
-            status: self.core.status(),
-            now: self.began,
-            done: self.latest,
-            deadline: self.core.deadline(),
-        });
+        let Self { core, began, latest, .. } = self;
+        let (now, done) = (*began, *latest);
+        self.events.emit(|| Event::Stepped { status: core.status(), now, done, deadline: core.deadline() });
     }
 }
 

@@ -15,12 +15,13 @@ use crate::events::Sink;
 use crate::net::Net as _;
 use crate::raft::by_node::ByNode;
 use crate::raft::server::{self, Command, Event, Node, Settings};
-use crate::raft::{Config, Event as CoreEvent, NodeId, Role, Status, Term};
+use crate::raft::{Config, Event as CoreEvent, Message, NodeId, Role, Status, Term};
 use crate::sim::trace::{Cause, HostId};
 use crate::sim::{Breach, Calm, CoreHost, Events, Host, HostResult, Report, WaitEnd};
 
 use super::codec;
 use super::options::{self, Expected, Leader, Order};
+use super::told::record;
 
 const PORT: u16 = 7000;
 
@@ -244,8 +245,9 @@ impl Cluster {
             Event::Core(core @ CoreEvent::TimerArmed { .. }) => return self.trace_timer(events, id, core),
             Event::Core(core) => self.heard_core(events, id, event, core),
             // A packet's own record tells of the message.
-            Event::Sending { .. } => {
+            Event::Sending { message, .. } => {
                 events.count("messages", 1);
+                self.trace_asking(events, id, message);
                 None
             }
             Event::Received { .. } | Event::Commanded(_) | Event::Stepped { .. } => None,
@@ -291,6 +293,15 @@ impl Cluster {
         }
         if is_armed && !cause.timer {
             self.armed.borrow_mut().insert(id, cause.record);
+        }
+    }
+
+    /// Who is asked again is asked because of the campaign, whatever the candidate took in meanwhile.
+    fn trace_asking(&self, events: &Events, id: NodeId, message: &Message) {
+        let asks = matches!(message, Message::PreVote(_) | Message::RequestVote(_));
+        if asks && events.cause().is_some_and(|cause| cause.timer) {
+            let armed = self.armed.borrow().get(id).copied();
+            armed.into_iter().for_each(|record| events.continue_with(Cause { record, timer: true }));
         }
     }
 
@@ -479,52 +490,5 @@ impl Cluster {
             let unchecked = self.check.borrow().unchecked().into_iter().find(|note| note.starts_with("L1 "));
             unchecked.map(|note| format!("there is no leader, and there need be none: {note}"))
         })
-    }
-}
-
-/// Writes an event into the trace and counts it.
-fn record(events: &Events, event: &Event) -> Option<u64> {
-    let number = match event {
-        Event::Loaded(_)
-        | Event::Sending { .. }
-        | Event::Received { .. }
-        | Event::Commanded(_)
-        | Event::Stepped { .. } => return None,
-        Event::Core(event) => events.event(event.name(), event.fields()),
-        Event::Persisted(state) => {
-            let voted_for = state.voted_for.map_or("none".to_owned(), |id| id.to_string());
-            events.event("persisted", vec![("term", state.term.into()), ("voted_for", voted_for.into())])
-        }
-        Event::Rejected { from, why } => {
-            events.count("rejected datagrams", 1);
-            events.event("rejected", vec![("from", from.to_string().into()), ("why", why.name().into())])
-        }
-        Event::SendFailed { to, why } => {
-            events.count("send failures", 1);
-            events.event("send-failed", vec![("to", to.to_string().into()), ("why", why.to_string().into())])
-        }
-        Event::SocketError { why } => events.event("socket-error", vec![("why", why.to_string().into())]),
-    };
-    if let Event::Core(event) = event {
-        count(events, event);
-    }
-    Some(number)
-}
-
-fn count(events: &Events, event: &CoreEvent) {
-    match event {
-        CoreEvent::BecamePreCandidate { .. } => {
-            events.count("pre-votes", 1);
-            events.work(1);
-        }
-        CoreEvent::BecameCandidate { .. } => {
-            events.count("elections", 1);
-            events.work(1);
-        }
-        CoreEvent::BecameLeader { .. } => events.count("leaders", 1),
-        CoreEvent::SteppedDown { .. } => events.count("step-downs", 1),
-        CoreEvent::VoteGranted { pre: false, .. } => events.count("votes granted", 1),
-        CoreEvent::VoteRefused { pre: false, .. } => events.count("votes refused", 1),
-        _ => {}
     }
 }

@@ -8,6 +8,7 @@ mod exhaust;
 mod figures;
 mod names;
 mod options;
+mod told;
 
 use std::rc::Rc;
 use std::time::Duration;

@@ -4,9 +4,10 @@ use super::cluster::Cluster;
 use crate::raft::Role;
 
 /// All that is counted.
-pub(super) const COUNTERS: [&str; 11] = [
+pub(super) const COUNTERS: [&str; 13] = [
     "elections",
     "leaders",
+    "leads handed over",
     "messages",
     "pre-votes",
     "rejected datagrams",
@@ -14,6 +15,7 @@ pub(super) const COUNTERS: [&str; 11] = [
     "split votes",
     "step-downs",
     "terms",
+    "transfers",
     "votes granted",
     "votes refused",
 ];
