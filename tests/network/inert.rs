@@ -33,7 +33,7 @@ fn talk(setup: &mut Setup<'_>) {
 }
 
 fn steps(steps: &[&str]) -> Outcome {
-    let steps: String = steps.iter().map(|step| format!("[[step]]\n{step}\n")).collect();
+    let steps = steps.iter().map(|step| format!("[[step]]\n{step}\n")).collect::<Vec<_>>().concat();
     simulate(1, &format!("duration = '2s'\n[network]\nlatency = '1ms'\n{steps}"), talk)
 }
 

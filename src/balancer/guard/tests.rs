@@ -57,9 +57,8 @@ async fn serve(stream: DuplexStream) -> Served {
     handle.upgraded();
     let (stream, unread) = handle.release().expect("it is taken once");
     let rejection = handle.unanswered_rejection(answers.get());
-    answer_and_close(stream, &rejection.as_ref().map(response).unwrap_or_default(), Duration::from_secs(1))
-        .await
-        .expect("the client is there");
+    let answer = rejection.as_ref().map(response).unwrap_or_default();
+    Box::pin(answer_and_close(stream, &answer, Duration::from_secs(1))).await.expect("the client is there");
     Served { handle, failed, tunnel: asked.then_some(unread) }
 }
 
