@@ -1,4 +1,4 @@
-//! Every script in `sims/`, a test each: it passes, it does the same twice, and its packets add up. So do its variants.
+//! Every script in `sims/`, a test each: it passes, and its packets add up. So do its variants.
 
 use std::path::Path;
 
@@ -11,7 +11,8 @@ datatest_stable::harness! {
     { test = sim, root = "sims", pattern = r"\.toml$" },
 }
 
-const SEEDS: u64 = 3;
+/// More are swept every night; `.ci/run` verifies each sim in two processes.
+const SEEDS: u64 = 2;
 
 #[allow(clippy::needless_pass_by_value, reason = "the harness hands the text over")]
 fn sim(path: &Path, text: String) -> datatest_stable::Result<()> {
@@ -35,13 +36,6 @@ fn holds(script: &Script) -> datatest_stable::Result<()> {
         passes(script, &first).map_err(|error| format!("seed {seed}: {error}"))?;
         declares(*system, &first).map_err(|error| format!("seed {seed}: {error}"))?;
         adds_up(&first).map_err(|error| format!("seed {seed}: {error}"))?;
-        if seed > 0 {
-            continue;
-        }
-        let second = once(seed)?;
-        if first.hash != second.hash {
-            return Err(format!("seed {seed}: {} and then {} in one process", first.hash, second.hash).into());
-        }
     }
     Ok(())
 }
