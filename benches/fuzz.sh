@@ -4,7 +4,8 @@
 #   benches/fuzz.sh [SECONDS] [READER…]
 #
 # Needs a C++ compiler, for libFuzzer, and nothing but stable Rust: the sanitizer's counters come from LLVM's own pass.
-# What it finds lies in target/fuzz/READER/, one file each; `READER=script target/release/fuzz FILE` shows it again.
+# What it finds lies in benches/fuzz/target/fuzz/READER/, one file each, and
+# `READER=script benches/fuzz/target/HOST/debug/fuzz FILE` shows it again.
 set -eu
 cd "$(dirname "$0")/fuzz"
 
@@ -18,8 +19,8 @@ flags='--cfg tokio_unstable -Cpasses=sancov-module -Cllvm-args=-sanitizer-covera
     -Cllvm-args=-sanitizer-coverage-trace-compares -Ccodegen-units=1'
 # Build scripts and macros are not counted: for them there is nothing that the counters would be told to.
 host=$(rustc -vV | sed -n 's/^host: //p')
-RUSTFLAGS=$(echo $flags) cargo build --release --quiet --target "$host"
-program=target/$host/release/fuzz
+RUSTFLAGS=$(echo $flags) cargo build --quiet --target "$host"
+program=target/$host/debug/fuzz
 
 status=0
 for reader in $readers; do

@@ -154,8 +154,8 @@ async fn ask(host: CoreHost) -> HostResult {
 #[test]
 fn a_host_that_has_come_to_its_end_stays_there_until_it_is_started_again() {
     let text = "about = 'a host that ends'\nsystem = 'once'\nlane = 'core'\nduration = '200ms'\n\
-                [[step]]\nat = '40ms'\npause = 'once'\n[[step]]\nat = '60ms'\nresume = 'once'\n\
-                [[step]]\nat = '100ms'\nkill = 'once'\n[[step]]\nat = '120ms'\nrestart = 'once'\n";
+                [[step]]\nat = '40ms'\nmay_be_inert = true\npause = 'once'\n[[step]]\nat = '60ms'\nmay_be_inert = true\nresume = 'once'\n\
+                [[step]]\nat = '100ms'\nmay_be_inert = true\nkill = 'once'\n[[step]]\nat = '120ms'\nrestart = 'once'\n";
     let script = Script::parse("once.toml", text).unwrap_or_else(|error| panic!("{error}"));
     let made = || run(&Once, &script, Seed(1), &RunOptions::default()).unwrap_or_else(|error| panic!("{error}"));
     let outcome = made();

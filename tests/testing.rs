@@ -56,12 +56,15 @@ fn called(mut command: Command, variables: &[(&str, &str)]) -> (bool, String) {
 fn the_environment_says_which_seeds_a_test_runs() {
     for (variables, is_well, says) in CALLS {
         let mut test = Command::new(std::env::current_exe().expect("a test knows its own file"));
-        test.args(["--exact", "now_and_then_a_sim_fails", "--ignored"]);
+        test.args(["--exact", "testing::now_and_then_a_sim_fails", "--ignored"]);
         let (went_well, told) = called(test, variables);
         assert_eq!(went_well, is_well, "{variables:?}: {told}");
         assert!(told.contains("1 passed") == is_well && told.contains(says), "{variables:?}: {told}");
         if says.contains("seed=16") {
-            assert!(told.contains("reproduce: STORMGLASS_SEED=16 cargo test now_and_then_a_sim_fails\n"), "{told}");
+            assert!(
+                told.contains("reproduce: STORMGLASS_SEED=16 cargo test testing::now_and_then_a_sim_fails\n"),
+                "{told}"
+            );
         }
     }
 }
@@ -88,7 +91,16 @@ fn it_works_under_nextest() {
     }
     for (variables, is_well, says) in CALLS {
         let mut run = nextest();
-        run.args(["run", "--offline", "--locked", "--test", "testing", "--run-ignored", "only"]);
+        run.args([
+            "run",
+            "--offline",
+            "--locked",
+            "--test",
+            "suite",
+            "--run-ignored",
+            "only",
+            "testing::now_and_then_a_sim_fails",
+        ]);
         if cfg!(feature = "planted-bugs") {
             run.args(["--features", "planted-bugs"]);
         }
@@ -96,7 +108,8 @@ fn it_works_under_nextest() {
         assert_eq!(went_well, is_well, "{variables:?}: {told}");
         assert!(told.contains("1 passed") == is_well && told.contains(says), "{variables:?}: {told}");
         if says.contains("seed=16") {
-            let line = "reproduce: STORMGLASS_SEED=16 cargo nextest run -E 'test(=now_and_then_a_sim_fails)'\n";
+            let line =
+                "reproduce: STORMGLASS_SEED=16 cargo nextest run -E 'test(=testing::now_and_then_a_sim_fails)'\n";
             assert!(told.contains(line), "{told}");
         }
     }
