@@ -13,14 +13,15 @@ use stormglass::script::{Lane, Script};
 use stormglass::sim::{Finding, RunOptions, Verdict, run};
 use stormglass::systems::raft::Raft;
 
-const CASES: u32 = 600;
+/// How many cases, by day and by night.
+const CASES: [u32; 2] = [150, 20_000];
 
 /// One case in so many is made in both lanes; the others in the core lane, which is quicker.
 const IN_BOTH_LANES: u64 = 4;
 
 /// Every case is the same on every machine; a failure is kept as a seed.
 fn settings() -> Config {
-    Config { cases: CASES, rng_seed: RngSeed::Fixed(2014), ..Config::default() }
+    Config { cases: crate::by_day(CASES[0], CASES[1]), rng_seed: RngSeed::Fixed(2014), ..Config::default() }
 }
 
 /// One step of a script, as text, and when it fires, in milliseconds.

@@ -2,6 +2,7 @@
 //! by other seeds has the same distribution.
 
 use std::future::poll_fn;
+use std::ops::Range;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -12,12 +13,14 @@ use stormglass::sim::{CoreHost, HostResult, Outcome, RunOptions, Setup, run};
 use stormglass::systems::raft::Raft;
 use stormglass::{sim::System, systems};
 
-/// How many seeds of each script; and of those whose faults the seed draws.
-const SEEDS: u64 = 3;
-const CHAOS_SEEDS: u64 = 24;
+use crate::by_day;
 
-/// Elections in each lane.
-const ELECTIONS: u64 = 2_000;
+/// How many seeds of each script, and of those whose faults the seed draws, by day and by night.
+const SEEDS: [u32; 2] = [1, 20];
+const CHAOS_SEEDS: [u32; 2] = [6, 200];
+
+/// Elections in each lane, by day and by night.
+const ELECTIONS: [u32; 2] = [600, 10_000];
 
 fn in_lane(script: &Script, lane: Lane, seed: u64, keep_records: bool) -> Outcome {
     let script = Script { lane: Some(lane), ..script.clone() };
@@ -58,8 +61,8 @@ fn scripts() -> Vec<(String, Script)> {
 #[test]
 fn every_script_of_raft_gives_the_same_run_in_both_lanes() {
     for (name, script) in scripts() {
-        let seeds = if script.chaos.is_some() { CHAOS_SEEDS } else { SEEDS };
-        (0..seeds).for_each(|seed| agree(&name, &script, seed));
+        let [day, night] = if script.chaos.is_some() { CHAOS_SEEDS } else { SEEDS };
+        (0..u64::from(by_day(day, night))).for_each(|seed| agree(&name, &script, seed));
     }
 }
 
@@ -166,12 +169,12 @@ fn a_host_that_has_come_to_its_end_stays_there_until_it_is_started_again() {
 }
 
 /// Times to elect the first leader, of seeds that no other lane has.
-fn elections(script: &Script, lane: Lane, first_seed: u64) -> Vec<Duration> {
+fn elections(script: &Script, lane: Lane, seeds: Range<u32>) -> Vec<Duration> {
     let elect = |seed| {
         let outcome = in_lane(script, lane, seed, false);
         outcome.times.get("first leader").expect("a leader is elected").max
     };
-    (first_seed..first_seed + ELECTIONS).map(elect).collect()
+    seeds.map(u64::from).map(elect).collect()
 }
 
 /// The two-sample Kolmogorov-Smirnov statistic: the largest distance between two empirical distributions.
@@ -185,10 +188,11 @@ fn distance(mut a: Vec<Duration>, mut b: Vec<Duration>) -> f64 {
 #[test]
 fn the_time_to_elect_has_one_distribution_in_both_lanes() {
     let (_, script) = scripts().into_iter().find(|(name, _)| name == "availsim").expect("it is there");
-    let turmoil = elections(&script, Lane::Turmoil, 0);
-    let core = elections(&script, Lane::Core, ELECTIONS);
+    let count = by_day(ELECTIONS[0], ELECTIONS[1]);
+    let turmoil = elections(&script, Lane::Turmoil, 0..count);
+    let core = elections(&script, Lane::Core, count..2 * count);
     // Beyond c(α)·sqrt(2/n) two samples of one distribution are once in a thousand pairs: c(0.001) = 1.949 (Smirnov).
-    let critical = 1.949 * (2.0 / ELECTIONS as f64).sqrt();
+    let critical = 1.949 * (2.0 / f64::from(count)).sqrt();
     let same = distance(turmoil, core.clone());
     assert!(same < critical, "the lanes are {same} apart, and {critical} is the most");
     // The test can tell: an election that takes 5 % longer is another distribution.

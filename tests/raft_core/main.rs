@@ -13,8 +13,8 @@ use stormglass::raft::LogPosition;
 
 use world::{Action, Setup, World};
 
-/// Some 20 seconds' worth without optimisation. Every planted bug that shows here does in the first 5,000.
-const CASES: u32 = 25_000;
+/// How many cases, by day and by night. Every planted bug that shows here does in the first 5,000.
+const CASES: [u32; 2] = [5_000, 200_000];
 
 fn log_position() -> impl Strategy<Value = LogPosition> {
     prop_oneof![
@@ -68,7 +68,7 @@ fn runs(world: World, actions: &[Action]) -> Result<World, TestCaseError> {
 
 #[test]
 fn one_leader_per_term_and_all_else_that_must_hold() {
-    let mut runner = TestRunner::new(settings(CASES));
+    let mut runner = TestRunner::new(settings(crate::by_day(CASES[0], CASES[1])));
     let outcome = runner.run(&case(), |(setup, actions)| runs(World::new(&setup), &actions).map(drop));
     if let Err(failure) = outcome {
         panic!("{failure}\n{runner}");
