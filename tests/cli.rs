@@ -293,7 +293,7 @@ fn replay_refuses_a_case_that_is_wrong() {
     call_in(wrong.path(), &["replay"]).expect(2).complains("seeds/quiet.toml:5:8: a trace hash has 16");
     let wrong = corpus("0123456789abcdef", "\"pass\"\ncolour = 3");
     call_in(wrong.path(), &["replay"]).expect(2).complains("unknown field `colour`");
-    call_in(wrong.path(), &["replay", "loud"]).expect(2).complains("cannot read seeds/loud.toml");
+    call_in(wrong.path(), &["replay", "loud"]).expect(2).complains("no case `loud` in seeds/; did you mean `quiet`?");
     call(&["replay"]).expect(2).complains("cannot read seeds/: no such folder here or above");
     fs::remove_file(wrong.path().join("seeds/quiet.toml")).unwrap();
     call_in(wrong.path(), &["replay"]).expect(4).says("there are no cases in seeds/");

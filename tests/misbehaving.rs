@@ -71,6 +71,9 @@ impl System for Bad {
             sim!("recurses"),
             sim!("eats"),
             sim!("guesses-and-violates"),
+            sim!("state-panics", "[[step]]\nwhen = \"ready\"\npause = \"n1\"\nfor = \"1s\"\n"),
+            sim!("role-panics", "[[step]]\nat = \"100ms\"\npause = \"@idle\"\nfor = \"1s\"\n"),
+            sim!("check-panics"),
             (
                 "expected",
                 "about = \"A host.\"\nsystem = \"bad\"\nduration = \"5s\"\n[bad]\nhost = \"violates\"\n[expect]\nviolation = \"order\"\n",
@@ -82,8 +85,26 @@ impl System for Bad {
         ]
     }
 
+    fn roles(&self) -> &'static [&'static str] {
+        &["idle"]
+    }
+
     fn build(&self, setup: &mut Setup<'_>) -> Result<(), ScriptError> {
         let options: Options = setup.section()?;
+        let panics = |who: &'static str| {
+            let it_does = options.host == format!("{who}-panics");
+            move || assert!(!it_does, "the {who} has fallen")
+        };
+        let (state, role, check) = (panics("state"), panics("role"), panics("check"));
+        setup.state("ready", move || {
+            state();
+            false
+        });
+        setup.role("idle", move || {
+            role();
+            Vec::new()
+        });
+        setup.at_end(move |_| check());
         setup.workload("n1", move |host: Host| behave(host, options.host.clone()));
         Ok(())
     }
@@ -153,6 +174,13 @@ const TESTS: &Tests = &[
     ("a_panic_is_told_with_its_host_and_message", || {
         let ran = call(&["run", "bad/panics", "--seed", "1"]).expect(1)?;
         ran.says("FAIL bad/panics seed=1 at 0.55")?.says(": panic: ")?.says("n1")?.says("the sky is falling")?;
+        Ok(())
+    }),
+    ("a_panic_of_what_the_testbed_calls_is_told_too", || {
+        for who in ["state", "role", "check"] {
+            let ran = call(&["run", &format!("bad/{who}-panics"), "--seed", "1"]).expect(1)?;
+            ran.says("panic: in the testbed: ")?.says(&format!("the {who} has fallen"))?;
+        }
         Ok(())
     }),
     ("a_host_that_does_not_yield_is_named", || {

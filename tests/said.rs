@@ -84,6 +84,65 @@ fn what_was_drawn_and_the_lane_are_said() {
 }
 
 #[test]
+fn the_busiest_backend_is_found_and_named() {
+    let script =
+        "about = 'x'\nsystem = 'balancer'\nduration = '5s'\n[[step]]\nat = '1s'\nkill = '@busiest'\nfor = '1s'\n";
+    let here = written(script);
+    let (code, shown, err) = call(here.path(), &["show", "it.toml", "--seed", "1", "--only", "faults"]);
+    assert!(code == 0 && shown.contains(" (@busiest = b"), "{shown}{err}");
+}
+
+/// Whoever writes the shortest script chooses a duration; and a workload that is told to do more than there is time for
+/// has not failed.
+#[test]
+fn a_run_may_be_short() {
+    for (system, more) in [("balancer", ""), ("echo", ""), ("echo", "[echo]\ntransport = 'udp'\n"), ("raft", "")] {
+        for duration in ["1s", "2s", "5s"] {
+            let here = written(&format!("about = 'x'\nsystem = '{system}'\nduration = '{duration}'\n{more}"));
+            let (code, out, err) = call(here.path(), &["run", "it.toml", "--seed", "1"]);
+            assert_eq!(code, 0, "{system}, {duration}: {out}{err}");
+        }
+    }
+    for much in ["system = 'echo'\n[echo]\nrequests = 5000", "system = 'balancer'\n[balancer]\nload_for = '1m'"] {
+        let here = written(&format!("about = 'x'\nduration = '2s'\n{much}\n"));
+        let (code, out, err) = call(here.path(), &["run", "it.toml", "--seed", "1"]);
+        assert!(
+            code == 4 && out.contains("c2 were still at work: it takes more than a `duration` of 2s")
+                || out.contains("c3 were still at work: it takes more than a `duration` of 2s"),
+            "{out}{err}"
+        );
+    }
+}
+
+#[test]
+fn a_run_that_takes_minutes_says_so_and_names_the_other_lane() {
+    let script = |lane: &str| {
+        format!(
+            "about = 'x'\nsystem = 'raft'\nduration = '10h'\nlane = '{lane}'\n[raft]\nnodes = 9\nuntil_led = true\n"
+        )
+    };
+    let note = "9 hosts, tick by tick, take about 9 min or more; `--lane core` makes the same run";
+    for (lane, is_slow) in [("turmoil", true), ("core", false)] {
+        let here = written(&script(lane));
+        let (code, out, err) = call(here.path(), &["run", "it.toml", "--seed", "1"]);
+        assert!(code == 0 && out.contains(note) == is_slow, "{out}{err}");
+    }
+}
+
+/// Only a wrong Raft has no leader where one is expected without a word of it.
+#[cfg(feature = "planted-bugs")]
+#[test]
+fn a_default_expectation_says_that_it_is_one() {
+    let here = written(
+        "about = 'x'\nsystem = 'raft'\nduration = '12s'\nwaiting = ['n3']\n[raft]\nnodes = 3\npre_vote = false\n\
+         election_timeout = '150ms..300ms'\ntimeout_resolution = '50ms'\nbug = 'timeout-drawn-once'\n\
+         check = 'one-leader-per-term'\n[network]\nlatency = '1ms'\n",
+    );
+    let (code, out, _) = call(here.path(), &["run", "it.toml", "--seed", "0"]);
+    assert!(code == 1 && out.contains("is expected unless the script says another `leader`"), "{out}");
+}
+
+#[test]
 fn a_shrunk_script_names_whom_a_role_hit() {
     let script = "about = 'x'\nsystem = 'raft'\nduration = '5s'\n[raft]\nnodes = 3\n[[step]]\nwhen = 'leader'\n\
                   kill = '@leader'\n[[step]]\nafter = '100ms'\npartition = [['n1'], ['n2']]\nmay_be_inert = true\n\
@@ -154,7 +213,7 @@ fn a_call_that_makes_no_sense_says_what_would() {
     for (call_of, says) in [
         (&["show", "raft/split-vote", "--around", "abc"][..], "a record is named by its number"),
         (&["sweep", "raft/split-vote", "--for", "3"], "`3` has no unit"),
-        (&["replay", "nosuchcase"], "nosuchcase"),
+        (&["replay", "nosuchcase"], "no case `nosuchcase` here: there is no folder `seeds`"),
     ] {
         let (code, _, err) = call(here.path(), call_of);
         assert!(code == 2 && err.contains(says), "{call_of:?}: {err}");

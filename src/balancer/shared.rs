@@ -202,6 +202,11 @@ impl<N: Net> Shared<N> {
         (self.backends.borrow().snapshot(self.now()), places.collect())
     }
 
+    /// How many requests each backend has just now.
+    pub fn loads(&self) -> Vec<(BackendId, u32)> {
+        self.backends.borrow().loads().collect()
+    }
+
     /// Closes what was kept too long, and does what time brings about.
     pub fn tidy(&self) {
         let kept_for = self.config().timeouts.pool;

@@ -13,7 +13,7 @@ use super::{Chosen, Shell, here, run};
 use crate::explore::casebook::{NewCase, usual_name, write_new};
 use crate::explore::corpus::{self, Case};
 use crate::explore::crew::Crew;
-use crate::explore::library::{above, is_path, read, shown, stem};
+use crate::explore::library::{LibraryError, is_path, read, shown, stem};
 use crate::explore::shrink::{Attempt, Failing, Ground, Plan, ShrinkReport, Shrunk, SizeReport};
 use crate::explore::{Watcher, wall};
 use crate::report::json::milliseconds;
@@ -171,11 +171,13 @@ fn case_file(name: &str) -> anyhow::Result<Option<PathBuf>> {
         let table: toml::Table = toml::from_str(&read(&path)?).unwrap_or_default();
         return Ok((table.contains_key("sim") && table.contains_key("verdict")).then_some(path));
     }
-    if name.contains('/') || above(&here()?, "seeds").is_none() {
+    if name.contains('/') {
         return Ok(None);
     }
-    let files = corpus::files(&here()?, &[name.to_owned()])?;
-    Ok(files.into_iter().find(|file| file.exists()))
+    match corpus::files(&here()?, &[name.to_owned()]) {
+        Err(LibraryError::NoCase { .. }) => Ok(None),
+        files => Ok(files?.into_iter().next()),
+    }
 }
 
 /// Where the script goes, and the case, if there is to be one.

@@ -222,11 +222,23 @@ pub fn files(directory: &Path, named: &[String]) -> Result<Vec<PathBuf>, Library
         };
         return library::scripts(&folder);
     }
-    let path = |name: &String| match &folder {
-        Some(folder) if !library::is_path(name) => folder.join(format!("{name}.toml")),
-        _ => PathBuf::from(name),
-    };
-    Ok(named.iter().map(path).collect())
+    named.iter().map(|name| file(folder.as_deref(), name)).collect()
+}
+
+/// The file of one case, named by path or by name.
+fn file(folder: Option<&Path>, name: &str) -> Result<PathBuf, LibraryError> {
+    if library::is_path(name) {
+        return Ok(PathBuf::from(name));
+    }
+    let path = folder.map(|folder| folder.join(format!("{name}.toml")));
+    if let Some(path) = path.filter(|path| path.is_file()) {
+        return Ok(path);
+    }
+    let there = folder.map(library::scripts).transpose()?.unwrap_or_default();
+    let mut near: Vec<_> = there.iter().map(|path| library::stem(path)).collect();
+    near.sort_by_cached_key(|known| strsim::osa_distance(name, known));
+    near.truncate(3);
+    Err(LibraryError::NoCase { name: name.to_owned(), has_folder: folder.is_some(), nearest: near })
 }
 
 #[cfg(test)]

@@ -50,6 +50,16 @@ pub enum LibraryError {
         /// Why.
         error: io::Error,
     },
+    /// No case has this name.
+    #[error("no case `{name}` {}{}", in_seeds(*.has_folder), hint(.nearest))]
+    NoCase {
+        /// The name.
+        name: String,
+        /// Whether there are saved cases here at all.
+        has_folder: bool,
+        /// Names that are close to it.
+        nearest: Vec<String>,
+    },
     /// A script has no variant of this name.
     #[error("{}", no_variant(.sim, .variant, .nearest))]
     NoVariant {
@@ -75,6 +85,10 @@ fn no_variant(sim: &str, variant: &str, nearest: &[String]) -> String {
         [name] => format!("`{sim}` has no variant `{variant}`; there is {name}"),
         names => format!("`{sim}` has no variant `{variant}`; there are {}", names.join(", ")),
     }
+}
+
+fn in_seeds(has_folder: bool) -> &'static str {
+    if has_folder { "in seeds/" } else { "here: there is no folder `seeds` in this one or above" }
 }
 
 fn hint(nearest: &[String]) -> String {

@@ -11,22 +11,26 @@ use super::outcome::{self, Finding, InertStep, Outcome, Verdict};
 use super::recorder::{Breach, Recorder};
 use super::setup::{EndCheck, Report};
 use super::shared::{Events, Shared};
-use super::trace::Trace;
-use super::world::World;
+use super::trace::{HostId, Trace};
+use super::world::{World, caught};
 
 /// Judges the run and takes out what it came to.
 pub(crate) fn judge(world: &World, script: &Script, end_checks: Vec<EndCheck>) -> Outcome {
     let shared = world.shared.clone();
     shared.recorder.borrow_mut().packets.in_flight = shared.wire.borrow().in_flight();
+    let at_work = at_work(world);
     for check in end_checks {
         if shared.recorder.borrow().found.is_some() {
             break;
         }
         let events = Events { shared: shared.clone(), host: None };
         let calm = [Calm::Scheduled, Calm::Healed].map(|calm| world.calms.since(calm));
-        check(&Report { events, simulated: world.elapsed(), calm });
+        let report = Report { events, simulated: world.elapsed(), calm, is_cut_off: !at_work.is_empty() };
+        if let Err(message) = caught(|| check(&report)) {
+            shared.breach(None, Breach::new("panic", format!("in the testbed: {message}")));
+        }
     }
-    check_liveness(world, script);
+    check_liveness(world, script, &at_work);
     let inert = inert_steps(world);
     check_counters(&shared, script);
     let verdict = verdict(world, &inert);
@@ -53,15 +57,33 @@ fn inert_steps(world: &World) -> Vec<InertStep> {
     steps
 }
 
-fn check_liveness(world: &World, script: &Script) {
-    if world.shared.recorder.borrow().found.is_some() {
+/// Workloads that the run's end has cut off in the middle of their work: they have completed some of it in the later half
+/// of the time in which nothing disturbed them. They have not failed, the run is too short for them.
+fn at_work(world: &World) -> Vec<HostId> {
+    let recorder = world.shared.recorder.borrow();
+    let calm = world.calms.since(Calm::Healed).or(world.calms.since(Calm::Scheduled)).unwrap_or_default();
+    let half = calm + (world.elapsed() - calm) / 2;
+    world.starved().filter(|host| recorder.last_work(*host).is_some_and(|at| at > half)).collect()
+}
+
+fn check_liveness(world: &World, script: &Script, at_work: &[HostId]) {
+    let mut recorder = world.shared.recorder.borrow_mut();
+    if recorder.found.is_some() {
         return;
     }
-    let starved: Vec<&str> = world.starved().map(|host| world.shared.name(host)).collect();
+    let name = |host: HostId| world.shared.name(host);
+    let duration = crate::script::show_duration(script.duration);
+    let starved: Vec<&str> = world.starved().filter(|host| !at_work.contains(host)).map(name).collect();
     if !starved.is_empty() {
-        let message =
-            format!("{} did not finish in {}", starved.join(", "), crate::script::show_duration(script.duration));
-        world.shared.breach(None, Breach::new("liveness", message));
+        let message = format!("{} did not finish in {duration}", starved.join(", "));
+        drop(recorder);
+        return world.shared.breach(None, Breach::new("liveness", message));
+    }
+    if !at_work.is_empty() {
+        let (who, are) =
+            (at_work.iter().copied().map(name).collect::<Vec<_>>(), if at_work.len() == 1 { "was" } else { "were" });
+        let doubt = format!("{} {are} still at work: it takes more than a `duration` of {duration}", who.join(", "));
+        recorder.doubt.get_or_insert(doubt);
     }
 }
 

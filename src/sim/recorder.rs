@@ -84,6 +84,8 @@ pub(crate) struct Recorder {
     pub(crate) counters: Counters,
     times: BTreeMap<&'static str, Vec<Duration>>,
     pub(crate) work: u64,
+    /// When each host last completed some of it.
+    worked: BTreeMap<HostId, Duration>,
     pub(crate) found: Option<Verdict>,
     /// What else there is to know of the run.
     pub(crate) notes: Vec<String>,
@@ -107,6 +109,7 @@ impl Recorder {
             counters: Counters::default(),
             times: BTreeMap::new(),
             work: 0,
+            worked: BTreeMap::new(),
             found: None,
             notes: Vec::new(),
             doubt: None,
@@ -126,6 +129,19 @@ impl Recorder {
     /// Shows a watcher all but that packets were sent and delivered, which is most of what there is.
     pub(crate) fn watch_the_unusual(&mut self, watcher: Watcher) {
         self.watchers_of_the_unusual.push(watcher);
+    }
+
+    /// Work was completed.
+    pub(crate) fn worked(&mut self, host: Option<HostId>, more: u64, at: Duration) {
+        self.work += more;
+        if let Some(host) = host {
+            self.worked.insert(host, at);
+        }
+    }
+
+    /// When a host last completed some work.
+    pub(crate) fn last_work(&self, host: HostId) -> Option<Duration> {
+        self.worked.get(&host).copied()
     }
 
     /// The number that the next record gets.

@@ -255,12 +255,19 @@ pub struct Report {
     pub(crate) simulated: Duration,
     /// Since when it has been [`Calm::Scheduled`] and [`Calm::Healed`].
     pub(crate) calm: [Option<Duration>; 2],
+    /// Whether workloads were still at work.
+    pub(crate) is_cut_off: bool,
 }
 
 impl Report {
     /// The simulated time that passed.
     pub fn simulated(&self) -> Duration {
         self.simulated
+    }
+
+    /// Whether the run's end came upon workloads in the middle of their work: then what they still wait for is not lost.
+    pub fn is_cut_off(&self) -> bool {
+        self.is_cut_off
     }
 
     /// Since when the testbed had stopped interfering that far; `None`: it never did.

@@ -201,7 +201,7 @@ impl Events {
 
     /// Says that work was completed. A run in which none was is inconclusive.
     pub fn work(&self, more: u64) {
-        self.shared.recorder.borrow_mut().work += more;
+        self.shared.recorder.borrow_mut().worked(self.host, more, self.shared.now());
     }
 
     /// Adds to a set of times, of which the outcome shows quantiles.

@@ -104,26 +104,35 @@ impl World {
         self.steps
     }
 
-    /// Runs until something is found, the work and the schedule are done, or the time is up.
+    /// Runs until something is found, the work and the schedule are done, or the time is up. A panic is a finding, also one
+    /// of what a system has the testbed call: its states, roles, actions and hooks.
     pub(crate) fn run(&mut self) {
+        if let Err(message) = caught(|| self.run_to_its_end()).flatten() {
+            self.shared.current.set(None);
+            self.shared.breach(None, Breach::new("panic", format!("in the testbed: {message}")));
+        }
+    }
+
+    fn run_to_its_end(&mut self) -> Result<(), String> {
         self.fire_due(Duration::ZERO);
         self.look_for_calm(Duration::ZERO);
         while !self.is_over() {
             // Once the script has nothing more to say, the lane may go on by itself.
             let alone = self.lane.goes_alone() && self.over && self.calms.since(Calm::Healed).is_some();
-            if let Err(message) = if alone { self.run_alone() } else { self.step() } {
-                self.shared.current.set(None);
-                self.shared.breach(None, Breach::new("panic", format!("in the testbed: {message}")));
-                return;
+            if alone {
+                self.run_alone();
+            } else {
+                self.step()?;
             }
         }
+        Ok(())
     }
 
     /// One step: the hosts, then the script, then the packets.
     fn step(&mut self) -> Result<(), String> {
         let (from, to) = self.next_step();
         self.shared.set_clock(from);
-        caught(|| self.lane.run_hosts(from, to))??;
+        self.lane.run_hosts(from, to)?;
         self.steps += 1;
         self.now = to;
         self.shared.set_clock(to);
@@ -138,7 +147,7 @@ impl World {
     }
 
     /// All steps that are left, of hosts and packets only.
-    fn run_alone(&mut self) -> Result<(), String> {
+    fn run_alone(&mut self) {
         let Self { lane, shared, now, steps, watch, work, duration, last_tick, .. } = self;
         let (from, last) = (*now, *last_tick);
         let mut after = |at| {
@@ -149,7 +158,7 @@ impl World {
             }
             at >= *duration || shared.recorder.borrow().found.is_some() || work.is_done()
         };
-        caught(|| lane.run_alone(from, last, &mut after))
+        lane.run_alone(from, last, &mut after);
     }
 
     /// The next tick in which something happens, or the last one.
@@ -238,7 +247,7 @@ impl Work {
 }
 
 /// What code comes to, or with which message it panicked.
-fn caught<T>(code: impl FnOnce() -> T) -> Result<T, String> {
+pub(crate) fn caught<T>(code: impl FnOnce() -> T) -> Result<T, String> {
     catch_unwind(AssertUnwindSafe(code)).map_err(|_| panics::take_message())
 }
 

@@ -285,6 +285,11 @@ impl Backends {
         self.backends.values().filter(|backend| backend.is_available()).count()
     }
 
+    /// How many requests each backend has just now.
+    pub fn loads(&self) -> impl Iterator<Item = (BackendId, u32)> {
+        self.backends.iter().map(|(id, backend)| (*id, backend.in_flight))
+    }
+
     /// How many requests are in flight.
     pub fn in_flight(&self) -> u64 {
         self.backends.values().map(|backend| u64::from(backend.in_flight)).sum()

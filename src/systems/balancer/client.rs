@@ -47,7 +47,7 @@ type Sender = SendRequest<Full<Bytes>>;
 pub(super) async fn ask(fleet: Rc<Fleet>, host: Host) -> HostResult {
     let name = format!("{}.{}", host.name, host.incarnation);
     let mut rng = host.rng.clone();
-    let end = Instant::now() + fleet.options.load_for.0;
+    let end = Instant::now() + fleet.options.load_for();
     let client = Rc::new(Client { name, fleet, host, idle: RefCell::default() });
     let mut requests = JoinSet::new();
     let mut number = 0;
@@ -60,7 +60,7 @@ pub(super) async fn ask(fleet: Rc<Fleet>, host: Host) -> HostResult {
     }
     while requests.join_next().await.is_some() {}
     client.idle.borrow_mut().clear();
-    sleep(client.fleet.options.settle.0).await;
+    sleep(client.fleet.options.settle()).await;
     Ok(())
 }
 
@@ -193,7 +193,7 @@ fn message(id: &str, number: u64, method: &Method) -> Request<Full<Bytes>> {
 /// A slow client's life: heads that never end, a byte at a time, as slowloris sends them.
 pub(super) async fn dawdle(fleet: Rc<Fleet>, host: Host) -> HostResult {
     let host = Rc::new(host);
-    let end = Instant::now() + fleet.options.load_for.0;
+    let end = Instant::now() + fleet.options.load_for();
     let mut connections = JoinSet::new();
     for _ in 0..SLOW_CONNECTIONS {
         let host = host.clone();

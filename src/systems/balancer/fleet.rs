@@ -266,9 +266,12 @@ impl Fleet {
 
     /// The last checks.
     pub(super) fn judge(&self, report: &Report) {
+        if report.is_cut_off() {
+            return;
+        }
         let counted = self.balancer.borrow().upgrade().map(|shared| (shared.in_flight() as u64, shared.at_backends()));
         let check = self.check.borrow();
-        let breach = check.at_end(report.simulated(), self.options.settle.0, counted).or_else(|| {
+        let breach = check.at_end(report.simulated(), self.options.settle(), counted).or_else(|| {
             match (self.expect.recovers_within, self.expect.recovers) {
                 (Some(within), _) => check.has_recovered(within.0).err(),
                 (None, Some(false)) => check.has_not_recovered().err(),
@@ -282,8 +285,7 @@ impl Fleet {
     /// no balancer.
     pub(super) fn busiest(&self) -> Vec<String> {
         let Some(shared) = self.balancer.borrow().upgrade() else { return Vec::new() };
-        let (snapshot, _) = shared.snapshot();
-        let loads = snapshot.backends.iter().map(|backend| (backend.in_flight, self.name(backend.id)));
+        let loads = shared.loads().into_iter().map(|(id, in_flight)| (in_flight, self.name(id)));
         let busiest = loads.max_by_key(|(load, name)| (*load, std::cmp::Reverse(name.clone())));
         busiest.map(|(_, name)| name).into_iter().collect()
     }

@@ -186,7 +186,7 @@ impl System for Balancer {
     }
 
     fn sizes(&self, setup: &Setup<'_>) -> Result<Vec<Size>, ScriptError> {
-        Ok(setup.section::<Options>()?.sizes())
+        Ok(Options::read(setup)?.sizes())
     }
 
     fn patience(&self, setup: &Setup<'_>) -> Result<Duration, ScriptError> {
@@ -210,7 +210,7 @@ impl System for Balancer {
     }
 
     fn build(&self, setup: &mut Setup<'_>) -> Result<(), ScriptError> {
-        let options: Options = setup.section()?;
+        let options = Options::read(setup)?;
         let expect: Expect = setup.expect()?;
         expect.validate(&setup.script().expect.section)?;
         let config = options.validate(setup)?;

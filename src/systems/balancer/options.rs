@@ -37,10 +37,11 @@ pub(super) struct Options {
     pub(super) rate: f64,
     /// How the times between two requests of a client are distributed.
     pub(super) arrivals: Arrivals,
-    /// For how long requests come.
-    pub(super) load_for: TimeSpan,
-    /// How long clients stay after their last answer: whatever is still open by then has leaked.
-    pub(super) settle: TimeSpan,
+    /// For how long requests come; left out, 10 s, or half of a shorter run.
+    load_for: Option<TimeSpan>,
+    /// How long clients stay after their last answer: whatever is still open by then has leaked. Left out, 2 s, or a
+    /// quarter of a shorter run.
+    settle: Option<TimeSpan>,
     /// The part of the requests that are POSTs, which must not be executed twice; the others are GETs.
     pub(super) posts: Chance,
     /// How long a client waits for an answer, from when it sends the request.
@@ -89,8 +90,8 @@ impl Default for Options {
             smugglers: 0,
             rate: 100.0,
             arrivals: Arrivals::Poisson,
-            load_for: TimeSpan(Duration::from_secs(10)),
-            settle: TimeSpan(Duration::from_secs(2)),
+            load_for: None,
+            settle: None,
             posts: Chance(0.2),
             deadline: TimeSpan(Duration::from_secs(5)),
             client_retries: 0,
@@ -107,7 +108,29 @@ impl Default for Options {
     }
 }
 
+const LOAD_FOR: Duration = Duration::from_secs(10);
+const SETTLE: Duration = Duration::from_secs(2);
+
 impl Options {
+    /// Those of a script, with load for as long as the run has the time for where it does not say how long.
+    pub(super) fn read(setup: &Setup<'_>) -> Result<Self, ScriptError> {
+        let mut options: Self = setup.section()?;
+        let duration = setup.script().duration;
+        if options.load_for.is_none() {
+            options.settle.get_or_insert(TimeSpan(SETTLE.min(duration / 4)));
+        }
+        options.load_for.get_or_insert(TimeSpan(LOAD_FOR.min(duration / 2)));
+        Ok(options)
+    }
+
+    pub(super) fn load_for(&self) -> Duration {
+        self.load_for.map_or(LOAD_FOR, |load| load.0)
+    }
+
+    pub(super) fn settle(&self) -> Duration {
+        self.settle.map_or(SETTLE, |settle| settle.0)
+    }
+
     /// What a failure may be shrunk by.
     pub(super) fn sizes(&self) -> Vec<Size> {
         let size = |key, value, least| Size { key, value, least };
@@ -139,7 +162,7 @@ impl Options {
             return Err(table.error("smugglers", "expected at most 100"));
         }
         rate(self.rate).map_err(|message| table.error("rate", message))?;
-        if self.load_for.0.is_zero() {
+        if self.load_for().is_zero() {
             return Err(table.error("load_for", "expected more than 0"));
         }
         if self.deadline.0.is_zero() {

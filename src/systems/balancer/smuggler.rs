@@ -32,7 +32,7 @@ const WAYS: [&str; 5] = [
 
 /// A smuggler's life.
 pub(super) async fn smuggle(fleet: Rc<Fleet>, host: Host) -> HostResult {
-    let end = Instant::now() + fleet.options.load_for.0;
+    let end = Instant::now() + fleet.options.load_for();
     for (number, way) in (0_u64..).zip(WAYS.iter().cycle()) {
         if Instant::now() >= end {
             break;
@@ -47,7 +47,7 @@ pub(super) async fn smuggle(fleet: Rc<Fleet>, host: Host) -> HostResult {
         host.events.count(if is_refused { "smugglers told 400" } else { "smugglers not told 400" }, 1);
         sleep(PAUSE).await;
     }
-    sleep(fleet.options.settle.0).await;
+    sleep(fleet.options.settle()).await;
     Ok(())
 }
 

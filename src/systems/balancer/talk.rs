@@ -104,7 +104,7 @@ struct Held<'a> {
 
 /// The life of a client of this kind.
 pub(super) async fn talk(fleet: Rc<Fleet>, host: Host, talk: Talk) -> HostResult {
-    let end = Instant::now() + fleet.options.load_for.0;
+    let end = Instant::now() + fleet.options.load_for();
     let mut next = Instant::now();
     for number in 0..talk.times.unwrap_or(u64::MAX) {
         sleep_until(next).await;
@@ -121,7 +121,7 @@ pub(super) async fn talk(fleet: Rc<Fleet>, host: Host, talk: Talk) -> HostResult
             Err(text) => host.events.violation(INVARIANT, format!("{name}: {text}")),
         }
     }
-    sleep(fleet.options.settle.0).await;
+    sleep(fleet.options.settle()).await;
     Ok(())
 }
 
