@@ -53,10 +53,10 @@ fn every_bug_is_caught_and_the_control_is_not() {
 /// A ledger in which everything is caught whatever happens would be worth nothing.
 #[test]
 fn a_bug_that_is_not_caught_fails_the_ledger() {
-    let output = stormglass("bugs step-down-clears-vote --seeds 2 --weaker-seeds 0");
+    let output = stormglass("bugs stale-vote-counted --seeds 2 --weaker-seeds 0");
     let shown = text(&output.stdout);
     assert_eq!(output.status.code(), Some(1), "{shown}");
-    assert!(shown.contains("step-down-clears-vote  NOT CAUGHT      2"), "{shown}");
+    assert!(shown.contains("stale-vote-counted  NOT CAUGHT      2"), "{shown}");
     assert!(shown.contains("FAIL 0 of 1 bug caught"), "{shown}");
 }
 
