@@ -14,7 +14,7 @@
 //!             +-- the hosts: echo · raft · balancer|
 //!             |                           |       sim   the testbed: the trait System, world, wire, faults, trace, verdict
 //!          service · pages                |        |
-//!                                 net · disk · events · watched · rng · script · figure · model   the ground
+//!                     net · disk · events · consensus · watched · rng · script · figure · model   the ground
 //!                                    |      |
 //!                           tokio::net      std::fs         (turmoil only in sim)
 //! ```
@@ -26,6 +26,7 @@
 //! - [`echo`] is a host: TCP and UDP echo, servers and clients. [`raft`] is another: leader elections, a core without
 //!   sockets or clocks, the loop that drives it, and `raft-node`, which runs it on real ones.
 //!   [`balancer`] is the third: an HTTP load balancer, a pure policy under a proxy over hyper.
+//! - [`consensus`] is what any Raft tells of itself, this crate's and those of others.
 //! - [`watched`] is a value that tasks wait for, in the same order in every run.
 //! - [`service`] is what the binaries on real sockets share: how they begin and end, and what they print where.
 //! - `planted` (with the cargo feature `planted-bugs`) is how the wrong versions of a host are listed.
@@ -39,7 +40,7 @@
 //! - [`explore`] makes many runs, in processes that are watched, and makes failures small; [`report`] shows them; [`cli`] is the command line, public,
 //!   so that a program with systems of its own has all of it; [`testing`] runs sims inside `cargo test`.
 //!
-//! **Invariant:** a host knows `net`, `disk`, `events` and `rng`, never where it runs; of `service` it knows how a duration is
+//! **Invariant:** a host knows `net`, `disk`, `events` and `rng`, a Raft `consensus`, never where it runs; of `service` it knows how a duration is
 //! written, and only its command line knows the rest. The testbed knows the trait
 //! [`sim::System`], never a host. No top-level module is in a circle of imports. A check knows events and packets, never faults. A report knows traces and verdicts,
 //! never hosts. `tests/imports.rs` holds the sources to it.
@@ -56,7 +57,7 @@
 //! # Features
 //!
 //! All of these are on by default. With `default-features = false` one has the testbed: seams, scripts, runs, records,
-//! verdicts and [`testing`].
+//! verdicts, the checks of [anyone's Raft](check::consensus) and [`testing`].
 //!
 //! | feature | gives |
 //! |---|---|
@@ -78,10 +79,10 @@ pub const VERSION: &str = env!("STORMGLASS_VERSION");
 
 #[cfg(feature = "systems")]
 pub mod balancer;
-#[cfg(feature = "systems")]
 pub mod check;
 #[cfg(feature = "cli")]
 pub mod cli;
+pub mod consensus;
 pub mod disk;
 #[cfg(feature = "systems")]
 pub mod echo;
@@ -104,7 +105,6 @@ pub mod script;
 #[cfg(feature = "systems")]
 pub mod service;
 pub mod sim;
-#[cfg(feature = "systems")]
 pub mod systems;
 pub mod testing;
 pub mod watched;

@@ -21,6 +21,7 @@ page!(lanes);
 page!(exhaust);
 page!(failures);
 page!(own_service);
+page!(anyones_raft);
 page!(balancer);
 page!(report);
 page!(network_model);

@@ -69,6 +69,8 @@
 //! before it heeds a deadline that has passed. The network may lose, double, delay and reorder messages. It may not invent them: the driver drops what is
 //! malformed, and what is not from a member.
 //!
+//! What any Raft tells of itself ([`consensus`](crate::consensus)), this one tells too: [`server::Event::fact`].
+//!
 //! `raft-node` ([`cli`]) is a node on real sockets, which tells of itself over HTTP ([`status`], [`metrics`]).
 //!
 //! # How it is built
@@ -103,13 +105,13 @@ macro_rules! planted {
     };
 }
 
-pub(crate) mod by_node;
 pub mod cli;
 mod clock;
 pub mod codec;
 pub mod config;
 mod core;
 pub mod event;
+mod facts;
 pub mod message;
 pub mod metrics;
 #[cfg(feature = "planted-bugs")]
@@ -125,7 +127,6 @@ mod testing;
 #[cfg(test)]
 mod tests;
 
-use std::fmt;
 use std::time::Duration;
 
 pub use self::clock::ClockRate;
@@ -134,38 +135,15 @@ pub use self::config::{Config, ConfigError};
 pub use self::core::Core;
 pub use self::event::Event;
 pub use self::message::Message;
+pub(crate) use crate::consensus::by_node;
+pub use crate::consensus::{HardState, LogIndex, NodeId, Role, Term};
 use crate::events::Value;
-
-/// A term (§5.1), counted from 1; 0 is that of a server that has seen none.
-pub type Term = u64;
-
-/// The index of a log entry, counted from 1; 0 stands before the first.
-pub type LogIndex = u64;
 
 /// Names and values in order, as a trace shows them.
 pub type Fields = Vec<(&'static str, Value)>;
 
 /// Messages of later terms are ignored: no cluster comes here, so they are not from one, and counting on would overflow.
 pub const TERM_MAX: Term = 1 << 62;
-
-/// A member of the cluster. 0 is nobody's.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct NodeId(pub u64);
-
-impl fmt::Display for NodeId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "n{}", self.0)
-    }
-}
-
-/// What must survive a crash (figure 2, "Persistent state on all servers"), the log aside. Its default is a new node's.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct HardState {
-    /// `currentTerm`: the latest term the server has seen.
-    pub term: Term,
-    /// `votedFor`: whom it voted for in this term.
-    pub voted_for: Option<NodeId>,
-}
 
 /// The last entry of a log; its default is an empty log's.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -174,37 +152,6 @@ pub struct LogPosition {
     pub last_index: LogIndex,
     /// The entry's term.
     pub last_term: Term,
-}
-
-/// The part that a server has in the protocol.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Role {
-    /// Answers, and waits for a leader's silence.
-    Follower,
-    /// Asks whether it could win an election.
-    PreCandidate,
-    /// Asks for votes.
-    Candidate,
-    /// Leads its term.
-    Leader,
-}
-
-impl Role {
-    /// The role in a trace.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Follower => "follower",
-            Self::PreCandidate => "pre-candidate",
-            Self::Candidate => "candidate",
-            Self::Leader => "leader",
-        }
-    }
-}
-
-impl fmt::Display for Role {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
 }
 
 /// What can happen to a node.

@@ -1,14 +1,11 @@
-//! What Raft promises, checked at every event and over all that ever happened: crashes reset nothing here.
+//! What this crate's Raft promises, beyond what [any does](super::consensus), checked at every event and over all that ever
+//! happened: crashes reset nothing here.
+//!
+//! E1 to E7, E10 and L1 to L6 are those of [any Raft](super::consensus), and go by the facts that the nodes tell
+//! ([`Event::fact`]). Of this one more is known:
 //!
 //! | id | what must hold of elections |
 //! |---|---|
-//! | E1 | A term has one leader, **over history**: whoever becomes leader of a term, or sends `AppendEntries` in it, is the only one that ever did. Comparing the leaders of one moment misses two leaders of a term at different times. |
-//! | E2 | A vote of a server in a term never changes, across crashes too. It counts from when it leaves, or its whole write has completed. |
-//! | E3 | No message at all leaves in a term that is not durable at its sender; a granted vote only when the vote is too, a `RequestVote` only when the candidate's own is. |
-//! | E4 | The durable term never falls, and the term in memory is never below it. |
-//! | E5 | A message's term is at most its sender's. |
-//! | E6 | A leader has the votes of a majority of all members in its term. |
-//! | E7 | Roles change only as they may, a candidacy raises the term by one, and a role other than follower is one of the term that it was taken on in. |
 //! | E8 | A leader has voted for itself; everybody else has an election timer armed, due within the largest timeout. |
 //! | E9 | An election timer starts afresh by a valid `AppendEntries` of the current term, a granted vote, the node's own campaign, its start, and a step-down from leader, and by nothing else; then with a timeout from the range, drawn anew, that runs from the end of what had to be written. |
 //! | E10 | Whom a node follows in a term is the leader of that term in history, and whoever heard it follows it. |
@@ -20,39 +17,23 @@
 //! E9 to E14 hold each step of each node, the input that it took in and all that came of it, against what
 //! [figure 2 has due](rules) of a node that was what this one was.
 //!
-//! | id | what must come about |
-//! |---|---|
-//! | L1 | Once nothing disturbs them, the members have a leader within 10 times the largest election timeout, and more where links and disks make elections fail often (30 times and more if only a bare majority is alive). |
-//! | L2 | Once a majority follows one, nobody is in a higher term and nothing disturbs them, no election begins, and the leader stays: whatever ends a lead has its cause in what was before. |
-//! | L3 | With check-quorum, a leader that no majority answers steps down within twice the largest timeout. That no leader comes without a majority is E6. |
-//! | L5 | A healthy, connected majority keeps its leader, whatever becomes of the others: from a time that a script names, the lead does not change. |
-//! | L6 | Messages are few: at most 30 for an election among 3 (`5 n (n − 1)` for each term that it takes, times how often a question is asked until its answer can be there), and, idle, `2 (n − 1)` for each heartbeat and a little. |
-//!
-//! The bounds of L1, L2, L3 and L6 follow from the settings and from what links, disks and clocks do ([`Conditions`]);
-//! where those leave no room for a bound, it is not checked, and [`RaftCheck::unchecked`] says so.
+//! Where links, disks and clocks leave no room for a bound, it is not checked, and [`RaftCheck::unchecked`] says so.
 //!
 //! The check knows nodes' events and messages, and nothing of faults: it is told when a node's process has ended, and
 //! since when nothing is disturbed.
 
-mod conditions;
-mod election;
-mod history;
-mod liveness;
+mod armed;
 mod rules;
 mod step;
 
 use std::time::Duration;
 
+use super::consensus::{self, Check, Checked, Settings, State};
 use crate::raft::server::Event;
-use crate::raft::{Config, Event as CoreEvent, Message, NodeId, Status};
+use crate::raft::{Config, Event as CoreEvent, NodeId, Status};
 use crate::sim::Breach;
 
-pub use conditions::{Conditions, unelectable};
-pub use history::E1;
-pub use liveness::{Agreement, LEADERS_OF_ONE_MOMENT, Lead};
-
-/// When and in which record something was seen.
-pub type Seen = (Duration, u64);
+pub use super::consensus::{Agreement, Conditions, E1, LEADERS_OF_ONE_MOMENT, Lead, Seen};
 
 /// Which of the checks are made. Fewer than all are for a comparison with what others check.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -71,12 +52,29 @@ pub enum Scope {
     LeadersOfOneMoment,
 }
 
+/// What any Raft's check asks of these settings.
+fn settings(config: &Config) -> Settings {
+    Settings {
+        election_timeout: (config.election_timeout_min, config.election_timeout_max),
+        heartbeat: config.heartbeat,
+        pre_vote: config.pre_vote,
+        check_quorum: config.check_quorum,
+        resend: config.resend,
+        ..Settings::new(config.members.iter().copied())
+    }
+}
+
+/// Why nobody can ever be elected, if that is so: the answers to a candidate come when it has given up on them.
+pub fn unelectable(config: &Config, conditions: &Conditions) -> Option<String> {
+    consensus::unelectable(&settings(config), conditions)
+}
+
 /// Watches the nodes of one cluster.
 #[derive(Clone)]
 pub struct RaftCheck {
     scope: Scope,
-    election: election::Election,
-    liveness: liveness::Liveness,
+    anyone: Check,
+    armed: armed::Armed,
     steps: step::Steps,
 }
 
@@ -85,8 +83,8 @@ impl RaftCheck {
     pub fn new(config: &Config, conditions: &Conditions, scope: Scope) -> Self {
         Self {
             scope,
-            election: election::Election::new(config),
-            liveness: liveness::Liveness::new(config, conditions),
+            anyone: Check::new(&settings(config), conditions),
+            armed: armed::Armed::new(config),
             steps: step::Steps::new(config),
         }
     }
@@ -102,21 +100,27 @@ impl RaftCheck {
         match self.scope {
             Scope::All => self.all(id, seen, event),
             Scope::Safety => self.safety(id, seen, event).err(),
-            Scope::History => self.election.event(id, seen, event).err(),
+            Scope::History => self.history(id, seen, event).err(),
             Scope::OneLeaderPerTerm => {
-                let breach = self.election.event(id, seen, event).err();
-                self.liveness.follow(seen, event);
-                breach.filter(|breach| breach.invariant == history::E1)
+                let breach = self.history(id, seen, event).err();
+                self.follow(seen, event);
+                breach.filter(|breach| breach.invariant == E1)
             }
             Scope::LeadersOfOneMoment => {
-                let changed = self.liveness.follow(seen, event);
-                changed.then(|| self.liveness.rivals(seen))?.map(Box::new)
+                let changed = self.follow(seen, event);
+                changed.then(|| self.anyone.liveness.rivals(seen))?.map(Box::new)
             }
         }
     }
 
-    fn safety(&mut self, id: NodeId, seen: Seen, event: &Event) -> Result<(), Box<Breach>> {
-        self.election.event(id, seen, event)?;
+    /// Takes in what a node is now, if that is what the event tells. Says whether anything about it has changed.
+    fn follow(&mut self, seen: Seen, event: &Event) -> bool {
+        let Event::Stepped { status, .. } = event else { return false };
+        self.anyone.liveness.is_now(status.id, seen, state(status))
+    }
+
+    fn safety(&mut self, id: NodeId, seen: Seen, event: &Event) -> Checked {
+        self.history(id, seen, event)?;
         if let Event::Stepped { status, now, done, deadline } = event {
             return self.steps.stepped(seen, status, (*now, *done), *deadline);
         }
@@ -124,40 +128,37 @@ impl RaftCheck {
         Ok(())
     }
 
+    /// What must hold over history whatever the time is.
+    fn history(&mut self, id: NodeId, seen: Seen, event: &Event) -> Checked {
+        match event {
+            Event::Stepped { status, done, .. } => self.stands(seen, status, *done),
+            _ => event.fact().map_or(Ok(()), |fact| self.anyone.election.tell(id, seen, &fact)),
+        }
+    }
+
+    /// E4, E7, E8 and E10 of what a node is after a step.
+    #[inline]
+    fn stands(&mut self, seen: Seen, status: &Status, done: Duration) -> Checked {
+        let Status { id, role, term, leader, .. } = *status;
+        let election = &mut self.anyone.election;
+        election.stands(id, seen, role, term)?;
+        self.armed.stepped(seen, status, done, election.role_seen(id))?;
+        election.follows(id, seen, leader, term)
+    }
+
     /// Each kind of event goes to those only who ask for it: there are several for each message.
     #[inline]
     fn all(&mut self, id: NodeId, seen: Seen, event: &Event) -> Option<Box<Breach>> {
         match event {
-            Event::Received { from, message } => {
-                self.steps.event(id, seen, event);
-                self.received(id, seen, *from, message);
-                None
+            Event::Core(CoreEvent::TimerArmed { .. }) => return None,
+            Event::Stepped { status, now, done, deadline } => {
+                return self.stepped(seen, status, (*now, *done), *deadline);
             }
-            Event::Sending { to, message } => self.sending(id, seen, *to, message),
-            Event::Stepped { status, now, done, deadline } => self.stepped(seen, status, (*now, *done), *deadline),
-            Event::Core(CoreEvent::TimerArmed { .. }) => None,
-            Event::Core(core) => {
-                let broken = self.election.event(id, seen, event).err();
-                broken.or_else(|| self.liveness.core(id, seen, core))
-            }
-            _ => self.safety(id, seen, event).err(),
+            Event::Core(_) => {}
+            Event::Sending { to, message } => self.steps.sending(id, *to, message),
+            _ => self.steps.event(id, seen, event),
         }
-    }
-
-    /// Takes in that a node received a message.
-    #[inline]
-    fn received(&mut self, id: NodeId, seen: Seen, from: NodeId, message: &Message) {
-        if let Message::AppendEntriesResponse(answer) = message {
-            self.liveness.answered(id, from, answer.term, seen);
-        }
-    }
-
-    /// Takes in that a message is about to leave a node.
-    #[inline]
-    fn sending(&mut self, id: NodeId, seen: Seen, to: NodeId, message: &Message) -> Option<Box<Breach>> {
-        self.liveness.sending(seen.0);
-        self.steps.sending(id, to, message);
-        self.election.sending(id, seen, to, message).err()
+        self.anyone.tell(id, seen, &event.fact()?)
     }
 
     /// Takes in what a node is after a step.
@@ -169,69 +170,74 @@ impl RaftCheck {
         (now, done): (Duration, Duration),
         deadline: Option<Duration>,
     ) -> Option<Box<Breach>> {
-        if let Err(breach) = self.election.stepped(seen, status, done) {
+        if let Err(breach) = self.stands(seen, status, done) {
             return Some(breach);
         }
         if let Err(breach) = self.steps.stepped(seen, status, (now, done), deadline) {
             return Some(breach);
         }
-        self.liveness.stepped(seen, status)
+        self.anyone.liveness.rests(status.id, seen, state(status))
     }
 
     /// A node's process has ended: it leads nobody any more. What it did still holds.
     pub fn down(&mut self, id: NodeId, seen: Seen) {
-        self.liveness.down(id, seen);
+        self.anyone.down(id, seen);
     }
 
     /// A node's election timeout may be this long, as a script has it.
     pub fn allow_timeout(&mut self, id: NodeId, timeout: Duration) {
-        self.election.allow_timeout(id, timeout);
+        self.armed.allow_timeout(id, timeout);
         self.steps.allow_timeout(id, timeout);
     }
 
     /// From now on nothing disturbs the nodes, and all are alive that ever will be.
     pub fn calm(&mut self, at: Duration) {
-        self.liveness.calm(at);
+        self.anyone.calm(at);
     }
 
     /// What is not checked under the conditions of the run, and why, a sentence each.
     pub fn unchecked(&self) -> Vec<String> {
-        if self.scope == Scope::All { self.liveness.unchecked() } else { Vec::new() }
+        if self.scope == Scope::All { self.anyone.unbounded() } else { Vec::new() }
     }
 
     /// How long after the nodes were [left alone](Self::calm) a majority is to have a leader; `None`: nobody can tell.
     pub fn election_time(&self) -> Option<Duration> {
-        self.liveness.election_time()
+        self.anyone.election_time()
     }
 
     /// From this time on the lead must not change (L5).
     pub fn stable_from(&mut self, at: Duration) {
-        self.liveness.stable_from(at);
+        self.anyone.stable_from(at);
     }
 
     /// The run is over: what should have come about by now has.
     pub fn at_end(&self, at: Duration) -> Option<Breach> {
-        (self.scope == Scope::All).then(|| self.liveness.at_end(at))?
+        (self.scope == Scope::All).then(|| self.anyone.at_end(at))?
     }
 
     /// What the nodes agree on.
     pub fn agreement(&self) -> &Agreement {
-        self.liveness.agreement()
+        self.anyone.agreement()
     }
 
     /// How often that was found out anew: as long as this is the same, [`agreement`](Self::agreement) is.
     pub fn agreed(&self) -> u64 {
-        self.liveness.agreed()
+        self.anyone.agreed()
     }
 
     /// Writes all that [`Scope::History`] goes by but when it was seen: two checks that write the same judge the same. `name` gives a
     /// node's name.
     pub fn write_memory(&self, name: &dyn Fn(NodeId) -> u8, bytes: &mut Vec<u8>) {
-        self.election.write_memory(name, bytes);
+        self.anyone.write_memory(name, bytes);
     }
 
     /// A node, as it last told of itself, if it is alive.
-    pub fn status(&self, id: NodeId) -> Option<&Status> {
-        self.liveness.status(id)
+    pub fn state(&self, id: NodeId) -> Option<State> {
+        self.anyone.state(id)
     }
+}
+
+#[inline]
+fn state(status: &Status) -> State {
+    State { role: status.role, term: status.term, leader: status.leader }
 }

@@ -4,15 +4,13 @@ use std::fmt::Display;
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::Seen;
-use super::history::{Checked, E2, E10};
 use super::rules::{Due, Input, Known, Rules, Timer};
+use crate::check::consensus::{Checked, E2, E8, E10, Seen};
 use crate::raft::by_node::ByNode;
 use crate::raft::server::{Command, Event};
 use crate::raft::{Config, Message, NodeId, Role, Status};
 use crate::sim::Breach;
 
-const E8: &str = "E8 an armed timer";
 const E9: &str = "E9 what starts the timer";
 const E11: &str = "E11 newer terms";
 const E12: &str = "E12 roles have causes";

@@ -10,12 +10,13 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
+use crate::check::consensus::State;
 use crate::check::raft::{Agreement, Lead, RaftCheck, Seen, unelectable};
 use crate::events::Sink;
 use crate::net::Net as _;
 use crate::raft::by_node::ByNode;
 use crate::raft::server::{self, Command, Event, Node, Settings};
-use crate::raft::{Config, Event as CoreEvent, Message, NodeId, Role, Status, Term};
+use crate::raft::{Config, Event as CoreEvent, Message, NodeId, Role, Term};
 use crate::sim::trace::{Cause, HostId};
 use crate::sim::{Breach, Calm, CoreHost, Events, Host, HostResult, Report, WaitEnd};
 
@@ -112,9 +113,9 @@ impl Cluster {
     }
 
     /// What each node that lives is just now.
-    pub(super) fn statuses(&self) -> Vec<Status> {
+    pub(super) fn states(&self) -> Vec<(NodeId, State)> {
         let check = self.check.borrow();
-        self.plan.members().filter_map(|id| check.status(id).copied()).collect()
+        self.plan.members().filter_map(|id| Some((id, check.state(id)?))).collect()
     }
 
     /// One node's life in the turmoil lane, from a start to its end.
@@ -405,7 +406,8 @@ impl Cluster {
                 }
             }
             Order::TransferTo(to) => {
-                let leads = |id: &NodeId| self.check.borrow().status(*id).is_some_and(|s| s.role == Role::Leader);
+                let leads =
+                    |id: &NodeId| self.check.borrow().state(*id).is_some_and(|state| state.role == Role::Leader);
                 let leaders: Vec<NodeId> = self.plan.members().filter(leads).collect();
                 events.count("transfers", leaders.len() as u64);
                 if leaders.is_empty() {

@@ -3,7 +3,6 @@
 #[cfg(feature = "planted-bugs")]
 mod bugs;
 mod cluster;
-mod conditions;
 mod exhaust;
 mod figures;
 mod names;

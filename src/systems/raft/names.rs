@@ -32,11 +32,11 @@ pub(super) fn role_name(role: Role) -> &'static str {
 /// The nodes in a role, as far as they live. Of several leaders, that of the newest term: the others do not know yet that
 /// they are none.
 pub(super) fn who_is(cluster: &Cluster, role: Role) -> Vec<String> {
-    let mut those = cluster.statuses();
-    those.retain(|status| role_name(status.role) == role_name(role));
+    let mut those = cluster.states();
+    those.retain(|(_, state)| role_name(state.role) == role_name(role));
     if role == Role::Leader {
-        let newest = those.iter().map(|status| status.term).max();
-        those.retain(|status| Some(status.term) == newest);
+        let newest = those.iter().map(|(_, state)| state.term).max();
+        those.retain(|(_, state)| Some(state.term) == newest);
     }
-    those.into_iter().map(|status| status.id.to_string()).collect()
+    those.into_iter().map(|(id, _)| id.to_string()).collect()
 }

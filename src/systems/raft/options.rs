@@ -7,13 +7,13 @@ use rand::Rng as _;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::conditions;
 use crate::check::raft::{Conditions, Scope};
 use crate::raft::config::MEMBERS_MAX;
 use crate::raft::{ClockRate, Config, LogPosition, NodeId};
 use crate::rng::between;
 use crate::script::{Latency, ScriptError, Section, Setting, TimeSpan};
 use crate::sim::Setup;
+use crate::systems::consensus::conditions;
 
 /// The most that clocks may differ from the right time, as a fraction of it.
 const DRIFT_MAX: f64 = 0.5;

@@ -5,7 +5,9 @@
 
 use std::time::Duration;
 
-use crate::raft::Config;
+use super::Settings;
+use super::liveness::{L1, L2, L3, L6};
+use crate::consensus::Part;
 
 /// A chance below which nothing comes about in all the runs that anybody makes.
 const NEVER: f64 = 1e-10;
@@ -51,7 +53,8 @@ pub(super) struct Bounds {
     /// L2: how long what was under way may still lead to an election.
     pub(super) quiet: Bound<Duration>,
     /// L3: for how long a leader may go on without a majority.
-    pub(super) alone: Duration,
+    /// `None`: it promises nothing of the kind.
+    pub(super) alone: Option<Bound<Duration>>,
     /// L6: how many messages it may take to elect a leader, for each term.
     pub(super) to_elect: Bound<u64>,
     /// L6: how many heartbeats a leader sends each peer in a time: so many times the time, and so many more.
@@ -59,23 +62,26 @@ pub(super) struct Bounds {
 }
 
 impl Bounds {
-    pub(super) fn new(config: &Config, conditions: &Conditions) -> Self {
-        let wait = Waits::new(config, conditions);
+    pub(super) fn new(settings: &Settings, conditions: &Conditions) -> Self {
+        let wait = Waits::new(settings, conditions);
+        let alone = || Ok(wait.slow(settings.election_timeout.1) * 2 + wait.jitter);
         Self {
-            election: wait.election(),
-            quiet: wait.quiet(),
-            alone: wait.slow(config.election_timeout_max) * 2 + wait.jitter,
-            to_elect: wait.to_elect(),
-            heartbeats: wait.heartbeats(),
+            election: settings.allows(L1, &[Part::Roles]).and_then(|()| wait.election()),
+            quiet: settings.allows(L2, &[Part::Roles]).and_then(|()| wait.quiet()),
+            alone: settings
+                .check_quorum
+                .then(|| settings.allows(L3, &[Part::Roles, Part::Answers]).and_then(|()| alone())),
+            to_elect: settings.allows(L6, &[Part::Roles, Part::Messages]).and_then(|()| wait.to_elect()),
+            heartbeats: settings.allows(L6, &[Part::Roles, Part::Messages]).and_then(|()| wait.heartbeats()),
         }
     }
 }
 
 /// Why nobody can ever be elected, if that is so: the answers to a candidate come when it has given up on them.
-pub fn unelectable(config: &Config, conditions: &Conditions) -> Option<String> {
+pub fn unelectable(settings: &Settings, conditions: &Conditions) -> Option<String> {
     let round_trip = conditions.latency.0 * 2;
-    let longest = Waits::new(config, conditions).slow(config.election_timeout_max);
-    (config.members.len() > 1 && round_trip >= longest).then(|| {
+    let longest = Waits::new(settings, conditions).slow(settings.election_timeout.1);
+    (settings.members.len() > 1 && round_trip >= longest).then(|| {
         format!(
             "a round trip takes {round_trip:?} at least and an election timeout {longest:?} at most, so that no candidate \
              lives to count its votes: an election timeout is to be several round trips"
@@ -84,15 +90,15 @@ pub fn unelectable(config: &Config, conditions: &Conditions) -> Option<String> {
 }
 
 struct Waits<'a> {
-    config: &'a Config,
+    settings: &'a Settings,
     conditions: &'a Conditions,
     /// How much later than its time something may come.
     jitter: Duration,
 }
 
 impl<'a> Waits<'a> {
-    fn new(config: &'a Config, conditions: &'a Conditions) -> Self {
-        Self { config, conditions, jitter: conditions.tick * 4 }
+    fn new(settings: &'a Settings, conditions: &'a Conditions) -> Self {
+        Self { settings, conditions, jitter: conditions.tick * 4 }
     }
 
     /// How long a slow clock takes to show this.
@@ -112,22 +118,22 @@ impl<'a> Waits<'a> {
 
     /// How often a question is asked until its answer has come.
     fn asked(&self) -> u64 {
-        if !self.config.resend {
+        if !self.settings.resend {
             return 1;
         }
-        let again = self.fast(self.config.heartbeat).as_nanos().max(1);
+        let again = self.fast(self.settings.heartbeat).as_nanos().max(1);
         // Whoever is asked may have to write what came before, too.
         u64::try_from((self.answer() + self.conditions.write).as_nanos() / again).unwrap_or(u64::MAX).saturating_add(1)
     }
 
     /// The chance that an election fails: votes are split, or lost (dissertation, chapter 9).
     fn failure(&self) -> f64 {
-        let members = self.config.members.len();
+        let members = self.settings.members.len();
         if members == 1 {
             return 0.0;
         }
-        let (low, high) = (self.fast(self.config.election_timeout_min), self.slow(self.config.election_timeout_max));
-        let phases = if self.config.pre_vote { 2.0 } else { 1.0 };
+        let (low, high) = (self.fast(self.settings.election_timeout.0), self.slow(self.settings.election_timeout.1));
+        let phases = if self.settings.pre_vote { 2.0 } else { 1.0 };
         // Whoever wakes before it is asked for its vote is a rival.
         let window = (self.conditions.latency.1 + self.conditions.write + self.jitter).as_secs_f64()
             + (phases - 1.0) * self.answer().as_secs_f64();
@@ -141,9 +147,9 @@ impl<'a> Waits<'a> {
             let above = high.as_secs_f64() - least;
             if above <= 0.0 { 0.0 } else { (above / range.max(1e-9)).min(1.0) }
         };
-        let tries = if self.config.resend {
-            1 + self.config.election_timeout_min.saturating_sub(self.answer()).as_nanos()
-                / self.config.heartbeat.as_nanos().max(1)
+        let tries = if self.settings.resend {
+            1 + self.settings.election_timeout.0.saturating_sub(self.answer()).as_nanos()
+                / self.settings.heartbeat.as_nanos().max(1)
         } else {
             1
         };
@@ -158,7 +164,7 @@ impl<'a> Waits<'a> {
     fn election(&self) -> Bound<Duration> {
         let failure = self.failure();
         if failure > HOPELESS {
-            let timeouts = (self.config.election_timeout_min, self.config.election_timeout_max);
+            let timeouts = (self.settings.election_timeout.0, self.settings.election_timeout.1);
             return Err(format!(
                 "with round trips of up to {:?} and timeouts of {:?} to {:?} most elections fail",
                 self.answer(),
@@ -168,7 +174,7 @@ impl<'a> Waits<'a> {
         }
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "between 10 and some 200")]
         let rounds = libm::ceil(libm::log(NEVER) / libm::log(failure.max(NEVER))).max(10.0) as u32;
-        Ok((self.slow(self.config.election_timeout_max) + self.conditions.write) * rounds + self.answer())
+        Ok((self.slow(self.settings.election_timeout.1) + self.conditions.write) * rounds + self.answer())
     }
 
     fn quiet(&self) -> Bound<Duration> {
@@ -176,21 +182,21 @@ impl<'a> Waits<'a> {
         if loss > 0.0 {
             return Err("messages are lost".to_owned());
         }
-        let beat = self.slow(self.config.heartbeat);
-        let (silence, patience) = (beat + (most - least) + self.jitter, self.fast(self.config.election_timeout_min));
+        let beat = self.slow(self.settings.heartbeat);
+        let (silence, patience) = (beat + (most - least) + self.jitter, self.fast(self.settings.election_timeout.0));
         if silence >= patience {
             return Err(format!("heartbeats may come {silence:?} apart, and a timeout may be {patience:?}"));
         }
-        let (answered, patience) = (beat + self.answer() + write, self.fast(self.config.election_timeout_max));
-        if self.config.check_quorum && answered >= patience {
+        let (answered, patience) = (beat + self.answer() + write, self.fast(self.settings.election_timeout.1));
+        if self.settings.check_quorum && answered >= patience {
             let text = format!("answers to a leader may take {answered:?}, and it waits for {patience:?}");
             return Err(text);
         }
-        Ok(self.slow(self.config.election_timeout_max) + beat + most * 2 + write * 2 + self.jitter)
+        Ok(self.slow(self.settings.election_timeout.1) + beat + most * 2 + write * 2 + self.jitter)
     }
 
     fn to_elect(&self) -> Bound<u64> {
-        let members = self.config.members.len() as u64;
+        let members = self.settings.members.len() as u64;
         if self.conditions.loss > 0.0 {
             return Err("messages are lost".to_owned());
         }
@@ -200,7 +206,7 @@ impl<'a> Waits<'a> {
         if !self.conditions.same_logs {
             return Err("logs differ, and who cannot win asks in vain".to_owned());
         }
-        if self.answer() + self.conditions.write >= self.fast(self.config.election_timeout_min) {
+        if self.answer() + self.conditions.write >= self.fast(self.settings.election_timeout.0) {
             let text = format!("a question may take {:?} to be answered, longer than a timeout", self.answer());
             return Err(text);
         }
@@ -211,7 +217,7 @@ impl<'a> Waits<'a> {
         if self.conditions.copies {
             return Err("messages come twice".to_owned());
         }
-        let each = 1.0 / self.fast(self.config.heartbeat).as_secs_f64();
+        let each = 1.0 / self.fast(self.settings.heartbeat).as_secs_f64();
         Ok((each, 3.0 + (self.answer() + self.conditions.write).as_secs_f64() * each))
     }
 }
@@ -225,17 +231,18 @@ fn binomial(all: usize, count: usize, chance: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::raft::NodeId;
+    use crate::consensus::NodeId;
 
     fn ms(millis: u64) -> Duration {
         Duration::from_millis(millis)
     }
 
-    fn bounds(nodes: u64, change: impl FnOnce(&mut Config, &mut Conditions)) -> Bounds {
-        let mut config = Config::new((1..=nodes).map(NodeId));
+    fn bounds(nodes: u64, change: impl FnOnce(&mut Settings, &mut Conditions)) -> Bounds {
+        let mut settings = Settings::new((1..=nodes).map(NodeId));
+        (settings.pre_vote, settings.check_quorum, settings.resend) = (true, true, true);
         let mut conditions = Conditions { latency: (ms(1), ms(5)), tick: ms(1), ..Conditions::default() };
-        change(&mut config, &mut conditions);
-        Bounds::new(&config, &conditions)
+        change(&mut settings, &mut conditions);
+        Bounds::new(&settings, &conditions)
     }
 
     #[test]
@@ -244,7 +251,7 @@ mod tests {
         assert_eq!(usual.to_elect, Ok(30));
         let election = usual.election.expect("it is bounded");
         assert!((ms(3000)..ms(4500)).contains(&election), "{election:?}");
-        assert_eq!(usual.alone, ms(604));
+        assert_eq!(usual.alone, Some(Ok(ms(604))));
         assert!(usual.heartbeats.is_ok_and(|(each, more)| each * 0.05 < 1.01 && more < 4.0));
         assert!(usual.quiet.is_ok_and(|quiet| (ms(300)..ms(400)).contains(&quiet)));
     }
@@ -252,15 +259,16 @@ mod tests {
     #[test]
     fn slow_links_disks_and_clocks_widen_them() {
         let usual = bounds(3, |_, _| {});
-        let slow = bounds(3, |config, conditions| {
-            (config.election_timeout_min, config.election_timeout_max) = (ms(500), ms(1000));
+        let slow = bounds(3, |settings, conditions| {
+            settings.election_timeout = (ms(500), ms(1000));
             conditions.latency = (ms(60), ms(60));
         });
         assert_eq!(slow.to_elect, Ok(90), "asked again twice until the answer is there");
         let disks = bounds(3, |_, conditions| conditions.write = ms(40));
         assert!(disks.to_elect.as_ref().is_ok_and(|count| *count > 30), "{disks:?}");
         let drifting = bounds(3, |_, conditions| conditions.drift = 0.5);
-        assert!(drifting.alone > usual.alone * 19 / 10);
+        let alone = |bounds: &Bounds| bounds.alone.clone().and_then(Result::ok).expect("it is bounded");
+        assert!(alone(&drifting) > alone(&usual) * 19 / 10);
         assert!(drifting.heartbeats.is_ok_and(|(each, _)| each > 20.0 * 1.4), "clocks half as fast again");
         assert!(bounds(3, |_, conditions| conditions.copies = true).heartbeats.is_err());
     }
@@ -270,20 +278,30 @@ mod tests {
         let lossy = bounds(3, |_, conditions| conditions.loss = 0.1);
         assert_eq!((lossy.quiet, lossy.to_elect), (Err("messages are lost".into()), Err("messages are lost".into())));
         assert!(lossy.election.is_ok(), "it only takes longer");
-        let equal = bounds(3, |config, _| config.election_timeout_max = config.election_timeout_min);
+        let equal = bounds(3, |settings, _| settings.election_timeout.1 = settings.election_timeout.0);
         assert!(equal.election.is_err_and(|why| why.contains("most elections fail")));
-        let rare = bounds(3, |config, _| config.heartbeat = ms(149));
+        let rare = bounds(3, |settings, _| settings.heartbeat = ms(149));
         assert!(rare.quiet.is_err_and(|why| why.contains("heartbeats may come")));
         assert_eq!(bounds(1, |_, _| {}).election.map(|time| time >= ms(3000)), Ok(true));
     }
 
     #[test]
+    fn what_is_not_told_or_not_promised_has_no_bound() {
+        let bare = bounds(3, |settings, _| {
+            *settings = settings.clone().lacks(Part::Answers, "it keeps them").exempt("L2", "it is made to");
+        });
+        assert_eq!(bare.alone, Some(Err("it is not told which followers answer (it keeps them)".to_owned())));
+        assert_eq!((bare.quiet, bare.election.is_ok()), (Err("it is made to".to_owned()), true));
+        assert_eq!(bounds(3, |settings, _| settings.check_quorum = false).alone, None);
+    }
+
+    #[test]
     fn nobody_is_elected_whose_votes_come_too_late() {
-        let config = Config::new((1..=3).map(NodeId));
+        let settings = Settings::new((1..=3).map(NodeId));
         let far = |one_way| Conditions { latency: (ms(one_way), ms(one_way)), ..Conditions::default() };
-        assert_eq!(unelectable(&config, &far(149)), None);
-        let why = unelectable(&config, &far(150)).expect("it is hopeless");
+        assert_eq!(unelectable(&settings, &far(149)), None);
+        let why = unelectable(&settings, &far(150)).expect("it is hopeless");
         assert!(why.contains("a round trip takes 300ms at least and an election timeout 300ms at most"), "{why}");
-        assert_eq!(unelectable(&Config::new([NodeId(1)]), &far(150)), None, "who is alone asks nobody");
+        assert_eq!(unelectable(&Settings::new([NodeId(1)]), &far(150)), None, "who is alone asks nobody");
     }
 }

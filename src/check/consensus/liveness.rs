@@ -3,22 +3,20 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::Seen;
 use super::conditions::{Bounds, Conditions};
-use crate::raft::by_node::ByNode;
-use crate::raft::event::StepDown;
-use crate::raft::server::Event;
-use crate::raft::{Config, Event as CoreEvent, NodeId, Role, Status, Term};
+use super::{Seen, Settings, State};
+use crate::consensus::by_node::ByNode;
+use crate::consensus::{Fact, NodeId, Part, Role, Term};
 use crate::sim::Breach;
 
 /// What two leaders of one term at the same moment break.
 pub const LEADERS_OF_ONE_MOMENT: &str = "leaders of one moment";
 
-const L1: &str = "L1 a leader after healing";
-const L2: &str = "L2 no needless election";
-const L3: &str = "L3 no lead without a majority";
+pub(super) const L1: &str = "L1 a leader after healing";
+pub(super) const L2: &str = "L2 no needless election";
+pub(super) const L3: &str = "L3 no lead without a majority";
 const L5: &str = "L5 a stable leader";
-const L6: &str = "L6 few messages";
+pub(super) const L6: &str = "L6 few messages";
 
 /// How many times as long an election may take with a bare majority alive.
 const BARE: u32 = 3;
@@ -83,12 +81,13 @@ struct Tenure {
 }
 
 #[derive(Clone)]
-pub(super) struct Liveness {
+pub(in crate::check) struct Liveness {
     members: usize,
     quorum: usize,
     bounds: Bounds,
-    check_quorum: bool,
-    alive: ByNode<Status>,
+    /// Whether nodes tell whom they follow; otherwise followers of a term follow its leader.
+    tells_leader: bool,
+    alive: ByNode<State>,
     /// Since when each is what it is.
     since: ByNode<Seen>,
     tenures: ByNode<Tenure>,
@@ -105,12 +104,12 @@ pub(super) struct Liveness {
 }
 
 impl Liveness {
-    pub(super) fn new(config: &Config, conditions: &Conditions) -> Self {
+    pub(super) fn new(settings: &Settings, conditions: &Conditions) -> Self {
         Self {
-            members: config.members.len(),
-            quorum: config.members.len() / 2 + 1,
-            bounds: Bounds::new(config, conditions),
-            check_quorum: config.check_quorum,
+            members: settings.members.len(),
+            quorum: settings.members.len() / 2 + 1,
+            bounds: Bounds::new(settings, conditions),
+            tells_leader: settings.tells(Part::Leader),
             alive: ByNode::default(),
             since: ByNode::default(),
             tenures: ByNode::default(),
@@ -132,8 +131,8 @@ impl Liveness {
         self.agreed
     }
 
-    pub(super) fn status(&self, id: NodeId) -> Option<&Status> {
-        self.alive.get(id)
+    pub(super) fn state(&self, id: NodeId) -> Option<State> {
+        self.alive.get(id).copied()
     }
 
     pub(super) fn down(&mut self, id: NodeId, seen: Seen) {
@@ -151,8 +150,10 @@ impl Liveness {
 
     /// What is not checked under the conditions of the run, and why.
     pub(super) fn unchecked(&self) -> Vec<String> {
-        let Bounds { election, quiet, to_elect, .. } = &self.bounds;
-        let all = [(L1, election.as_ref().err()), (L2, quiet.as_ref().err()), (L6, to_elect.as_ref().err())];
+        let Bounds { election, quiet, alone, to_elect, .. } = &self.bounds;
+        let alone = alone.as_ref().and_then(|alone| alone.as_ref().err());
+        let all =
+            [(L1, election.as_ref().err()), (L2, quiet.as_ref().err()), (L3, alone), (L6, to_elect.as_ref().err())];
         let unchecked = all.into_iter().filter_map(|(invariant, why)| Some((invariant, why?)));
         unchecked.map(|(invariant, why)| format!("{invariant} is not checked: {why}")).collect()
     }
@@ -167,45 +168,53 @@ impl Liveness {
         self.stable_from = Some(at);
     }
 
-    pub(super) fn core(&mut self, id: NodeId, seen: Seen, event: &CoreEvent) -> Option<Box<Breach>> {
-        match event {
-            CoreEvent::TermRaised { to, .. } => {
-                self.ended(id, *to);
-                None
-            }
-            CoreEvent::BecameCandidate { term, transfer: false } => {
-                self.no_needless_election(id, *term, seen).map(Box::new)
-            }
-            CoreEvent::SteppedDown { term, why: StepDown::QuorumLost } => {
-                self.no_needless_end(id, *term, seen).map(Box::new)
-            }
-            CoreEvent::BecameLeader { term, .. } => {
-                let (term, answers) = (*term, ByNode::default());
+    /// Takes in a fact that is not of what a node is at rest.
+    #[inline]
+    pub(super) fn tell(&mut self, id: NodeId, seen: Seen, fact: &Fact) -> Option<Box<Breach>> {
+        match *fact {
+            Fact::Sending { .. } => self.sending(seen.0),
+            Fact::Answered { by, term } => self.answered(id, by, term, seen),
+            Fact::Entered { term } => self.ended(id, term),
+            Fact::Became { role, term, asked } => return self.becomes(id, seen, role, term, asked).map(Box::new),
+            Fact::Loaded(_) | Fact::Persisted(_) | Fact::Is { .. } | Fact::Applied { .. } => {}
+        }
+        None
+    }
+
+    /// A node takes on a role. A leader that gives its lead up in its own term does so because no majority answers it.
+    pub(super) fn becomes(&mut self, id: NodeId, seen: Seen, role: Role, term: Term, asked: bool) -> Option<Breach> {
+        match role {
+            Role::Candidate if !asked => self.no_needless_election(id, term, seen),
+            Role::Candidate => None,
+            Role::Follower | Role::PreCandidate => self.no_needless_end(id, term, seen),
+            Role::Leader => {
+                let answers = ByNode::default();
                 self.tenures.insert(id, Tenure { term, since: seen, answers, contact_known: seen.0 });
                 None
             }
-            _ => None,
         }
     }
 
     /// A message leaves.
-    pub(super) fn sending(&mut self, at: Duration) {
+    fn sending(&mut self, at: Duration) {
         self.sent += 1;
         self.idle_sent += u64::from(self.idle_since().is_some_and(|since| at >= since));
     }
 
     /// A leader's heartbeat was answered.
-    pub(super) fn answered(&mut self, id: NodeId, from: NodeId, term: Term, seen: Seen) {
+    fn answered(&mut self, id: NodeId, from: NodeId, term: Term, seen: Seen) {
         if let Some(tenure) = self.tenures.get_mut(id).filter(|tenure| tenure.term == term) {
             tenure.answers.insert(from, seen);
         }
     }
 
-    pub(super) fn stepped(&mut self, seen: Seen, status: &Status) -> Option<Box<Breach>> {
-        let as_before = !self.is_now(seen, status);
+    /// Takes in what a node is now, at rest.
+    #[inline]
+    pub(in crate::check) fn rests(&mut self, id: NodeId, seen: Seen, state: State) -> Option<Box<Breach>> {
+        let as_before = !self.is_now(id, seen, state);
         if as_before
-            && status.role == Role::Leader
-            && let Some(breach) = self.no_lead_without_majority(status, seen)
+            && state.role == Role::Leader
+            && let Some(breach) = self.no_lead_without_majority(id, state.term, seen)
         {
             return Some(Box::new(breach));
         }
@@ -218,35 +227,24 @@ impl Liveness {
         breach.or_else(|| self.stays_stable(seen)).map(Box::new)
     }
 
-    /// Takes in what a node is now, if that is what the event tells. Says whether anything about it has changed.
-    pub(super) fn follow(&mut self, seen: Seen, event: &Event) -> bool {
-        if let Event::Stepped { status, .. } = event { self.is_now(seen, status) } else { false }
-    }
-
+    /// Takes in what a node is now. Says whether anything about it has changed.
     #[inline]
-    fn is_now(&mut self, seen: Seen, status: &Status) -> bool {
-        let as_before =
-            |known: &Status| (known.role, known.term, known.leader) == (status.role, status.term, status.leader);
-        let mut changed = true;
-        if let Some(known) = self.alive.get_mut(status.id) {
-            changed = !as_before(known);
-            *known = *status;
-        } else {
-            self.alive.insert(status.id, *status);
-        }
+    pub(in crate::check) fn is_now(&mut self, id: NodeId, seen: Seen, state: State) -> bool {
+        let before = self.alive.insert(id, state);
+        let changed = before != Some(state);
         if changed {
-            self.since.insert(status.id, seen);
+            self.since.insert(id, seen);
             self.agree(seen);
         }
         changed
     }
 
     /// Two nodes that lead the same term at this moment.
-    pub(super) fn rivals(&self, (at, record): Seen) -> Option<Breach> {
+    pub(in crate::check) fn rivals(&self, (at, record): Seen) -> Option<Breach> {
         let mut leads = BTreeMap::new();
-        for status in self.alive.values().filter(|status| status.role == Role::Leader) {
-            if let Some(first) = leads.insert(status.term, status.id) {
-                let text = format!("term {} has two leaders, {first} and {}", status.term, status.id);
+        for (id, state) in self.alive.iter().filter(|(_, state)| state.role == Role::Leader) {
+            if let Some(first) = leads.insert(state.term, id) {
+                let text = format!("term {} has two leaders, {first} and {id}", state.term);
                 return Some(Breach::new(LEADERS_OF_ONE_MOMENT, text).fact(at, record, "both lead".to_owned()));
             }
         }
@@ -256,16 +254,21 @@ impl Liveness {
     /// Finds out anew what the nodes agree on.
     fn agree(&mut self, seen: Seen) {
         self.agreed += 1;
-        let leads = |status: &Status| Lead { leader: status.id, term: status.term };
+        let tells_leader = self.tells_leader;
         let followers = |lead: Lead| {
-            let follows = |status: &&Status| status.term == lead.term && status.leader == Some(lead.leader);
-            self.alive.values().filter(follows).count()
+            let follows = |(id, state): &(NodeId, &State)| {
+                let is_led = if tells_leader {
+                    state.leader == Some(lead.leader)
+                } else {
+                    *id == lead.leader || state.role == Role::Follower
+                };
+                state.term == lead.term && is_led
+            };
+            self.alive.iter().filter(follows).count()
         };
-        let of_majority = self
-            .alive
-            .values()
-            .filter(|status| status.role == Role::Leader)
-            .map(leads)
+        let leaders = self.alive.iter().filter(|(_, state)| state.role == Role::Leader);
+        let of_majority = leaders
+            .map(|(leader, state)| Lead { leader, term: state.term })
             .find(|lead| followers(*lead) >= self.quorum);
         let of_all = of_majority.filter(|lead| followers(*lead) == self.alive.len());
         let Agreement { of_majority: majority, of_all: all, .. } = &mut self.agreement;
@@ -289,7 +292,7 @@ impl Liveness {
 
     /// Whether all members are alive and none has a higher term than the lead.
     fn nobody_is_ahead(&self, lead: Lead) -> bool {
-        self.alive.len() == self.members && self.alive.values().all(|status| status.term <= lead.term)
+        self.alive.len() == self.members && self.alive.values().all(|state| state.term <= lead.term)
     }
 
     #[inline]
@@ -351,12 +354,10 @@ impl Liveness {
 
     /// A leader that has just been polled and has had no majority for too long should have noticed.
     #[inline]
-    fn no_lead_without_majority(&mut self, status: &Status, (at, record): Seen) -> Option<Breach> {
-        if !self.check_quorum {
-            return None;
-        }
-        let allowed = self.bounds.alone;
-        let tenure = self.tenures.get_mut(status.id)?;
+    fn no_lead_without_majority(&mut self, id: NodeId, term: Term, (at, record): Seen) -> Option<Breach> {
+        let Some(Ok(allowed)) = &self.bounds.alone else { return None };
+        let allowed = *allowed;
+        let tenure = self.tenures.get_mut(id)?;
         // Answers only come later: mostly there is no need to look at all of them.
         if at <= tenure.contact_known + allowed {
             return None;
@@ -368,11 +369,10 @@ impl Liveness {
         let (contact, contact_record) = answers.len().checked_sub(others).map_or(tenure.since, |index| answers[index]);
         tenure.contact_known = contact;
         (at > contact + allowed).then(|| {
-            let text =
-                format!("{} leads term {}, and no majority has answered it since {contact:?}", status.id, status.term);
+            let text = format!("{id} leads term {term}, and no majority has answered it since {contact:?}");
             let breach = Breach::new(L3, text);
-            let breach = breach.fact(contact, contact_record, format!("a majority had answered {}", status.id));
-            breach.fact(at, record, format!("{} still leads", status.id))
+            let breach = breach.fact(contact, contact_record, format!("a majority had answered {id}"));
+            breach.fact(at, record, format!("{id} still leads"))
         })
     }
 
@@ -449,10 +449,10 @@ impl Liveness {
 
     /// A breach with what each node is, and since when, for the reader to see who is in the way.
     fn with_states(&self, breach: Breach) -> Breach {
-        self.alive.values().fold(breach, |breach, status| {
-            let Status { id, role, term, .. } = status;
-            let follows = status.leader.map_or("nobody".to_owned(), |leader| leader.to_string());
-            let (at, record) = self.since.get(*id).copied().unwrap_or_default();
+        self.alive.iter().fold(breach, |breach, (id, state)| {
+            let State { role, term, leader } = state;
+            let follows = leader.map_or("nobody".to_owned(), |leader| leader.to_string());
+            let (at, record) = self.since.get(id).copied().unwrap_or_default();
             breach.fact(at, record, format!("{id} is a {role} of term {term} and follows {follows}"))
         })
     }

@@ -3,17 +3,19 @@
 use std::collections::BTreeMap;
 
 use super::Seen;
-use crate::raft::{NodeId, Term};
+use crate::consensus::{NodeId, Term};
 use crate::sim::Breach;
 
 /// What two leaders of one term break.
 pub const E1: &str = "E1 election safety";
-pub(super) const E2: &str = "E2 one vote a term";
+pub(in crate::check) const E2: &str = "E2 one vote a term";
 pub(super) const E6: &str = "E6 elected by a majority";
-pub(super) const E10: &str = "E10 the leader of the term";
+pub(in crate::check) const E10: &str = "E10 the leader of the term";
+
+const UNTOLD_VOTES: &str = "; no vote was ever told: a system that cannot tell of votes says that it lacks them";
 
 /// A breach is large and rare.
-pub(super) type Checked = Result<(), Box<Breach>>;
+pub(in crate::check) type Checked = Result<(), Box<Breach>>;
 
 /// Leaders and votes over all time.
 #[derive(Clone, Default)]
@@ -106,11 +108,18 @@ impl History {
         if votes.len() >= quorum {
             return Ok(());
         }
-        let text = format!("{id} leads term {term} with {} of the {quorum} votes that are a majority", votes.len());
+        let hint = if self.vote_of.is_empty() { UNTOLD_VOTES } else { "" };
+        let text =
+            format!("{id} leads term {term} with {} of the {quorum} votes that are a majority{hint}", votes.len());
         let mut breach = Breach::new(E6, text);
         for (voter, (at, record)) in votes {
             breach = breach.fact(at, record, format!("{voter} voted for {id} in term {term}"));
         }
         Err(Box::new(breach.fact(at, record, format!("{id} became leader of term {term}"))))
+    }
+
+    /// Whom a node voted for in a term, if it did, and when.
+    pub(super) fn vote(&self, voter: NodeId, term: Term) -> Option<(NodeId, Seen)> {
+        self.vote_of.get(&(voter, term)).copied()
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::check::raft::Conditions;
+use crate::check::consensus::Conditions;
 use crate::script::{Latency, LinkSettings, Script};
 use crate::sim::sample;
 
@@ -12,8 +12,9 @@ const SYNCS: u32 = 2;
 /// Nothing that is drawn is beyond what is so rare.
 const RARE: f64 = 1e-12;
 
-/// The conditions in which a script's nodes live once its steps are over.
-pub(super) fn of(script: &Script, drift: f64, same_logs: bool) -> Conditions {
+/// The conditions in which a script's nodes live once its steps are over: those of the worst link, for datagrams. Clocks are wrong by
+/// `drift` at most, as a fraction; `same_logs`: everybody can win an election.
+pub fn of(script: &Script, drift: f64, same_logs: bool) -> Conditions {
     // A rule for some links leaves the others as they are.
     let links: Vec<&LinkSettings> =
         std::iter::once(&script.network).chain(script.links.iter().map(|rule| &rule.settings)).collect();
