@@ -74,6 +74,8 @@ impl System for Bad {
             sim!("state-panics", "[[step]]\nwhen = \"ready\"\npause = \"n1\"\nfor = \"1s\"\n"),
             sim!("role-panics", "[[step]]\nat = \"100ms\"\npause = \"@idle\"\nfor = \"1s\"\n"),
             sim!("check-panics"),
+            sim!("hangs"),
+            sim!("is-slow"),
             (
                 "expected",
                 "about = \"A host.\"\nsystem = \"bad\"\nduration = \"5s\"\n[bad]\nhost = \"violates\"\n[expect]\nviolation = \"order\"\n",
@@ -135,6 +137,11 @@ async fn behave(mut host: Host, how: String) -> Result<(), Box<dyn Error>> {
             "eats" => eaten.extend((0..64).map(|_| vec![1; 1 << 20])),
             "violates" => host.events.violation("order", "2 came before 1"),
             "violates-now-and-then" if lucky => host.events.violation("order", "2 came before 1"),
+            "hangs" => std::future::pending().await,
+            "is-slow" => {
+                host.events.work(1);
+                sleep(Duration::from_millis(900)).await;
+            }
             "fails" => return Err("the disk is full".into()),
             "prints" => print!("half a line"),
             "aborts" => std::process::abort(),
@@ -202,6 +209,12 @@ const TESTS: &Tests = &[
         let verified = call(&["verify", "bad/guesses", "--seed", "1"]).expect(3)?;
         verified.says("FAIL bad/guesses seed=1: not deterministic: two runs have the hashes ")?;
         verified.says("the first record that differs is ")?.says("  first ")?.says("  second ")?.says("guess n=")?;
+        Ok(())
+    }),
+    ("who_hangs_has_failed_and_who_is_at_work_has_not", || {
+        call(&["run", "bad/hangs", "--seed", "1"]).expect(1)?.says("liveness: n1 did not finish in 5s")?;
+        let slow = call(&["run", "bad/is-slow", "--seed", "1"]).expect(4)?;
+        slow.says("n1 was still at work: it takes more than a `duration` of 5s")?;
         Ok(())
     }),
     ("a_violation_is_a_violation", || {

@@ -114,6 +114,16 @@ fn a_run_may_be_short() {
     }
 }
 
+/// Nobody expects a dead server to answer.
+#[test]
+fn a_server_that_stays_dead_is_no_failure_of_who_asks_it() {
+    let here = written("about = 'x'\nsystem = 'echo'\nduration = '10s'\n[[step]]\nat = '1s'\nkill = 'server'\n");
+    let (code, out, err) = call(here.path(), &["run", "it.toml", "--seed", "1"]);
+    assert!(code == 4 && out.contains("were still at work"), "{out}{err}");
+    let (code, out, err) = call(here.path(), &["run", "it.toml", "--seed", "1", "--set", "echo.retries=2"]);
+    assert!(code == 0 && out.contains("that every client is served is not checked"), "{out}{err}");
+}
+
 #[test]
 fn a_run_that_takes_minutes_says_so_and_names_the_other_lane() {
     let script = |lane: &str| {

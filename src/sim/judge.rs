@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::rc::Rc;
+use std::time::Duration;
 
 use crate::script::{Script, Step};
 
@@ -15,10 +16,10 @@ use super::trace::{HostId, Trace};
 use super::world::{World, caught};
 
 /// Judges the run and takes out what it came to.
-pub(crate) fn judge(world: &World, script: &Script, end_checks: Vec<EndCheck>) -> Outcome {
+pub(crate) fn judge(world: &World, script: &Script, end_checks: Vec<EndCheck>, patience: Duration) -> Outcome {
     let shared = world.shared.clone();
     shared.recorder.borrow_mut().packets.in_flight = shared.wire.borrow().in_flight();
-    let at_work = at_work(world);
+    let at_work = at_work(world, patience);
     for check in end_checks {
         if shared.recorder.borrow().found.is_some() {
             break;
@@ -57,13 +58,21 @@ fn inert_steps(world: &World) -> Vec<InertStep> {
     steps
 }
 
-/// Workloads that the run's end has cut off in the middle of their work: they have completed some of it in the later half
-/// of the time in which nothing disturbed them. They have not failed, the run is too short for them.
-fn at_work(world: &World) -> Vec<HostId> {
+/// Workloads that the run's end has cut off in the middle of their work: they have not failed, the run is too short for
+/// them. Failed has who was silent, and completed nothing, in the later half of the time in which nothing was disturbed;
+/// and who completed nothing in all of that time, though all was healed and it was longer than `patience`.
+fn at_work(world: &World, patience: Duration) -> Vec<HostId> {
     let recorder = world.shared.recorder.borrow();
-    let calm = world.calms.since(Calm::Healed).or(world.calms.since(Calm::Scheduled)).unwrap_or_default();
-    let half = calm + (world.elapsed() - calm) / 2;
-    world.starved().filter(|host| recorder.last_work(*host).is_some_and(|at| at > half)).collect()
+    let healed = world.calms.since(Calm::Healed);
+    let calm = healed.or(world.calms.since(Calm::Scheduled)).unwrap_or_default();
+    let time = world.elapsed() - calm;
+    let is_at_work = |host: &HostId| {
+        let (worked, heard) = (recorder.last_work(*host), recorder.last_heard(*host));
+        let is_silent = worked.max(heard).is_none_or(|at| at <= calm + time / 2);
+        let had_time = healed.is_some_and(|healed| !healed.is_zero()) && time > patience;
+        !is_silent && (!had_time || worked > Some(calm))
+    };
+    world.starved().filter(is_at_work).collect()
 }
 
 fn check_liveness(world: &World, script: &Script, at_work: &[HostId]) {

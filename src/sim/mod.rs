@@ -117,7 +117,7 @@ pub fn run(
         return Err(RunError::Unseeded { system: system.name() });
     }
     let setup = Setup::built(system, script, seed)?;
-    let lane = setup.lane();
+    let (lane, patience) = (setup.lane(), system.patience(&setup)?);
     let Setup { parts, watchers, watchers_of_the_unusual, end_checks, .. } = setup;
 
     let names: Vec<String> = parts.hosts.iter().map(|host| host.name.clone()).collect();
@@ -138,7 +138,7 @@ pub fn run(
     let _logs = shared::LogGuard::new(&shared);
     let mut world = world::World::new(script, seed, shared, schedule, parts, options);
     world.run();
-    let mut outcome = judge::judge(&world, script, end_checks);
+    let mut outcome = judge::judge(&world, script, end_checks, patience);
     outcome.coverage = coverage.borrow().pairs();
     Ok(outcome)
 }

@@ -84,8 +84,9 @@ pub(crate) struct Recorder {
     pub(crate) counters: Counters,
     times: BTreeMap<&'static str, Vec<Duration>>,
     pub(crate) work: u64,
-    /// When each host last completed some of it.
+    /// When each host last completed some of it, and when it last did anything.
     worked: BTreeMap<HostId, Duration>,
+    heard: Vec<Duration>,
     pub(crate) found: Option<Verdict>,
     /// What else there is to know of the run.
     pub(crate) notes: Vec<String>,
@@ -110,6 +111,7 @@ impl Recorder {
             times: BTreeMap::new(),
             work: 0,
             worked: BTreeMap::new(),
+            heard: Vec::new(),
             found: None,
             notes: Vec::new(),
             doubt: None,
@@ -142,6 +144,11 @@ impl Recorder {
     /// When a host last completed some work.
     pub(crate) fn last_work(&self, host: HostId) -> Option<Duration> {
         self.worked.get(&host).copied()
+    }
+
+    /// When a host last did anything that has a record.
+    pub(crate) fn last_heard(&self, host: HostId) -> Option<Duration> {
+        self.heard.get(usize::from(host.0)).copied()
     }
 
     /// The number that the next record gets.
@@ -212,7 +219,18 @@ impl Recorder {
     fn written(&mut self, at: Duration, host: Option<HostId>, cause: Option<Cause>, what: What) -> Record {
         let head = self.head(at, host, cause);
         self.hasher.update(&head, &what);
+        if let Some(host) = host {
+            self.hears(host);
+        }
         Record { number: head.number, at: self.last, host, cause, what }
+    }
+
+    fn hears(&mut self, host: HostId) {
+        let place = usize::from(host.0);
+        if place >= self.heard.len() {
+            self.heard.resize(place + 1, Duration::ZERO);
+        }
+        self.heard[place] = self.last;
     }
 
     fn show(&mut self, record: &Record, mut watchers: Vec<Watcher>) -> Vec<Watcher> {

@@ -37,7 +37,8 @@ pub(super) struct Options {
     pub(super) rate: f64,
     /// How the times between two requests of a client are distributed.
     pub(super) arrivals: Arrivals,
-    /// For how long requests come; left out, 10 s, or half of a shorter run.
+    /// For how long requests come, from the start of each client; left out, 10 s, or half of a shorter run, or of what is
+    /// left of it after its chaos.
     load_for: Option<TimeSpan>,
     /// How long clients stay after their last answer: whatever is still open by then has leaked. Left out, 2 s, or a
     /// quarter of a shorter run.
@@ -115,7 +116,9 @@ impl Options {
     /// Those of a script, with load for as long as the run has the time for where it does not say how long.
     pub(super) fn read(setup: &Setup<'_>) -> Result<Self, ScriptError> {
         let mut options: Self = setup.section()?;
-        let duration = setup.script().duration;
+        let script = setup.script();
+        let chaos = script.chaos.as_ref().map_or(Duration::ZERO, |chaos| chaos.until);
+        let duration = script.duration.saturating_sub(chaos);
         if options.load_for.is_none() {
             options.settle.get_or_insert(TimeSpan(SETTLE.min(duration / 4)));
         }
