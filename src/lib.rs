@@ -106,5 +106,6 @@ pub mod script;
 pub mod service;
 pub mod sim;
 pub mod systems;
+pub mod tcp;
 pub mod testing;
 pub mod watched;

@@ -231,8 +231,7 @@ impl Shell {
     fn write_capture(&self, path: &Path, made: &Made, out: &mut Out) -> anyhow::Result<()> {
         let mut bytes = Vec::new();
         let written = capture::write(&made.recording, &mut bytes).context("cannot make the capture")?;
-        let (packets, filled_in) = (count(written.packets), count(written.filled_in));
-        let hint = format!("{packets} packets of the run, {filled_in} filled in; open it in Wireshark");
+        let hint = format!("{} packets; open it in Wireshark", count(written.packets));
         write(path, &bytes, &hint, out)?;
         let system = self.systems.iter().find(|system| system.name() == made.recording.header.system);
         let Some(dissector) = system.and_then(|system| system.dissector()) else { return Ok(()) };

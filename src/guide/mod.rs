@@ -25,6 +25,7 @@ page!(anyones_raft);
 page!(balancer);
 page!(report);
 page!(network_model);
+page!(how_true);
 page!(races);
 page!(checks);
 page!(figures);

@@ -85,6 +85,15 @@ pub struct Packets {
     pub lost: u64,
     /// TCP segments sent again.
     pub retransmitted: u64,
+    /// Of these, those that later segments had overtaken: fast retransmissions.
+    #[serde(default)]
+    pub fast: u64,
+    /// Of these, tail loss probes.
+    #[serde(default)]
+    pub probes: u64,
+    /// Of these, those after a timeout.
+    #[serde(default)]
+    pub timeouts: u64,
     /// Copies that the network made.
     pub duplicated: u64,
     /// Datagrams of which the network flipped a bit.
@@ -219,8 +228,9 @@ impl From<&Finding> for Violation {
 
 impl From<&PacketCounts> for Packets {
     fn from(counts: &PacketCounts) -> Self {
-        let PacketCounts { sent, delivered, lost, retransmitted, duplicated, corrupted, in_flight } = *counts;
-        Self { sent, delivered, lost, retransmitted, duplicated, corrupted, in_flight }
+        let PacketCounts { sent, delivered, lost, retransmitted, fast, probes, timeouts, .. } = *counts;
+        let PacketCounts { duplicated, corrupted, in_flight, .. } = *counts;
+        Self { sent, delivered, lost, retransmitted, fast, probes, timeouts, duplicated, corrupted, in_flight }
     }
 }
 

@@ -149,7 +149,7 @@ impl<'a> Trace<'a> {
                 self.packets.insert(sent.packet, sent);
                 self.mark(record, "sent", sent, &format!("{}.0", sent.packet));
             }
-            WhatLine::Retransmitted { packet, attempt } => self.marked(record, "sent again", *packet, *attempt),
+            WhatLine::Retransmitted { packet, attempt, .. } => self.marked(record, "sent again", *packet, *attempt),
             WhatLine::Delivered { packet, attempt } => self.marked(record, "received", *packet, *attempt),
             WhatLine::Lost { packet, attempt, reason } => {
                 self.marked(record, &format!("lost: {reason}"), *packet, *attempt);

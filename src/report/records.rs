@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::json::{RunReport, Violation};
 use crate::sim::Drawn;
-use crate::sim::trace::{LossReason, Packet, PacketKind, Record, Trace, Value, What};
+use crate::sim::trace::{LossReason, Packet, PacketKind, Record, TcpHeader, Trace, Value, What};
 
 /// The version of these shapes; it grows when a field goes or changes its meaning.
 pub const SCHEMA_VERSION: u32 = 1;
@@ -160,6 +160,14 @@ pub enum WhatLine {
         packet: u64,
         /// 0 is the first transmission.
         attempt: u32,
+        /// Why: `fast` (later segments arrived), `probe` (a tail loss probe), `timeout`, `after-timeout` (lost with what the
+        /// timeout was of) or `asked` (the other end's SYN came again).
+        why: String,
+        /// How many bytes of data it carries: more than at first, if small neighbours went along.
+        len: u64,
+        /// Its TCP header.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        tcp: Option<TcpLine>,
     },
     /// A TCP segment was given up: its tries ran out.
     GivenUp {
@@ -247,7 +255,7 @@ pub struct SentLine {
     pub src: String,
     /// The destination address.
     pub dst: String,
-    /// `udp`, `tcp-syn`, `tcp-data`, `tcp-fin` or `tcp-rst`.
+    /// `udp`, `tcp-syn`, `tcp-syn-ack`, `tcp-data`, `tcp-ack`, `tcp-fin` or `tcp-rst`.
     pub transport: String,
     /// The segment's number in its direction of the connection, from 1; null where it has none.
     pub segment: Option<u64>,
@@ -259,6 +267,38 @@ pub struct SentLine {
     pub label: Option<String>,
     /// What else the system says of it.
     pub detail: Option<String>,
+    /// Its TCP header.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tcp: Option<TcpLine>,
+}
+
+/// A TCP header. Numbers count from the SYN, which is 0.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct TcpLine {
+    /// The number of the first byte.
+    pub seq: u64,
+    /// The next number that is expected of the other end.
+    pub ack: Option<u64>,
+    /// How many bytes may come beyond it.
+    pub window: u64,
+    /// What has arrived beyond it, or twice: from, to.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sack: Vec<(u64, u64)>,
+    /// When it left, in milliseconds by its sender's clock.
+    pub stamp: u64,
+    /// The stamp of the segment that it acknowledges.
+    pub echo: Option<u64>,
+    /// A tail loss probe with new data, or a question to a closed window.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub probe: bool,
+}
+
+impl From<&TcpHeader> for TcpLine {
+    fn from(header: &TcpHeader) -> Self {
+        let TcpHeader { seq, ack, window, sacks, stamp, echo, probe } = header;
+        let (seq, ack, window, stamp, echo, probe) = (*seq, *ack, *window, *stamp, *echo, *probe);
+        Self { seq, ack, window, sack: sacks.clone(), stamp, echo, probe }
+    }
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "the form that serde asks for")]
@@ -293,7 +333,10 @@ impl WhatLine {
             What::Resumed => Self::Resumed,
             What::Sent(packet) => Self::Sent(SentLine::new(trace, &packet)),
             What::Lost { packet, attempt, reason } => Self::Lost { packet, attempt, reason },
-            What::Retransmitted { packet, attempt } => Self::Retransmitted { packet, attempt },
+            What::Retransmitted { packet, attempt, again } => {
+                let tcp = again.header.as_ref().map(TcpLine::from);
+                Self::Retransmitted { packet, attempt, why: again.why.name().to_owned(), len: again.bytes, tcp }
+            }
             What::GivenUp { packet, attempts } => Self::GivenUp { packet, attempts },
             What::Duplicated { packet, copy } => Self::Duplicated { packet, copy },
             What::Corrupted { packet, bit } => Self::Corrupted { packet, bit },
@@ -317,6 +360,8 @@ impl SentLine {
         let (transport, segment) = match packet.kind {
             PacketKind::Udp => ("udp", None),
             PacketKind::Syn => ("tcp-syn", None),
+            PacketKind::SynAck => ("tcp-syn-ack", None),
+            PacketKind::Ack => ("tcp-ack", None),
             PacketKind::Data(n) => ("tcp-data", Some(n)),
             PacketKind::Fin(n) => ("tcp-fin", Some(n)),
             PacketKind::Rst => ("tcp-rst", None),
@@ -337,6 +382,7 @@ impl SentLine {
             payload_hex,
             label: packet.label.as_ref().map(|label| label.name.clone()),
             detail: packet.label.as_ref().map(|label| label.detail.clone()),
+            tcp: packet.tcp.as_deref().map(TcpLine::from),
         }
     }
 }

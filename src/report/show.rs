@@ -67,8 +67,8 @@ impl Lines {
                 (PLAIN, format!("{}{bytes}", self.named(sent.packet)))
             }
             WhatLine::Delivered { packet, attempt } => (PLAIN, format!("{}{}", self.named(*packet), again(*attempt))),
-            WhatLine::Retransmitted { packet, attempt } => {
-                (UNSURE, format!("{} again, attempt {attempt}", self.named(*packet)))
+            WhatLine::Retransmitted { packet, attempt, why, .. } => {
+                (UNSURE, format!("{} again, attempt {attempt}: {}", self.named(*packet), why_again(why)))
             }
             WhatLine::Lost { packet, attempt, reason } => {
                 (UNSURE, format!("{}{} lost: {reason}", self.named(*packet), again(*attempt)))
@@ -137,7 +137,9 @@ impl Lines {
             WhatLine::Lost { packet, attempt, reason } => {
                 paint(UNSURE, format_args!("lost {}, {reason}", self.packet(*packet, *attempt)))
             }
-            WhatLine::Retransmitted { packet, attempt } => format!("sent again {}", self.packet(*packet, *attempt)),
+            WhatLine::Retransmitted { packet, attempt, why, .. } => {
+                format!("sent again {}: {}", self.packet(*packet, *attempt), why_again(why))
+            }
             WhatLine::GivenUp { packet, attempts } => {
                 paint(UNSURE, format_args!("gave up {} after {attempts} tries", self.packet(*packet, 0)))
             }
@@ -192,6 +194,18 @@ fn words(packet: &SentLine) -> impl Iterator<Item = String> {
     said.filter(|words| !words.is_empty()).map(|words| one_line(words))
 }
 
+/// Why a segment is sent again, in words.
+pub(crate) fn why_again(why: &str) -> &str {
+    match why {
+        "fast" => "fast retransmission, later ones arrived",
+        "probe" => "tail loss probe, nothing was heard for two round trips",
+        "timeout" => "timeout",
+        "after-timeout" => "lost with what the timeout was of",
+        "asked" => "the other end asked again",
+        other => other,
+    }
+}
+
 /// A text of at most so many columns.
 fn cut(text: &str, columns: usize) -> String {
     if text.chars().count() <= columns {
@@ -205,6 +219,8 @@ fn transport(packet: &SentLine) -> String {
         "udp" => "UDP",
         "tcp-syn" => "TCP SYN",
         "tcp-data" => "TCP data",
+        "tcp-syn-ack" => "TCP SYN-ACK",
+        "tcp-ack" => "TCP ACK",
         "tcp-fin" => "TCP FIN",
         "tcp-rst" => "TCP RST",
         other => other,
@@ -290,6 +306,7 @@ mod tests {
             payload_hex: hex,
             label: Some("request".to_owned()),
             detail: Some("3".to_owned()),
+            tcp: None,
         })
     }
 

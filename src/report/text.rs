@@ -120,6 +120,11 @@ fn numbers(out: &mut String, report: &RunReport, hash: &str) {
     ];
     let shown = always.into_iter().chain(sometimes.into_iter().filter(|(_, n)| *n > 0));
     row(out, "packets", &join(shown));
+    if packets.retransmitted > 0 {
+        let kinds =
+            [("fast", packets.fast), ("tail loss probes", packets.probes), ("after timeouts", packets.timeouts)];
+        row(out, "sent again", &join(kinds.into_iter().filter(|(_, n)| *n > 0)));
+    }
     row(out, "faults", &if report.faults.is_empty() { "none".to_owned() } else { counts(&report.faults) });
     inert_rows(out, report);
     for (place, (name, times)) in report.times.iter().enumerate() {

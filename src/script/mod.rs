@@ -200,11 +200,38 @@ pub struct LinkRule {
     pub line: usize,
 }
 
-/// Constants of the TCP model.
+/// The algorithm that opens and closes TCP's congestion window.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Congestion {
+    /// Linux's default (RFC 9438).
+    Cubic,
+    /// RFC 5681.
+    Reno,
+    /// No congestion window: what the receiver's window allows is sent.
+    None,
+}
+
+/// What Linux lets one set of TCP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a setting of Linux's")]
 pub struct TcpSettings {
-    /// The receive window, in bytes.
-    pub window_bytes: u64,
+    /// The algorithm of the congestion window.
+    pub congestion: Congestion,
+    /// Segments that may be sent at first.
+    pub initial_window: u32,
+    /// Selective acknowledgements.
+    pub sack: bool,
+    /// Loss detection by time.
+    pub rack: bool,
+    /// Tail loss probes.
+    pub probe: bool,
+    /// Whether acknowledgements wait for data to ride on.
+    pub delayed_ack: bool,
+    /// Whether small segments that follow each other are sent again as one.
+    pub collapse: bool,
+    /// The receive window, in bytes, if it is fixed.
+    pub window_bytes: Option<u64>,
     /// The least that a retransmission waits beyond the round trip.
     pub rto_min: Duration,
     /// The timeout of the first SYN.
@@ -213,8 +240,12 @@ pub struct TcpSettings {
     pub rto_max: Duration,
     /// Retransmissions of a data segment before the connection is given up.
     pub tries: u32,
-    /// Retransmissions of a SYN before the connect is given up.
+    /// Retransmissions of a SYN before the connect is given up, beyond those in equal steps.
     pub syn_tries: u32,
+    /// Retransmissions of a SYN in equal steps, before they double.
+    pub syn_linear: u32,
+    /// Retransmissions of the answer to a SYN.
+    pub synack_tries: u32,
 }
 
 /// What a host's disk does.

@@ -7,8 +7,8 @@ use toml::de::{DeTable, DeValue};
 use super::roles::NOBODY;
 use super::units::{Chance, show_duration};
 use super::{
-    Action, Burst, ByteSize, Chaos, DiskSettings, Family, Fate, HostPattern, LinkRule, LinkSettings, MessageRule,
-    PacketRule, Reorder, Step, TcpSettings, TimeRange, Trigger,
+    Action, Burst, ByteSize, Chaos, Congestion, DiskSettings, Family, Fate, HostPattern, LinkRule, LinkSettings,
+    MessageRule, PacketRule, Reorder, Step, TcpSettings, TimeRange, Trigger,
 };
 
 /// `raft pin = "n1", timeout = "155ms"`: a table of a system's own, on one line.
@@ -198,13 +198,35 @@ impl Display for Reorder {
     }
 }
 
-/// `window 65536 B, rto 200ms..120s, syn rto 1s, tries 15, syn tries 6`
+/// `cubic, rto 200ms..2m, syn rto 1s, tries 15, syn tries 4 + 6`, and what is not as Linux has it
 impl Display for TcpSettings {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let [rto_min, rto_max, syn_rto] = [self.rto_min, self.rto_max, self.syn_rto].map(show_duration);
-        let Self { window_bytes, tries, syn_tries, .. } = self;
-        write!(f, "window {}, rto {rto_min}..{rto_max}, syn rto {syn_rto}, ", ByteSize(*window_bytes))?;
-        write!(f, "tries {tries}, syn tries {syn_tries}")
+        let Self { tries, syn_tries, syn_linear, .. } = self;
+        f.write_str(match self.congestion {
+            Congestion::Cubic => "cubic",
+            Congestion::Reno => "reno",
+            Congestion::None => "no congestion window",
+        })?;
+        if let Some(bytes) = self.window_bytes {
+            write!(f, ", window {}", ByteSize(bytes))?;
+        }
+        write!(f, ", rto {rto_min}..{rto_max}, syn rto {syn_rto}, tries {tries}, syn tries ")?;
+        if *syn_linear > 0 {
+            write!(f, "{syn_linear} + ")?;
+        }
+        write!(f, "{syn_tries}")?;
+        let linux = Self::default();
+        if self.synack_tries != linux.synack_tries {
+            write!(f, ", syn-ack tries {}", self.synack_tries)?;
+        }
+        if self.initial_window != linux.initial_window {
+            write!(f, ", initial window {}", self.initial_window)?;
+        }
+        let Self { sack, rack, probe, delayed_ack, collapse, .. } = *self;
+        let switches =
+            [(sack, "sack"), (rack, "rack"), (probe, "probe"), (delayed_ack, "delayed ack"), (collapse, "collapse")];
+        switches.into_iter().filter(|(on, _)| !on).try_for_each(|(_, name)| write!(f, ", no {name}"))
     }
 }
 

@@ -14,7 +14,7 @@ use indexmap::IndexMap;
 use super::meaning::Meaning;
 use super::recorder::Recorder;
 use super::system::System;
-use super::trace::{HostId, LossReason, Record, What};
+use super::trace::{HostId, LossReason, Record, What, Why};
 
 /// What a run has shown so far.
 pub(crate) struct Coverage {
@@ -105,8 +105,13 @@ fn kind(what: &What) -> Option<&'static str> {
             LossReason::BufferFull => "lost: buffer full",
             LossReason::SenderDown => "lost: sender down",
             LossReason::ConnectionGone => "lost: connection gone",
+            LossReason::Checksum => "lost: checksum",
         },
-        What::Retransmitted { .. } => "retransmitted",
+        What::Retransmitted { again, .. } => match again.why {
+            Why::Fast => "retransmitted: fast",
+            Why::Probe => "retransmitted: probe",
+            Why::Timeout | Why::AfterTimeout | Why::Asked => "retransmitted",
+        },
         What::GivenUp { .. } => "given up",
         What::Duplicated { .. } => "duplicated",
         What::Corrupted { .. } => "corrupted",

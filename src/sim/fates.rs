@@ -19,6 +19,8 @@ pub(crate) struct Fates {
     rules: Vec<Entry>,
     by_packet: BTreeMap<(Place, u64), Vec<usize>>,
     counts: BTreeMap<Place, u64>,
+    /// The rules for packets that there are any for.
+    of_packet: BTreeMap<u64, Vec<usize>>,
     needs_names: bool,
     waiting: usize,
     /// When the last packet that was made late has arrived.
@@ -86,7 +88,15 @@ impl Fates {
                 *state = State::Misfit;
             }
         }
+        if !found.is_empty() {
+            self.of_packet.insert(packet.id, found.clone());
+        }
         found
+    }
+
+    /// The rules for a packet that was counted before.
+    pub(crate) fn rules_of(&self, packet: u64) -> Vec<usize> {
+        self.of_packet.get(&packet).cloned().unwrap_or_default()
     }
 
     /// Whether this transmission is lost.

@@ -5,7 +5,7 @@ use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
 use crate::events::Value;
 
-use super::trace::{Cause, HostId, Packet, PacketKind, TraceHash, What};
+use super::trace::{Cause, HostId, Packet, PacketKind, TcpHeader, TraceHash, What};
 
 /// What every record has.
 pub(crate) struct Head {
@@ -164,7 +164,13 @@ fn encode(what: &What, out: &mut Vec<u8>) {
         What::Lost { packet, attempt, reason } => {
             words(out, 10, &[*packet, u64::from(*attempt), *reason as u64]);
         }
-        What::Retransmitted { packet, attempt } => words(out, 11, &[*packet, u64::from(*attempt)]),
+        What::Retransmitted { packet, attempt, again } => {
+            words(
+                out,
+                11,
+                &[*packet, u64::from(*attempt), again.why as u64, again.bytes, header(again.header.as_ref())],
+            );
+        }
         What::GivenUp { packet, attempts } => words(out, 12, &[*packet, u64::from(*attempts)]),
         What::Duplicated { packet, copy } => words(out, 13, &[*packet, *copy]),
         What::Corrupted { packet, bit } => words(out, 14, &[*packet, *bit]),
@@ -201,11 +207,29 @@ fn sent(packet: &Packet, payload: u64) -> [u64; 7] {
         PacketKind::Data(n) => (2, n),
         PacketKind::Fin(n) => (3, n),
         PacketKind::Rst => (4, 0),
+        PacketKind::SynAck => (5, 0),
+        PacketKind::Ack => (6, 0),
     };
     let ports = u64::from(packet.src.port()) << 16 | u64::from(packet.dst.port());
     let hosts = u64::from(packet.from.0) << 16 | u64::from(packet.to.0);
     let length = packet.payload.len() as u64;
+    // What has no TCP header is hashed as it was before there were any.
+    let payload = packet.tcp.as_deref().map_or(payload, |tcp| payload ^ header(Some(tcp)));
     [packet.id, hosts, ports, kind, sequence, length, payload]
+}
+
+/// The hash of a TCP header.
+fn header(header: Option<&TcpHeader>) -> u64 {
+    let Some(TcpHeader { seq, ack, window, sacks, stamp, echo, probe }) = header else { return 0 };
+    let optional = |value: Option<u64>| value.map_or(u64::MAX, |value| value);
+    let fixed = [*seq, optional(*ack), *window, *stamp, optional(*echo), u64::from(*probe)];
+    let mut bytes = [0; 8 * (6 + 2 * 4)];
+    let words = fixed.into_iter().chain(sacks.iter().flat_map(|(from, to)| [*from, *to]));
+    let (places, _) = bytes.as_chunks_mut();
+    for (place, word) in places.iter_mut().zip(words) {
+        *place = word.to_le_bytes();
+    }
+    xxh3_64(&bytes)
 }
 
 fn encode_event(name: &str, fields: &[(&str, Value)], out: &mut Vec<u8>) {

@@ -2,18 +2,17 @@
 //!
 //! The process (a root future and the tasks it spawns) runs in a `LocalSet` of its own, nested in turmoil's. The
 //! supervisor polls that set, or does not: a paused process is not polled and finds all its deadlines past when it
-//! goes on, as after a long stop of a real one; a killed one is dropped, so that its sockets close. Beside the set
-//! run the tasks of the host's "kernel", which go on while the process stands still.
+//! goes on, as after a long stop of a real one; a killed one is dropped, so that its sockets close. The machine's
+//! [kernel](super::kernel) goes on while the process stands still.
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
 use std::error::Error;
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use tokio::task::{AbortHandle, JoinHandle, LocalSet};
+use tokio::task::{JoinHandle, LocalSet};
 
 use crate::rng::Rng;
 use crate::sim::disk::{SimDisk, Tokio};
@@ -21,6 +20,7 @@ use crate::sim::net::SimNet;
 
 use super::causality::{self, Traced};
 use super::control::{Control, End, Runs, Start};
+use super::kernel::Kernel;
 use super::panics;
 use super::shared::Events;
 use super::trace::Cause;
@@ -47,62 +47,6 @@ pub struct Host {
     pub events: Events,
 }
 
-/// A task's future, shared by the task that polls it and the kernel that ends it.
-type Slot = Rc<RefCell<Option<Pin<Box<dyn Future<Output = ()>>>>>>;
-
-/// Tasks that belong to the host's operating system.
-#[derive(Default)]
-pub struct Kernel {
-    next: Cell<u64>,
-    new: RefCell<Vec<u64>>,
-    tasks: RefCell<BTreeMap<u64, (Slot, Option<AbortHandle>)>>,
-}
-
-impl Kernel {
-    /// Runs a task beside the process, from the supervisor's next poll on.
-    pub(crate) fn spawn(&self, task: impl Future<Output = ()> + 'static) -> u64 {
-        let id = self.next.get();
-        self.next.set(id + 1);
-        self.new.borrow_mut().push(id);
-        let slot: Slot = Rc::new(RefCell::new(Some(Box::pin(task))));
-        self.tasks.borrow_mut().insert(id, (slot, None));
-        id
-    }
-
-    /// Ends a task. What it holds is dropped at once: a port that it listened at is free when this returns.
-    pub(crate) fn end(&self, id: u64) {
-        let task = self.tasks.borrow_mut().remove(&id);
-        if let Some((slot, handle)) = task {
-            slot.take();
-            handle.iter().for_each(AbortHandle::abort);
-        }
-    }
-
-    fn end_all(&self) {
-        let ids: Vec<u64> = self.tasks.borrow().keys().copied().collect();
-        ids.into_iter().for_each(|id| self.end(id));
-    }
-
-    /// Leaves the tasks to the runtime that runs them, and that is about to be dropped.
-    fn forget(&self) {
-        self.tasks.take();
-    }
-
-    /// Puts new tasks onto turmoil's own `LocalSet`, whose context the supervisor is polled in.
-    fn start_new(&self) {
-        for id in self.new.take() {
-            if let Some((slot, handle)) = self.tasks.borrow_mut().get_mut(&id) {
-                let slot = slot.clone();
-                let task = poll_fn(move |cx| match &mut *slot.borrow_mut() {
-                    Some(task) => panics::guarded(|| task.as_mut().poll(cx)),
-                    None => Poll::Ready(()),
-                });
-                *handle = Some(tokio::task::spawn_local(task).abort_handle());
-            }
-        }
-    }
-}
-
 /// A process: its root future, and the tasks that it spawned.
 pub(crate) struct Process {
     tasks: LocalSet,
@@ -115,20 +59,23 @@ pub(crate) struct Process {
 pub(crate) struct Supervisor {
     control: Rc<Control>,
     factory: RefCell<Factory>,
-    kernel: Rc<Kernel>,
+    pub(crate) kernel: Rc<Kernel>,
 }
 
 impl Supervisor {
     pub(crate) fn new(control: Rc<Control>, factory: Factory) -> Rc<Self> {
-        Rc::new(Self { control, factory: RefCell::new(factory), kernel: Rc::default() })
+        let kernel = Kernel::new(&control.shared, control.id, control.seed);
+        Rc::new(Self { control, factory: RefCell::new(factory), kernel })
     }
 
     /// The future that turmoil runs for this host.
     pub(crate) async fn supervise(self: Rc<Self>) -> turmoil::Result {
+        // The socket belongs to what turmoil runs, and goes with that.
+        let _carrier = self.kernel.boot().await?;
         let mut process: Option<Process> = None;
         poll_fn(|cx| {
+            self.kernel.turn(cx.waker());
             self.control.turn(&*self, &mut process, cx);
-            self.kernel.start_new();
             Poll::Pending
         })
         .await
@@ -136,7 +83,7 @@ impl Supervisor {
 
     /// The runtime and all that it runs are about to be dropped.
     pub(crate) fn power_lost(&self) {
-        self.kernel.forget();
+        self.kernel.power_lost();
     }
 }
 
@@ -179,10 +126,6 @@ impl Runs for Supervisor {
             Poll::Pending => unreachable!("a finished task has its result"),
         };
         Some(End { result, cause: process.ended_by.get() })
-    }
-
-    fn killed(&self) {
-        self.kernel.end_all();
     }
 }
 

@@ -27,6 +27,7 @@ pub(crate) enum Purpose {
     ReorderExtra = 9,
     Ack = 10,
     DiskSync = 11,
+    Ticks = 12,
 }
 
 /// One direction of a link.
@@ -300,6 +301,12 @@ impl Links {
         let hit = bits > 0 && hits(self.seed, Purpose::Corrupt, from, to, number, 0, chance);
         felt(&self.deeds, by, hit, chance)
             .then(|| self.seed.draw(&key(Purpose::CorruptBit, from, to, number, 0)) % bits)
+    }
+
+    /// Whether a bit of a segment's transmission is flipped.
+    pub(crate) fn spoils(&mut self, from: HostId, to: HostId, number: u64, attempt: u32) -> bool {
+        let chance = self.direction(from, to).corrupt;
+        chance > 0.0 && hits(self.seed, Purpose::Corrupt, from, to, number, attempt, chance)
     }
 
     /// Takes a step's hold or drop into force.

@@ -74,12 +74,16 @@ pub(super) fn counter(
     [faults, inert]: [&BTreeMap<String, u64>; 2],
     own: Option<u64>,
 ) -> u64 {
-    let PacketCounts { sent, delivered, lost, retransmitted, duplicated, corrupted, in_flight } = *packets;
+    let PacketCounts { sent, delivered, lost, retransmitted, fast, probes, timeouts, .. } = *packets;
+    let PacketCounts { duplicated, corrupted, in_flight, .. } = *packets;
     match name {
         "packets.sent" => sent,
         "packets.delivered" => delivered,
         "packets.lost" => lost,
         "packets.retransmitted" => retransmitted,
+        "packets.fast" => fast,
+        "packets.probes" => probes,
+        "packets.timeouts" => timeouts,
         "packets.duplicated" => duplicated,
         "packets.corrupted" => corrupted,
         "packets.in_flight" => in_flight,
@@ -105,6 +109,12 @@ pub struct PacketCounts {
     pub lost: u64,
     /// TCP segments sent again.
     pub retransmitted: u64,
+    /// Of these, those that later ones had overtaken: fast retransmissions.
+    pub fast: u64,
+    /// Of these, tail loss probes.
+    pub probes: u64,
+    /// Of these, those after a timeout.
+    pub timeouts: u64,
     /// Copies that the network made.
     pub duplicated: u64,
     /// Datagrams of which the network flipped a bit.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::hasher::{Hasher, Head};
 use super::outcome::{Fact, Finding, PacketCounts, Quantiles, Verdict};
-use super::trace::{Cause, HostId, Packet, Record, TraceHash, What, nanos};
+use super::trace::{Cause, HostId, Packet, Record, TraceHash, What, Why, nanos};
 
 /// Looks at every record as it is made; what it finds ends the run.
 pub(crate) type Watcher = Box<dyn FnMut(&Record) -> Option<Breach>>;
@@ -247,7 +247,14 @@ impl Recorder {
         match what {
             What::Sent(_) => packets.sent += 1,
             What::Lost { .. } => packets.lost += 1,
-            What::Retransmitted { .. } => packets.retransmitted += 1,
+            What::Retransmitted { again, .. } => {
+                packets.retransmitted += 1;
+                match again.why {
+                    Why::Fast => packets.fast += 1,
+                    Why::Probe => packets.probes += 1,
+                    Why::Timeout | Why::AfterTimeout | Why::Asked => packets.timeouts += 1,
+                }
+            }
             What::Duplicated { .. } => packets.duplicated += 1,
             What::Corrupted { .. } => packets.corrupted += 1,
             What::Delivered { .. } => packets.delivered += 1,
@@ -321,7 +328,8 @@ mod tests {
                 let at = Duration::from_micros(number);
                 let payload = Bytes::from(vec![7; usize::from(to.0)]);
                 let (from, kind) = (HostId(1), PacketKind::Data(number));
-                let packet = Packet { id: number, from, to, src: here, dst: here, kind, payload, label: None };
+                let packet =
+                    Packet { id: number, from, to, src: here, dst: here, kind, payload, tcp: None, label: None };
                 let record = recorder.sent(at, Some((number / 2).into()), &packet);
                 recorder.delivered(at, to, record, (number, 3));
                 // Longer than what is hashed at once.

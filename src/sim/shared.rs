@@ -25,6 +25,8 @@ pub(crate) struct Shared {
     pub(crate) lane: Lane,
     /// Whether turmoil has to be asked for the time, since host code can run at other times than the beginning of a step.
     coarse: bool,
+    /// The length of a step.
+    pub(crate) tick: Duration,
     pub(crate) current: Cell<Option<HostId>>,
     pub(crate) names: Vec<String>,
     pub(crate) recorder: RefCell<Recorder>,
@@ -54,6 +56,7 @@ impl Shared {
             clock: Cell::new(Duration::ZERO),
             lane,
             coarse: lane == Lane::Turmoil && script.tick > Duration::from_millis(1),
+            tick: script.tick,
             current: Cell::new(None),
             names,
             recorder: RefCell::new(recorder),

@@ -14,6 +14,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 pub use crate::events::Value;
+pub use crate::tcp::Why;
 
 /// A host's place in [`Trace::hosts`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -74,7 +75,7 @@ pub enum What {
     /// One transmission of a packet was lost; attempt 0 is the first.
     Lost { packet: u64, attempt: u32, reason: LossReason },
     /// A TCP segment was sent again.
-    Retransmitted { packet: u64, attempt: u32 },
+    Retransmitted { packet: u64, attempt: u32, again: Box<Again> },
     /// A TCP segment was given up: its tries ran out.
     GivenUp { packet: u64, attempts: u32 },
     /// The network made a second packet of a datagram.
@@ -116,8 +117,40 @@ pub struct Packet {
     pub kind: PacketKind,
     /// What it carries.
     pub payload: Bytes,
+    /// Its TCP header, where the testbed's own TCP made it.
+    pub tcp: Option<Box<TcpHeader>>,
     /// Its name in the system's words, where the system knows it and the records are kept.
     pub label: Option<Label>,
+}
+
+/// A TCP header. Numbers count from the SYN, which is 0: the first byte of data is 1.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TcpHeader {
+    /// The number of the first byte.
+    pub seq: u64,
+    /// The next number that is expected of the other end.
+    pub ack: Option<u64>,
+    /// How many bytes may come beyond it.
+    pub window: u64,
+    /// What has arrived beyond it, or twice: from, to.
+    pub sacks: Vec<(u64, u64)>,
+    /// When it left, in milliseconds by its sender's clock; and the stamp that it answers.
+    pub stamp: u64,
+    /// The stamp of the segment that it acknowledges.
+    pub echo: Option<u64>,
+    /// Why it leaves before its turn: a tail loss probe with new data, or a question to a closed window.
+    pub probe: bool,
+}
+
+/// A TCP segment as it was sent again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Again {
+    /// Why it was.
+    pub why: Why,
+    /// How many bytes of data it carries: more than at first, if small neighbours went along.
+    pub bytes: u64,
+    /// Its header. `None`: it is of software that uses turmoil's sockets directly.
+    pub header: Option<TcpHeader>,
 }
 
 /// A payload with one of its bits flipped, as [`What::Corrupted`] counts them: from 0, the lowest of the first byte.
@@ -136,8 +169,12 @@ pub enum PacketKind {
     Udp,
     /// A TCP connection request.
     Syn,
+    /// The answer to it.
+    SynAck,
     /// TCP data; the number counts the segments of one direction of a connection, from 1.
     Data(u64),
+    /// A TCP acknowledgement that carries no data.
+    Ack,
     /// The end of one direction of a TCP connection.
     Fin(u64),
     /// A TCP reset.
@@ -145,6 +182,18 @@ pub enum PacketKind {
 }
 
 impl PacketKind {
+    /// What a packet of TCP's own is called that carries no data.
+    pub fn own_name(self) -> Option<&'static str> {
+        match self {
+            Self::Udp | Self::Data(_) => None,
+            Self::Syn => Some("SYN"),
+            Self::SynAck => Some("SYN-ACK"),
+            Self::Ack => Some("ACK"),
+            Self::Fin(_) => Some("FIN"),
+            Self::Rst => Some("RST"),
+        }
+    }
+
     /// Whether it belongs to a TCP connection.
     pub fn is_tcp(self) -> bool {
         self != Self::Udp
@@ -156,6 +205,8 @@ impl fmt::Display for PacketKind {
         match self {
             Self::Udp => write!(f, "UDP"),
             Self::Syn => write!(f, "TCP SYN"),
+            Self::SynAck => write!(f, "TCP SYN-ACK"),
+            Self::Ack => write!(f, "TCP ACK"),
             Self::Data(n) => write!(f, "TCP data {n}"),
             Self::Fin(n) => write!(f, "TCP FIN {n}"),
             Self::Rst => write!(f, "TCP RST"),
@@ -197,6 +248,8 @@ pub enum LossReason {
     SenderDown,
     /// The connection was given up.
     ConnectionGone,
+    /// A bit was flipped, and the checksum told.
+    Checksum,
 }
 
 impl fmt::Display for LossReason {
@@ -211,6 +264,7 @@ impl fmt::Display for LossReason {
             Self::BufferFull => "receive buffer full",
             Self::SenderDown => "sender down",
             Self::ConnectionGone => "connection gone",
+            Self::Checksum => "wrong checksum",
         })
     }
 }

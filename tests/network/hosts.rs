@@ -98,8 +98,9 @@ fn a_machine_without_power_says_nothing() {
     assert_eq!(notes(&outcome, "silence")[0].1, 1);
     let (at, reset) = notes(&outcome, "reset")[0];
     assert!(reset == 1 && at > ms(3100), "reset at {at:?}");
-    // SYNs at 0.5, 1.5 and 3.5 s: the third finds the machine up again.
-    assert_eq!(notes(&outcome, "connected"), [(ms(3504), 0)]);
+    // SYNs at 0.5 s and each second from then on: the fourth finds the machine up again.
+    let (at, _) = notes(&outcome, "connected")[0];
+    assert!(at >= ms(3_504) && at <= ms(3_640), "{at:?}");
     assert_adds_up(&outcome);
 }
 
@@ -174,7 +175,8 @@ fn a_host_that_waits_is_off_until_it_is_started() {
         setup.host("b", server);
     });
     assert_eq!(notes(&outcome, "up"), [(ms(2500), 0)]);
-    assert_eq!(notes(&outcome, "connected"), [(ms(3004), 0)], "the SYN of 3 s");
+    let (at, _) = notes(&outcome, "connected")[0];
+    assert!(at >= ms(3_004) && at <= ms(3_120), "the SYN of 3 s: {at:?}");
 }
 
 #[test]

@@ -17,6 +17,8 @@ fn every_line_of_the_page_has_its_test() {
         include_str!("hosts.rs"),
         include_str!("tcp.rs"),
         include_str!("tcp_limits.rs"),
+        include_str!("../../src/tcp/tests/losses.rs"),
+        include_str!("../../src/tcp/tests/sending.rs"),
     ];
     let known: BTreeSet<&str> = sources.iter().flat_map(|source| tests(source)).collect();
     assert!(known.len() > 30);

@@ -14,7 +14,7 @@ fn a_writer_waits_for_a_reader_that_does_not_read() {
     let outcome = simulate(2, "duration = '60s'\n[network]\nlatency = '3ms'\n[network.tcp]\nwindow = 10000", |setup| {
         setup.workload("a", |host| async move {
             let mut stream = host.net.connect("b:80").await?;
-            for n in 1..=20 {
+            for n in 1..=200 {
                 stream.write_all(&[7; 1000]).await?;
                 note(&host.events, "wrote", n);
             }
@@ -30,9 +30,10 @@ fn a_writer_waits_for_a_reader_that_does_not_read() {
         });
     });
     let wrote = notes(&outcome, "wrote");
-    assert!(wrote[9].0 < ms(20), "ten thousand bytes fit: {wrote:?}");
+    // Ten thousand bytes fit the window, and the send buffer grows with what is sent.
+    assert!(wrote[49].0 < ms(100), "fifty thousand bytes fit: {wrote:?}");
     // The reader begins about five seconds in; the word of it takes one latency back.
-    assert!(wrote[10].0 >= ms(5003), "the eleventh thousand waits: {wrote:?}");
+    assert!(wrote[199].0 >= ms(5003), "two hundred thousand do not: {wrote:?}");
     assert_adds_up(&outcome);
 }
 
@@ -50,14 +51,16 @@ fn throughput_is_the_window_over_the_round_trip() {
             setup.host("b", |host| async move {
                 let mut listener = host.net.listen("0.0.0.0:80").await?;
                 let (mut stream, _) = listener.accept().await?;
-                stream.read_to_end(&mut Vec::new()).await?;
+                let mut buffer = vec![0; 1 << 16];
+                while stream.read(&mut buffer).await? > 0 {}
                 note(&host.events, "all", 1);
                 Ok(())
             });
         });
-    // Ten windows: the first is written when the handshake is done, at 100 ms, each of the others one round trip later.
+    // Eleven windows of ten segments: the first is written when the handshake is done, at 100 ms, each of the others one
+    // round trip later; the last is one segment.
     let at = notes(&outcome, "all")[0].0;
-    assert!(at >= ms(100 + 9 * 100 + 50) && at <= ms(100 + 9 * 100 + 60), "all read at {at:?}");
+    assert!(at >= ms(100 + 10 * 100 + 50) && at <= ms(100 + 10 * 100 + 100), "all read at {at:?}");
 }
 
 #[test]
@@ -81,7 +84,7 @@ fn a_connection_closed_with_unread_data_is_reset() {
             std::future::pending().await
         });
     });
-    assert_eq!(notes(&outcome, "write error")[0].1, ErrorKind::BrokenPipe as u64);
+    assert_eq!(notes(&outcome, "write error")[0].1, ErrorKind::ConnectionReset as u64);
 }
 
 #[test]
@@ -101,7 +104,7 @@ fn a_writer_that_waits_for_room_hears_of_a_reset() {
             std::future::pending().await
         });
     });
-    assert_eq!(notes(&outcome, "write error")[0].1, ErrorKind::BrokenPipe as u64);
+    assert_eq!(notes(&outcome, "write error")[0].1, ErrorKind::ConnectionReset as u64);
 }
 
 #[test]
@@ -238,16 +241,16 @@ fn a_reset_does_not_overtake_the_data_before_it() {
 
 #[test]
 fn a_reset_that_is_lost_is_not_sent_again() {
-    // From 100 ms on nothing of b gets through; when it does again, only the data does.
+    // From 100 ms on nothing of b gets through; who has reset a connection sends nothing again.
     let rest = "duration = '60s'\n[network]\nlatency = '2ms'\n[[step]]\nat = '100ms'\ncut = { from = 'b', to = 'a' }\nfor = '50ms'";
     let outcome = reset_after_data(rest);
-    assert_eq!(notes(&outcome, "read")[0].1, 10);
+    assert_eq!(notes(&outcome, "read")[0].1, 0);
     assert_eq!(notes(&outcome, "silence").len(), 1);
 }
 
 #[test]
-fn data_passes_where_its_acknowledgements_could_not() {
-    let rest = "duration = '60s'\n[network]\nlatency = '2ms'\n[[step]]\nat = '50ms'\ncut = { from = 'b', to = 'a' }";
+fn acknowledgements_are_lost_like_anything_else() {
+    let rest = "duration = '60s'\n[network]\nlatency = '2ms'\n[[step]]\nat = '50ms'\ncut = { from = 'b', to = 'a' }\nfor = '1s'";
     let outcome = simulate(3, rest, |setup| {
         setup.workload("a", |host| async move {
             let mut stream = host.net.connect("b:80").await?;
@@ -266,11 +269,11 @@ fn data_passes_where_its_acknowledgements_could_not() {
             Ok(())
         });
         setup.workload("c", |_| async {
-            tokio::time::sleep(Duration::from_secs(2)).await;
+            tokio::time::sleep(Duration::from_secs(20)).await;
             Ok(())
         });
     });
     assert_eq!(notes(&outcome, "all")[0].1, 200_000);
     let again = |record: &&Record| record.host == Some(HostId(0)) && matches!(record.what, What::Retransmitted { .. });
-    assert_eq!(records(&outcome).iter().filter(again).count(), 0);
+    assert!(records(&outcome).iter().filter(again).count() > 0, "it could not know that they had arrived");
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::super::records::{RecordLine, WhatLine};
+use super::super::show::why_again;
 use super::super::style::span;
 use crate::script::roles::Cast;
 use crate::sim::trace::LossReason;
@@ -47,6 +48,9 @@ impl Fates {
         let mut parts = vec![format!("record {}", record.n)];
         let Some(life) = self.0.get(&packet) else { return parts.join("; ") };
         parts.extend([life.words.clone()].into_iter().filter(|words| !words.is_empty()));
+        if let WhatLine::Retransmitted { why, .. } = &record.what {
+            parts.push(format!("sent again: {}", why_again(why)));
+        }
         parts.push(life.fate(record, attempt));
         parts.extend(life.notes.iter().cloned());
         parts.join("; ")

@@ -5,10 +5,8 @@ use std::net::{IpAddr, SocketAddr};
 
 use etherparse::{PacketBuilder, PacketBuilderStep, TcpOptionElement};
 
-/// The window that every segment advertises, in bytes: half of it, scaled by one bit.
-pub const WINDOW_BYTES: u32 = 65_536;
-
-const WINDOW_SCALE: u8 = 1;
+/// Windows are told in steps of 128 bytes.
+const WINDOW_SCALE: u8 = 7;
 const SEGMENT_BYTES_MAX: u16 = 1_460;
 const HOPS: u8 = 64;
 
@@ -24,8 +22,6 @@ pub(super) struct Frame {
     pub(super) dst: SocketAddr,
     pub(super) body: Body,
     pub(super) comment: String,
-    /// Whether the run does not have it.
-    pub(super) is_filled_in: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -42,6 +38,11 @@ pub(super) struct Segment {
     pub(super) rst: bool,
     pub(super) seq: u32,
     pub(super) ack: Option<u32>,
+    /// In bytes.
+    pub(super) window: u64,
+    pub(super) sacks: Vec<(u32, u32)>,
+    /// Its own stamp, and the one that it answers.
+    pub(super) stamps: Option<(u32, u32)>,
     pub(super) payload: Vec<u8>,
 }
 
@@ -71,14 +72,13 @@ impl Segment {
         ip: PacketBuilderStep<etherparse::IpHeaders>,
         (src, dst): (u16, u16),
     ) -> io::Result<PacketBuilderStep<etherparse::TcpHeader>> {
-        // The window of a SYN is not scaled.
-        let window = if self.syn { u16::MAX } else { u16::try_from(WINDOW_BYTES >> WINDOW_SCALE).unwrap_or(u16::MAX) };
-        let mut tcp = ip.tcp(src, dst, self.seq, window);
+        // The window of a SYN is not scaled; of others, what is not a whole step is rounded up: only nothing is nothing.
+        let window = if self.syn { self.window } else { self.window.div_ceil(1 << WINDOW_SCALE) };
+        let mut tcp = ip.tcp(src, dst, self.seq, u16::try_from(window).unwrap_or(u16::MAX));
         if self.syn {
-            let options =
-                [TcpOptionElement::MaximumSegmentSize(SEGMENT_BYTES_MAX), TcpOptionElement::WindowScale(WINDOW_SCALE)];
-            tcp = tcp.syn().options(&options).map_err(io::Error::other)?;
+            tcp = tcp.syn();
         }
+        tcp = tcp.options(&self.options()).map_err(io::Error::other)?;
         if let Some(ack) = self.ack {
             tcp = tcp.ack(ack);
         }
@@ -92,6 +92,29 @@ impl Segment {
             tcp = tcp.rst();
         }
         Ok(tcp)
+    }
+
+    /// As Linux orders them.
+    fn options(&self) -> Vec<TcpOptionElement> {
+        use TcpOptionElement::{
+            MaximumSegmentSize, Noop, SelectiveAcknowledgement, SelectiveAcknowledgementPermitted, Timestamp,
+            WindowScale,
+        };
+        let mut options = Vec::new();
+        if self.syn {
+            options.extend([MaximumSegmentSize(SEGMENT_BYTES_MAX), SelectiveAcknowledgementPermitted]);
+        } else if self.stamps.is_some() {
+            options.extend([Noop, Noop]);
+        }
+        options.extend(self.stamps.map(|(own, echo)| Timestamp(own, echo)));
+        if self.syn {
+            options.extend([Noop, WindowScale(WINDOW_SCALE)]);
+        }
+        if let Some((first, rest)) = self.sacks.split_first() {
+            let rest = [0, 1, 2].map(|place| rest.get(place).copied());
+            options.extend([Noop, Noop, SelectiveAcknowledgement(*first, rest)]);
+        }
+        options
     }
 }
 

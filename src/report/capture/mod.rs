@@ -5,10 +5,9 @@
 //! has a comment with its record and its fate, since a capture alone cannot tell the one that was lost from the one that
 //! arrived.
 //!
-//! What the simulation does not send is filled in as its [model](crate::guide::network_model) of TCP implies, and the
-//! comment says so: the answer to a SYN and the acknowledgement of that answer, a reset where nothing listens (which is taken
-//! to be so where nothing came of a SYN that arrived but that its client went on), and an acknowledgement of what arrives, in order. A machine that
-//! lost power, and an end that was reset or has given up, acknowledge nothing. None of these is ever lost. Windows are shown as [`WINDOW_BYTES`], whatever the script has.
+//! Nothing is filled in: handshakes and acknowledgements are packets of the run, with the headers that they had there. The
+//! run begins at midnight UTC, so that a time of day is a time since then; Wireshark's own relative time begins with the
+//! first packet.
 
 mod fates;
 mod frame;
@@ -33,8 +32,6 @@ use fates::Fates;
 use frame::{Body, Frame};
 use tcp::Connections;
 
-pub use frame::WINDOW_BYTES;
-
 /// Nanoseconds, as a power of ten.
 const RESOLUTION: u8 = 9;
 
@@ -43,8 +40,6 @@ const RESOLUTION: u8 = 9;
 pub struct Written {
     /// Packets of the run, sent again or not.
     pub packets: u64,
-    /// Handshakes and acknowledgements that were filled in.
-    pub filled_in: u64,
 }
 
 /// Writes the capture of a run.
@@ -56,10 +51,10 @@ pub fn write(run: &Recording, to: &mut impl Write) -> io::Result<Written> {
     }
     writer.write_pcapng_block(names(run)).map_err(io_error)?;
     let epoch = Duration::from_secs(crate::sim::EPOCH_SECONDS);
-    let mut written = Written { packets: 0, filled_in: 0 };
+    let mut written = Written { packets: 0 };
     for frame in frames {
         let data = frame.bytes()?;
-        *(if frame.is_filled_in { &mut written.filled_in } else { &mut written.packets }) += 1;
+        written.packets += 1;
         let block = EnhancedPacketBlock {
             interface_id: frame.interface,
             timestamp: epoch + Duration::from_nanos(frame.t_ns),
@@ -132,7 +127,7 @@ fn frames(run: &Recording) -> Vec<Frame> {
     let fates = Fates::new(&run.records);
     let places: BTreeMap<&str, u32> = run.hosts().iter().map(|host| host.name.as_str()).zip(0..).collect();
     let mut packets: BTreeMap<u64, Packet<'_>> = BTreeMap::new();
-    let mut connections = Connections::new(&run.records);
+    let mut connections = Connections::default();
     let mut frames = Vec::new();
     for record in &run.records {
         match &record.what {
@@ -142,7 +137,7 @@ fn frames(run: &Recording) -> Vec<Frame> {
                 if sent.transport == "udp" {
                     frames.push(datagram(record.t_ns, &packet, comment));
                 } else {
-                    connections.sent(record.t_ns, &packet, comment, &mut frames);
+                    frames.push(connections.sent(record.t_ns, &packet, comment));
                 }
                 packets.insert(sent.packet, packet);
             }
@@ -151,32 +146,20 @@ fn frames(run: &Recording) -> Vec<Frame> {
                     frames.push(datagram(record.t_ns, packet, fates.comment(record, *copy, 0)));
                 }
             }
-            WhatLine::Retransmitted { packet, attempt } => {
+            WhatLine::Retransmitted { packet, attempt, len, tcp, .. } => {
                 if let Some(sent) = packets.get(packet) {
-                    connections.again(record.t_ns, sent, fates.comment(record, *packet, *attempt), &mut frames);
+                    let comment = fates.comment(record, *packet, *attempt);
+                    frames.push(connections.again(record.t_ns, sent, (tcp.as_ref(), *len), comment));
                 }
             }
             WhatLine::Delivered { packet, .. } => {
                 if let Some(packet) = packets.get(packet) {
-                    connections.delivered(record, packet, &mut frames);
-                }
-            }
-            WhatLine::GivenUp { packet, .. } => {
-                if let Some(packet) = packets.get(packet) {
-                    connections.given_up(packet);
-                }
-            }
-            WhatLine::PowerLost => {
-                if let Some(host) = record.host.as_deref().and_then(|host| places.get(host)) {
-                    connections.power_lost(*host);
+                    connections.delivered(packet);
                 }
             }
             _ => {}
         }
     }
-    connections.finish(&mut frames);
-    // What was filled in may be seen later than what follows it in the records.
-    frames.sort_by_key(|frame| frame.t_ns);
     frames
 }
 
@@ -188,5 +171,5 @@ fn understand<'a>(sent: &'a SentLine, places: &BTreeMap<&str, u32>) -> Option<Pa
 fn datagram(t_ns: u64, packet: &Packet<'_>, comment: String) -> Frame {
     let body = Body::Udp { payload: frame::bytes(&packet.sent.payload_hex) };
     let Packet { src, dst, from, to, .. } = *packet;
-    Frame { t_ns, interface: from, peer: to, src, dst, body, comment, is_filled_in: false }
+    Frame { t_ns, interface: from, peer: to, src, dst, body, comment }
 }

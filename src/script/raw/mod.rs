@@ -7,6 +7,7 @@ mod network;
 mod packets;
 mod sometimes;
 mod steps;
+mod tcp;
 mod variants;
 
 #[cfg(test)]

@@ -1,15 +1,14 @@
 //! `[network]`, `[[link]]` and the links of steps.
 
-use std::time::Duration;
-
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 use super::super::document::Document;
 use super::super::document::Part::{self, Key};
-use super::super::units::{ByteSize, Chance, TimeSpan};
+use super::super::units::{ByteSize, Chance};
 use super::super::{Burst, HostPattern, Latency, LinkRule, LinkSettings, Reorder, ScriptError, TcpSettings};
 use super::hosts::{Hosts, Table};
+use super::tcp::RawTcp;
 
 /// What every link does, in each direction, and the constants of the transports.
 #[derive(Default, Deserialize, JsonSchema)]
@@ -18,20 +17,20 @@ use super::hosts::{Hosts, Table};
 pub(super) struct RawNetwork {
     /// The one-way latency of a packet. Without it: "1ms..5ms".
     latency: Option<Latency>,
-    /// The chance that a packet is lost. A lost TCP segment arrives late: it is sent again.
+    /// The chance that a packet is lost: a datagram, a TCP segment, an acknowledgement.
     loss: Option<Chance>,
     /// Losses that come in bursts.
     burst: Option<Table<RawBurst>>,
     /// The chance that a datagram arrives twice.
     duplicate: Option<Chance>,
-    /// The chance that a bit of a datagram is flipped.
+    /// The chance that a bit of a datagram is flipped. A TCP segment with one is lost: its checksum tells.
     corrupt: Option<Chance>,
     /// Datagrams that arrive out of order.
     reorder: Option<Table<RawReorder>>,
     /// The bytes that a UDP socket's receive buffer holds; a datagram that does not fit is lost.
     #[schemars(extend("default" = "208KiB"))]
     udp_buffer: Option<ByteSize>,
-    /// The constants of the TCP model.
+    /// What Linux lets one set of TCP, with Linux's defaults.
     tcp: Option<Table<RawTcp>>,
 }
 
@@ -53,13 +52,13 @@ pub(super) struct RawLink {
     to: Option<Hosts>,
     /// The one-way latency of a packet.
     latency: Option<Latency>,
-    /// The chance that a packet is lost. A lost TCP segment arrives late: it is sent again.
+    /// The chance that a packet is lost: a datagram, a TCP segment, an acknowledgement.
     loss: Option<Chance>,
     /// Losses that come in bursts.
     burst: Option<Table<RawBurst>>,
     /// The chance that a datagram arrives twice.
     duplicate: Option<Chance>,
-    /// The chance that a bit of a datagram is flipped.
+    /// The chance that a bit of a datagram is flipped. A TCP segment with one is lost: its checksum tells.
     corrupt: Option<Chance>,
     /// Datagrams that arrive out of order.
     reorder: Option<Table<RawReorder>>,
@@ -90,58 +89,12 @@ pub(super) struct RawReorder {
     extra: Latency,
 }
 
-/// The constants of the TCP model.
-#[derive(Clone, Deserialize, Serialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-#[schemars(rename = "Tcp")]
-pub(super) struct RawTcp {
-    /// The receive window: the bytes on their way or unread, at most.
-    window: ByteSize,
-    /// The least that a retransmission waits beyond the round trip.
-    rto_min: TimeSpan,
-    /// The timeout of the first SYN.
-    syn_rto: TimeSpan,
-    /// The most that a timeout grows to by doubling.
-    rto_max: TimeSpan,
-    /// How often a data segment is sent again before the connection is given up.
-    tries: u32,
-    /// How often a SYN is sent again before the connect is given up.
-    syn_tries: u32,
-}
-
 const fn certain() -> Chance {
     Chance(1.0)
 }
 
 /// What Linux gives a socket (`net.core.rmem_default`).
 const UDP_BUFFER_BYTES: u64 = 212_992;
-
-impl Default for TcpSettings {
-    fn default() -> Self {
-        Self {
-            window_bytes: 64 << 10,
-            rto_min: Duration::from_millis(200),
-            syn_rto: Duration::from_secs(1),
-            rto_max: Duration::from_mins(2),
-            tries: 15,
-            syn_tries: 6,
-        }
-    }
-}
-
-impl Default for RawTcp {
-    fn default() -> Self {
-        let TcpSettings { window_bytes, rto_min, syn_rto, rto_max, tries, syn_tries } = TcpSettings::default();
-        Self {
-            window: ByteSize(window_bytes),
-            rto_min: TimeSpan(rto_min),
-            syn_rto: TimeSpan(syn_rto),
-            rto_max: TimeSpan(rto_max),
-            tries,
-            syn_tries,
-        }
-    }
-}
 
 impl RawNetwork {
     pub(super) fn into_settings(self) -> LinkSettings {
@@ -158,33 +111,11 @@ impl RawNetwork {
     }
 
     pub(super) fn tcp_settings(&self, document: &Document<'_>) -> Result<TcpSettings, ScriptError> {
-        let at = |key| [Key("network"), Key("tcp"), Key(key)];
-        let RawTcp { window, rto_min, syn_rto, rto_max, tries, syn_tries } =
-            self.tcp.as_ref().map(|Table(tcp)| tcp.clone()).unwrap_or_default();
-        if window.0 == 0 {
-            return Err(no_room(document, &at("window")));
-        }
-        for (key, time) in [("rto_min", rto_min), ("syn_rto", syn_rto)] {
-            if time.0.is_zero() {
-                return Err(document.error_at(&at(key), "a timeout of 0").with_expected("a time above 0"));
-            }
-            if time > rto_max {
-                let message = format!("{time} is more than `rto_max`, {rto_max}");
-                return Err(document.error_at(&at(key), &message));
-            }
-        }
-        Ok(TcpSettings {
-            window_bytes: window.0,
-            rto_min: rto_min.0,
-            syn_rto: syn_rto.0,
-            rto_max: rto_max.0,
-            tries,
-            syn_tries,
-        })
+        self.tcp.as_ref().map_or(Ok(TcpSettings::default()), |Table(tcp)| tcp.settings(document))
     }
 }
 
-fn no_room(document: &Document<'_>, path: &[Part<'_>]) -> ScriptError {
+pub(super) fn no_room(document: &Document<'_>, path: &[Part<'_>]) -> ScriptError {
     document.error_at(path, "nothing fits in 0 bytes").with_expected("a size of at least 1")
 }
 

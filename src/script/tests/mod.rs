@@ -136,7 +136,7 @@ fn the_full_script_reads_as_written() {
         reorder: Some(Reorder { chance: 0.1, extra: Latency::LogNormal { median: ms(5), sigma: 0.5 } }),
     };
     assert_eq!(script.network, network);
-    assert_eq!(script.tcp, TcpSettings { window_bytes: 4096, tries: 3, ..TcpSettings::default() });
+    assert_eq!(script.tcp, TcpSettings { window_bytes: Some(4096), tries: 3, ..TcpSettings::default() });
     assert_eq!(script.udp_buffer_bytes, 65_536);
     assert_eq!(script.disk, DiskSettings { sync: Latency::Uniform { min: ms(1), max: ms(5) } });
     let chaos = Chaos {
@@ -201,7 +201,7 @@ fn the_full_script_shows_in_short() {
         "latency 1ms..5ms, loss 1 %, burst 100 % (enter 2 %, leave 25 %), duplicate 3 %, corrupt 4 %, \
          reorder 10 % by { median = \"5ms\", sigma = 0.5 }"
     );
-    assert_eq!(script.tcp.to_string(), "window 4KiB, rto 200ms..2m, syn rto 1s, tries 3, syn tries 6");
+    assert_eq!(script.tcp.to_string(), "cubic, window 4KiB, rto 200ms..2m, syn rto 1s, tries 3, syn tries 4 + 6");
     assert_eq!(script.disk.to_string(), "sync 1ms..5ms");
     assert_eq!(script.chaos.unwrap().to_string(), "loss, one-way on server every 200ms..1s for 100ms..2s until 20s");
     assert_eq!(LinkSettings::default().to_string(), "no settings");

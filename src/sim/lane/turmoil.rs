@@ -107,7 +107,13 @@ impl Lane for TurmoilLane {
             self.sim.partition_oneway(from, to);
             self.sim.hold(from, to);
         }
-        self.shared.wire.borrow_mut().acknowledge(now);
+        let horizon = now + self.tick / 2;
+        for (place, supervisor) in self.supervisors.iter().enumerate() {
+            let kernel = &supervisor.kernel;
+            if !self.shared.wire.borrow().mail[place].is_empty() || kernel.is_due(horizon) {
+                kernel.wake();
+            }
+        }
     }
 
     fn crash(&mut self, host: HostId) {

@@ -1,6 +1,5 @@
 //! On the link: packets are taken up, moved on, and arrive.
 
-use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
@@ -9,9 +8,10 @@ use bytes::Bytes;
 use crate::sim::causality;
 use crate::sim::flight::{Flight, State};
 use crate::sim::shared::Shared;
-use crate::sim::trace::{Cause, HostId, LossReason, Packet, PacketKind, What};
+use crate::sim::trace::{Again, Cause, HostId, LossReason, Packet, PacketKind, What, Why};
 
-use super::Wire;
+use super::segments::CARRIER_PORT;
+use super::{Mail, Wire};
 
 impl Wire {
     /// Finds the announced flight for a packet that turmoil's link at `place` now holds, or decides on one that nobody
@@ -25,9 +25,11 @@ impl Wire {
         left: Duration,
     ) -> Box<Flight> {
         let (kind, payload) = describe(protocol);
+        let carried = (src.port(), kind) == (CARRIER_PORT, PacketKind::Udp);
         let awaited = |flight: &mut Box<Flight>| {
             let packet = &flight.packet;
-            (packet.src, packet.dst, packet.kind) == (src, dst, kind)
+            let is_carried = carried && flight.segment.is_some() && packet.src.ip() == src.ip();
+            is_carried || (packet.src, packet.dst, packet.kind) == (src, dst, kind)
         };
         if let Some(flight) = self.queues[place].announced.pop_front_if(awaited) {
             return flight;
@@ -39,25 +41,16 @@ impl Wire {
             shared.is_direct(from);
         }
         if self.machine(from).off || self.gone_quietly(src, dst, kind) {
-            let packet = Packet { id: u64::MAX, from, to, src, dst, kind, payload, label: None };
+            let packet = Packet { id: u64::MAX, from, to, src, dst, kind, payload, tcp: None, label: None };
             return Box::new(Flight { packet, left, ..Flight::empty() });
         }
         if kind == PacketKind::Syn {
             self.streams.remove(&(src, dst));
             self.streams.remove(&(dst, src));
         }
-        let connect = match kind {
-            PacketKind::Syn => self.connects.get_mut(&(from, dst)).and_then(VecDeque::pop_front),
-            _ => None,
-        };
-        // It is seen only now, on its link: what its host did comes of what led to that.
-        let cause = match &connect {
-            Some(connect) => connect.cause,
-            None => self.streams.get(&(src, dst)).and_then(|stream| stream.side.as_ref()?.closed_by.get()),
-        };
-        let admit = || self.admit(shared, (from, to), (src, dst), kind, &payload, left);
-        let mut flight = causality::because(cause, admit);
-        flight.connect = connect;
+        // It is seen only now, on its link: what its host did it for is not known.
+        let admit = || self.admit(shared, (from, to), (src, dst), kind, (&payload, None), left);
+        let mut flight = causality::because(None, admit);
         self.transmit(shared, &mut flight, left);
         flight
     }
@@ -66,8 +59,7 @@ impl Wire {
     /// is; a reset that comes later answers the peer, which has not heard of the end yet.
     fn gone_quietly(&mut self, src: SocketAddr, dst: SocketAddr, kind: PacketKind) -> bool {
         let closes = matches!(kind, PacketKind::Fin(_) | PacketKind::Rst);
-        let stream = self.streams.get_mut(&(src, dst)).filter(|stream| closes && stream.gone);
-        stream.is_some_and(|stream| stream.side.take().is_some())
+        closes && self.streams.get(&(src, dst)).is_some_and(|stream| stream.gone)
     }
 
     /// Moves every packet on. `true`: some are to be delivered in the next step.
@@ -118,7 +110,7 @@ impl Wire {
                 flight.state = State::Dead;
             }
             match flight.state {
-                State::Travelling { due } if due <= now => {
+                State::Travelling { due } if due <= Self::horizon(flight, now, tick) => {
                     if self.arrive(shared, flight, now) {
                         flight.state = State::Done;
                         return true;
@@ -134,9 +126,16 @@ impl Wire {
         }
     }
 
+    /// Until when a packet that is due arrives with this tick. What TCP does takes place at its exact time, and the
+    /// applications see it at the nearest tick: rounded up, every round trip would be a tick too long.
+    fn horizon(flight: &Flight, now: Duration, tick: Duration) -> Duration {
+        if flight.segment.is_some() { now + tick / 2 } else { now }
+    }
+
     fn is_gone(&self, flight: &Flight) -> bool {
         let Packet { src, dst, kind, .. } = flight.packet;
         self.any_gone
+            && flight.segment.is_none()
             && kind.is_tcp()
             && flight.state != State::Dead
             && kind != PacketKind::Rst
@@ -150,9 +149,10 @@ impl Wire {
             return;
         }
         flight.attempt += 1;
-        let what = What::Retransmitted { packet: flight.packet.id, attempt: flight.attempt };
+        let again = Again { why: Why::Timeout, bytes: flight.packet.payload.len() as u64, header: None };
+        let what = What::Retransmitted { packet: flight.packet.id, attempt: flight.attempt, again: Box::new(again) };
         let cause = Cause { record: flight.record, timer: true };
-        shared.record_at(shared.now(), Some(flight.packet.from), Some(cause), what);
+        flight.record = shared.record_at(shared.now(), Some(flight.packet.from), Some(cause), what);
         self.transmit(shared, flight, at);
     }
 
@@ -161,6 +161,8 @@ impl Wire {
         let Packet { from, to, src, dst, kind, .. } = flight.packet;
         let refused = if self.machine(to).off {
             Some(LossReason::HostDown)
+        } else if flight.segment.is_some() {
+            None
         } else if kind == PacketKind::Syn && self.links.is_cut(to, from) {
             Some(LossReason::Partition)
         } else if kind == PacketKind::Udp {
@@ -176,6 +178,10 @@ impl Wire {
         let transmission = (flight.packet.id, flight.attempt);
         let record = shared.recorder.borrow_mut().delivered(shared.now(), to, flight.record, transmission);
         let length = flight.packet.payload.len();
+        if let (Some(segment), State::Travelling { due }) = (flight.segment.take(), flight.state) {
+            self.mail[usize::from(to.0)].push(Mail { due, record, src, dst, segment });
+            return true;
+        }
         match kind {
             PacketKind::Udp => {
                 if let Some(inbox) = self.inboxes.get_mut(to, dst.port()) {
@@ -186,32 +192,20 @@ impl Wire {
                 }
             }
             PacketKind::Syn => {
-                self.answer(flight, now, record);
+                self.answer(flight, now);
                 return false;
             }
-            PacketKind::Data(number) | PacketKind::Fin(number) => {
-                self.measure(flight, now);
-                self.stream(src, dst).arrived.insert(number, (record, length));
-            }
-            PacketKind::Rst => {
-                if let Some(side) = self.streams.get(&(dst, src)).and_then(|stream| stream.side.clone()) {
-                    side.reset.set(true);
-                    causality::because(Some(record.into()), || side.wake());
-                }
-            }
+            PacketKind::Data(_) | PacketKind::Fin(_) => self.measure(flight, now),
+            PacketKind::SynAck | PacketKind::Ack | PacketKind::Rst => {}
         }
         true
     }
 
     /// A SYN has arrived: its answer goes back. Turmoil hands it over only then, since it answers without a delay.
-    fn answer(&mut self, flight: &mut Flight, now: Duration, record: u64) {
+    fn answer(&mut self, flight: &mut Flight, now: Duration) {
         let Packet { from, to, src, dst, .. } = flight.packet;
         let State::Travelling { due: arrived } = flight.state else { unreachable!("it was travelling") };
         let due = arrived + self.links.ack_latency(to, from, flight.number);
-        self.stream(src, dst).opened_by = Some(record);
-        if let Some(connect) = &flight.connect {
-            connect.completes.set(Some((due, record)));
-        }
         if flight.attempt == 0 {
             let round_trip = due - flight.left;
             self.stream(src, dst).trip.measure(round_trip);

@@ -10,21 +10,24 @@
 
 mod carrying;
 mod queue;
+mod segments;
 mod sending;
 mod sockets;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
-use std::rc::Rc;
 use std::time::Duration;
 
-use crate::script::TcpSettings;
+use crate::script::{Congestion, TcpSettings};
+use crate::tcp::{Algorithm, Segment};
 
 use super::fates::Fates;
-use super::flight::{Connect, Flight, Side, State};
+use super::flight::{Flight, State};
 use super::links::Links;
 use super::rto::RoundTrip;
-use super::trace::{Cause, HostId, Label, LossReason, Packet};
+use super::trace::{HostId, Label, LossReason, Packet};
+
+pub(crate) use segments::{CARRIER_PORT, First};
 
 /// Names packets in the system's words.
 pub(crate) type Labeller = Box<dyn Fn(&Packet) -> Option<Label>>;
@@ -38,22 +41,15 @@ pub(crate) struct Machine {
     pub(crate) boots: u32,
 }
 
-/// One direction of a TCP connection, from the end that its key names first.
+/// One direction of a TCP connection, from the end that its key names first. All but `last_due` is of software that uses
+/// turmoil's sockets directly.
 #[derive(Default)]
 struct Stream {
     trip: RoundTrip,
     /// Given up by its sender: nothing more of it is delivered.
     gone: bool,
-    /// When the latest segment sent once so far arrives: a reset does not overtake it.
+    /// When the latest segment so far arrives: a path keeps its order, and a reset overtakes nothing.
     last_due: Duration,
-    /// The record of the arrival of the SYN that opened the connection, where this is the direction that it went.
-    opened_by: Option<u64>,
-    /// Segments announced so far.
-    sent: u64,
-    /// Segments that have arrived and were not yet read: the record of arrival and the length.
-    arrived: BTreeMap<u64, (u64, usize)>,
-    /// The sender's end, if it goes through the seam.
-    side: Option<Rc<Side>>,
 }
 
 /// A bound UDP socket's receive buffer.
@@ -124,12 +120,15 @@ impl Queue {
     }
 }
 
-/// Bytes that were read, to be acknowledged to their writer.
-struct Credit {
-    writer: (SocketAddr, SocketAddr),
-    bytes: u64,
-    /// What led to their being read.
-    cause: Option<Cause>,
+/// A segment that has arrived at a host.
+pub(crate) struct Mail {
+    /// When exactly it was due.
+    pub(crate) due: Duration,
+    /// The record of its arrival.
+    pub(crate) record: u64,
+    pub(crate) src: SocketAddr,
+    pub(crate) dst: SocketAddr,
+    pub(crate) segment: Box<Segment>,
 }
 
 /// The network's state.
@@ -147,9 +146,8 @@ pub(crate) struct Wire {
     /// Whether any stream was ever given up: until then, no packet needs asking whether its stream was.
     any_gone: bool,
     inboxes: Inboxes,
-    connects: BTreeMap<(HostId, SocketAddr), VecDeque<Rc<Connect>>>,
-    credits: BTreeMap<(Duration, u64), Credit>,
-    next_credit: u64,
+    /// Segments that have arrived, for each host's TCP.
+    pub(crate) mail: Vec<Vec<Mail>>,
     next_packet: u64,
     dues: queue::Dues,
     /// Boxes of packets that have arrived, for the next ones.
@@ -171,9 +169,7 @@ impl Wire {
             streams: BTreeMap::new(),
             any_gone: false,
             inboxes: Inboxes::default(),
-            connects: BTreeMap::new(),
-            credits: BTreeMap::new(),
-            next_credit: 0,
+            mail: Vec::new(),
             next_packet: 0,
             dues: queue::Dues::default(),
             boxes: Vec::new(),
@@ -185,6 +181,7 @@ impl Wire {
         let count = self.machines.len();
         self.by_ip.insert(machine.ip, HostId(u16::try_from(count).expect("hosts are numbered in 16 bits")));
         self.machines.push(machine);
+        self.mail.push(Vec::new());
         self.queues.extend((0..count).map(|_| Queue::default()));
     }
 
@@ -193,6 +190,35 @@ impl Wire {
         const KEPT: usize = 256;
         if self.boxes.len() < KEPT {
             self.boxes.push(spare);
+        }
+    }
+
+    /// The settings of the machines' TCP.
+    pub(crate) fn tcp_settings(&self) -> crate::tcp::Settings {
+        let TcpSettings { rto_min, rto_max, syn_rto, tries, syn_tries, .. } = self.tcp;
+        let TcpSettings { initial_window, sack, rack, probe, delayed_ack, collapse, .. } = self.tcp;
+        let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX / 4);
+        crate::tcp::Settings {
+            rto_min: micros(rto_min),
+            rto_max: micros(rto_max),
+            rto_initial: micros(syn_rto),
+            retries: tries,
+            syn_retries: syn_tries,
+            syn_linear: self.tcp.syn_linear,
+            synack_retries: self.tcp.synack_tries,
+            congestion: match self.tcp.congestion {
+                Congestion::Cubic => Algorithm::Cubic,
+                Congestion::Reno => Algorithm::Reno,
+                Congestion::None => Algorithm::Unlimited,
+            },
+            initial_window,
+            sack,
+            rack,
+            probe,
+            delayed_ack,
+            collapse,
+            window: self.tcp.window_bytes,
+            ..crate::tcp::Settings::default()
         }
     }
 

@@ -1,20 +1,18 @@
 //! Sending: what becomes of a transmission is decided when it leaves.
 
-use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
 
 use crate::script::TcpSettings;
-use crate::sim::causality;
 use crate::sim::flight::{Flight, State};
 use crate::sim::links::Ruling;
 use crate::sim::rto::backoff;
 use crate::sim::shared::Shared;
-use crate::sim::trace::{Cause, HostId, LossReason, Packet, PacketKind, What, flipped};
+use crate::sim::trace::{Cause, HostId, Label, LossReason, Packet, PacketKind, TcpHeader, What, flipped};
 
-use super::Wire;
+use super::{Labeller, Wire};
 
 /// What is to be put on a link for one datagram.
 pub(crate) struct Departure {
@@ -35,7 +33,7 @@ impl Wire {
     ) -> Departure {
         let now = shared.now();
         let bits = payload.len() as u64 * 8;
-        let mut flight = self.admit(shared, (from, to), (src, dst), PacketKind::Udp, payload, now);
+        let mut flight = self.admit(shared, (from, to), (src, dst), PacketKind::Udp, (payload, None), now);
         self.transmit(shared, &mut flight, now);
         if flight.state == State::Dead {
             return Departure { copies: 0, corrupted: None };
@@ -85,19 +83,7 @@ impl Wire {
             let latency = latency.unwrap_or_else(|| self.links.latency(from, to, number, 0));
             State::Travelling { due: original.left + latency }
         };
-        Some(Box::new(Flight { packet, number, record, state, connect: None, fates: Vec::new(), ..*original }))
-    }
-
-    /// Decides on a segment that is about to be put on its link.
-    pub(crate) fn send_segment(&mut self, shared: &Shared, (src, dst): (SocketAddr, SocketAddr), payload: &[u8]) {
-        let (Some(from), Some(to)) = (self.host_at(src.ip()), self.host_at(dst.ip())) else { return };
-        let stream = self.stream(src, dst);
-        stream.sent += 1;
-        let kind = PacketKind::Data(stream.sent);
-        let (now, bytes) = (shared.now(), Bytes::copy_from_slice(payload));
-        let mut flight = self.admit(shared, (from, to), (src, dst), kind, &bytes, now);
-        self.transmit(shared, &mut flight, now);
-        self.announce(flight);
+        Some(Box::new(Flight { packet, number, record, state, segment: None, fates: Vec::new(), ..*original }))
     }
 
     /// Takes down a packet that a host sends.
@@ -107,7 +93,7 @@ impl Wire {
         (from, to): (HostId, HostId),
         (src, dst): (SocketAddr, SocketAddr),
         kind: PacketKind,
-        payload: &Bytes,
+        (payload, header): (&Bytes, Option<Box<TcpHeader>>),
         at: Duration,
     ) -> Box<Flight> {
         let id = self.next_packet;
@@ -119,14 +105,15 @@ impl Wire {
         (packet.id, packet.from, packet.to, packet.kind) = (id, from, to, kind);
         (packet.src, packet.dst) = (src, dst);
         packet.payload = payload.clone();
+        packet.tcp = header;
         packet.label = None;
         if self.needs_names() || shared.recorder.borrow().keeps() {
-            packet.label = (self.labeller)(packet);
+            packet.label = named(&self.labeller, packet);
         }
         flight.fates = self.fates.count(packet);
         flight.record = shared.recorder.borrow_mut().sent(at, shared.cause(), packet);
         (flight.number, flight.attempt, flight.left) = (number, 0, Duration::ZERO);
-        (flight.boot, flight.state, flight.connect) = (self.machine(from).boots, State::Dead, None);
+        (flight.boot, flight.state, flight.segment) = (self.machine(from).boots, State::Dead, None);
         flight
     }
 
@@ -139,7 +126,7 @@ impl Wire {
         let (from, to) = (flight.packet.from, flight.packet.to);
         flight.left = now;
         if self.needs_names() && flight.packet.label.is_none() {
-            flight.packet.label = (self.labeller)(&flight.packet);
+            flight.packet.label = named(&self.labeller, &flight.packet);
         }
         if self.fates.loses(&flight.fates, flight.attempt) {
             return self.lose(shared, flight, now, LossReason::Dropped);
@@ -157,6 +144,9 @@ impl Wire {
         if let Some(reason) = self.links.loses(from, to, flight.number, flight.attempt) {
             return self.lose(shared, flight, now, reason);
         }
+        if flight.segment.is_some() && self.links.spoils(from, to, flight.number, flight.attempt) {
+            return self.lose(shared, flight, now, LossReason::Checksum);
+        }
         self.depart(flight, now);
     }
 
@@ -170,6 +160,13 @@ impl Wire {
             PacketKind::Udp if !self.links.meddles(from, to) => {}
             PacketKind::Udp if scripted.is_some() => {}
             PacketKind::Udp => due += self.links.held_back(from, to, flight.number).unwrap_or_default(),
+            // A path keeps the order of a connection, but where the script says otherwise.
+            _ if flight.segment.is_some() && scripted.is_some() => {}
+            _ if flight.segment.is_some() => {
+                let stream = self.stream(*src, *dst);
+                due = due.max(stream.last_due);
+                stream.last_due = due;
+            }
             PacketKind::Rst => due = due.max(self.stream(*src, *dst).last_due),
             _ if flight.attempt == 0 => {
                 let stream = self.stream(*src, *dst);
@@ -191,7 +188,11 @@ impl Wire {
         let Packet { src, dst, kind, .. } = flight.packet;
         let TcpSettings { rto_min, rto_max, syn_rto, .. } = self.tcp;
         let (timeout, tries) = match kind {
-            PacketKind::Udp | PacketKind::Rst => {
+            _ if flight.segment.is_some() => {
+                flight.state = State::Dead;
+                return;
+            }
+            PacketKind::Udp | PacketKind::Rst | PacketKind::SynAck | PacketKind::Ack => {
                 flight.state = State::Dead;
                 return;
             }
@@ -207,16 +208,15 @@ impl Wire {
         }
         let what = What::GivenUp { packet: flight.packet.id, attempts: flight.attempt + 1 };
         let cause = Some(Cause { record: flight.record, timer: true });
-        let record = shared.record_at(now, Some(flight.packet.from), cause, what);
+        shared.record_at(now, Some(flight.packet.from), cause, what);
         flight.state = State::Dead;
-        if let Some(connect) = flight.connect.take() {
-            causality::because(Some(record.into()), || connect.time_out());
-        }
         self.any_gone = true;
-        let stream = self.stream(src, dst);
-        stream.gone = true;
-        if let Some(side) = &stream.side {
-            causality::because(Some(record.into()), || side.fail(io::ErrorKind::TimedOut));
-        }
+        self.stream(src, dst).gone = true;
     }
+}
+
+/// A packet's name: the system's, or else TCP's own.
+fn named(labeller: &Labeller, packet: &Packet) -> Option<Label> {
+    let own = || packet.kind.own_name().map(|name| Label { name: name.to_owned(), detail: String::new() });
+    labeller(packet).or_else(own)
 }

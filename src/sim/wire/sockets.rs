@@ -1,69 +1,15 @@
 //! What the simulated sockets ask of the network.
 
 use std::net::SocketAddr;
-use std::rc::Rc;
-use std::time::Duration;
 
-use crate::sim::causality;
-use crate::sim::flight::{Connect, Flight, Side};
-use crate::sim::shared::Shared;
-use crate::sim::trace::{Cause, HostId};
+use crate::sim::flight::Flight;
+use crate::sim::trace::HostId;
 
-use super::{Credit, Inbox, Stream, Wire};
+use super::{Inbox, Stream, Wire};
 
 impl Wire {
     pub(super) fn stream(&mut self, src: SocketAddr, dst: SocketAddr) -> &mut Stream {
         self.streams.entry((src, dst)).or_default()
-    }
-
-    pub(crate) fn window_bytes(&self) -> u64 {
-        self.tcp.window_bytes
-    }
-
-    /// A connect begins: the next SYN from this host to this address is its.
-    pub(crate) fn connecting(&mut self, from: HostId, dst: SocketAddr, cause: Option<Cause>) -> Rc<Connect> {
-        let connect = Rc::new(Connect { cause, ..Connect::default() });
-        self.connects.entry((from, dst)).or_default().push_back(connect.clone());
-        connect
-    }
-
-    /// A stream of the seam opens at `local`.
-    pub(crate) fn open_stream(&mut self, local: SocketAddr, remote: SocketAddr) -> Rc<Side> {
-        let side = Rc::new(Side::default());
-        self.stream(local, remote).side = Some(side.clone());
-        side
-    }
-
-    /// The record of arrival of the next segment that the end at `local` reads, and its length.
-    pub(crate) fn next_arrival(&mut self, local: SocketAddr, remote: SocketAddr) -> Option<(u64, usize)> {
-        self.stream(remote, local).arrived.pop_first().map(|(_, arrival)| arrival)
-    }
-
-    /// The record of the SYN that opened the connection which `local` has accepted.
-    pub(crate) fn opened_by(&self, local: SocketAddr, remote: SocketAddr) -> Option<u64> {
-        self.streams.get(&(remote, local))?.opened_by
-    }
-
-    /// The end at `local` has read this many bytes; the other end hears of it one latency later.
-    pub(crate) fn read(&mut self, shared: &Shared, local: SocketAddr, remote: SocketAddr, bytes: u64) {
-        let (Some(from), Some(to)) = (self.host_at(local.ip()), self.host_at(remote.ip())) else { return };
-        let at = shared.now() + self.links.ack_latency(from, to, self.next_credit);
-        let credit = Credit { writer: (remote, local), bytes, cause: shared.cause() };
-        self.credits.insert((at, self.next_credit), credit);
-        self.next_credit += 1;
-    }
-
-    /// Passes on the acknowledgements that are due.
-    pub(crate) fn acknowledge(&mut self, now: Duration) {
-        while let Some(entry) = self.credits.first_entry() {
-            if entry.key().0 > now {
-                return;
-            }
-            let Credit { writer, bytes, cause } = entry.remove();
-            if let Some(side) = self.streams.get(&writer).and_then(|stream| stream.side.as_ref()) {
-                causality::because(cause, || side.credit(bytes));
-            }
-        }
     }
 
     pub(crate) fn open_inbox(&mut self, host: HostId, port: u16) {

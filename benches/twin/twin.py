@@ -1,0 +1,238 @@
+#!/usr/bin/env python3
+"""Stormglass's simulated network against this machine's kernel, under the same loss and latency.
+
+  twin.py build                    relay, cc.so and peer, into target/twin; takes the debug build of Stormglass that is there
+  twin.py sim    [CELL…] [--latency NAME]   the simulation's side
+  twin.py kernel [CELL…] [--latency NAME]   the kernel's side: as root, on Linux
+  twin.py table                    both next to each other, for src/guide/how_true.md
+
+Cells: A pipeline 4, a request each 20 ms; B pipeline 1, back to back; C 2 MB one way; D connects; E after a cut of 1, 3 and
+10 s; F UDP. Latencies: near, far, lopsided. What is measured lies in target/twin/out.
+"""
+import glob, json, os, shutil, signal, subprocess, sys, time
+from concurrent.futures import ThreadPoolExecutor
+from net import BUILT, HERE, Link
+
+ROOT = os.path.normpath(f"{HERE}/../..")
+STORM = f"{ROOT}/target/debug/stormglass"
+OUT = f"{BUILT}/out"
+LOSSES = {"A": [0, 0.01, 0.05, 0.1, 0.2], "B": [0, 0.01, 0.05, 0.1, 0.2], "C": [0, 0.01, 0.05], "D": [0.1, 0.3], "E": [1, 3, 10], "F": [0.1]}
+# Server to client and client to server. The first is what the model's prototype was made with; the others it has not seen.
+LATENCIES = {"near": ("1ms..5ms", "1ms..5ms"), "far": ("10ms..40ms", "10ms..40ms"), "lopsided": ("1ms..2ms", "5ms..15ms")}
+MEASURES = {"A": ["rtt", "total"], "B": ["rtt", "total"], "C": ["bulk"], "D": ["connect"], "E": ["heal"], "F": ["rtt"]}
+
+
+def save(side, cell, loss, latency, data):
+    os.makedirs(OUT, exist_ok=True)
+    with open(f"{OUT}/{side}-{cell}-{loss}-{latency}.json", "w") as file:
+        json.dump({"load": os.getloadavg()[0], "date": time.strftime("%Y-%m-%d"), **data}, file)
+    print(side, cell, loss, latency, {key: len(value) for key, value in data.items() if isinstance(value, list)}, flush=True)
+
+
+def load(side, cell, loss, latency):
+    try:
+        with open(f"{OUT}/{side}-{cell}-{loss}-{latency}.json") as file:
+            return json.load(file)
+    except FileNotFoundError:
+        return {}
+
+
+def build():
+    os.makedirs(BUILT, exist_ok=True)
+    deps = f"{ROOT}/target/debug/deps"
+    newest = lambda name: max(glob.glob(f"{deps}/lib{name}-*.rlib"), key=os.path.getmtime)
+    extern = [text for name in ("stormglass", "tokio", "bytes", "serde") for text in ("--extern", f"{name}={newest(name)}")]
+    for command in (
+        ["gcc", "-O2", "-Wall", "-o", f"{BUILT}/relay", f"{HERE}/relay.c"],
+        ["gcc", "-O2", "-shared", "-fPIC", "-o", f"{BUILT}/cc.so", f"{HERE}/cc.c", "-ldl"],
+        ["rustc", "--edition", "2024", "--crate-name", "peer", "-C", "opt-level=2", "--cfg", "tokio_unstable", "-o", f"{BUILT}/peer",
+         f"{HERE}/src/peer.rs", "-L", f"dependency={deps}", *extern],
+    ):
+        subprocess.run(command, check=True)
+
+
+# The simulation
+
+def settings(loss, latency):
+    back, forth = LATENCIES[latency]
+    links = [] if back == forth else [f'link=[{{ from = "server", to = "c*", latency = "{back}" }}]']
+    return [f"network.loss={loss}", f'network.latency="{forth}"', *links]
+
+
+def many(run, seeds):
+    with ThreadPoolExecutor(2) as pool:
+        return list(pool.map(run, seeds))
+
+
+def echo_run(sim, seed, *sets):
+    """Round trips, totals and connect times of a run, in ms, and the times of the answers."""
+    flags = [text for setting in sets for text in ("--set", setting)]
+    child = subprocess.run([STORM, "show", f"{sim}:{seed}", "--json", *flags], capture_output=True, text=True)
+    rtt, connect, answers, sent, began, done = [], [], [], {}, {}, {}
+    for line in child.stdout.splitlines():
+        if '"event"' not in line and '"started"' not in line:
+            continue
+        r = json.loads(line)
+        if r["kind"] == "started":
+            began[r["host"]] = r["t_ns"]
+        if r["kind"] != "event":
+            continue
+        t, host, fields = r["t_ns"], r["host"], r["fields"]
+        if r["name"] == "connected":
+            connect.append((t - began[host]) / 1e6)
+        elif r["name"] == "sent":
+            sent.setdefault((host, fields["id"]), t)
+        elif r["name"] == "answered":
+            rtt.append((t - sent[host, fields["id"]]) / 1e6)
+            answers.append((host, t / 1e6))
+            done[host] = t
+    return rtt, [(t - began[host]) / 1e6 for host, t in done.items()], connect, answers
+
+
+def after(answers, end):
+    """For each client the time from the end of a cut to its first answer after it."""
+    by = {}
+    for host, t in answers:
+        by.setdefault(host, []).append(t)
+    return [min(t for t in times if t > end) - end for times in by.values() if max(times) > end]
+
+
+def sim(cell, loss, latency):
+    sets = settings(0 if cell == "E" else loss, latency)
+    joined = lambda runs, place: sum((run[place] for run in runs), [])
+    if cell in "AB":
+        more = [] if cell == "A" else ["echo.pipeline=1", 'echo.interval="1us"']
+        more += ['echo.timeout="90s"', "echo.retries=20", 'duration="20m"']
+        runs = many(lambda seed: echo_run("echo/tcp-loss", seed, *sets, *more), range(60))
+        return {"rtt": joined(runs, 0), "total": joined(runs, 1)}
+    if cell == "C":
+        flags = [text for setting in sets for text in ("--set", setting)]
+        def run(seed):
+            child = subprocess.run([f"{BUILT}/peer", "run", "bulk/loss", "--seed", str(seed), *flags, "--json"], capture_output=True, text=True)
+            return json.loads(child.stdout)["times"]["bulk"]["max_ms"]
+        return {"bulk": many(run, range(40))}
+    if cell == "D":
+        more = ["echo.clients=12", "echo.requests=1", 'echo.timeout="100s"', 'duration="200s"']
+        return {"connect": joined(many(lambda seed: echo_run("echo/tcp-loss", seed, *sets, *more), range(75)), 2)}
+    if cell == "E":
+        def run(seed):
+            begin = 497 + seed * 3
+            steps = f'step=[{{ at = "{begin}ms", partition = [["server"], ["c*"]], for = "{loss}s" }}]'
+            more = ["echo.clients=20", "echo.pipeline=8", 'echo.timeout="90s"', "echo.retries=0", 'duration="200s"', "expect={}", steps]
+            return after(echo_run("echo/tcp-loss", seed, *sets, *more)[3], begin + loss * 1000)
+        return {"heal": sum(many(run, range(6)), [])}
+    runs = many(lambda seed: echo_run("echo/udp-loss", seed, *sets, "echo.retries=50"), range(60))
+    return {"rtt": joined(runs, 0)}
+
+
+# The kernel
+
+def script(loss, latency):
+    back, forth = LATENCIES[latency]
+    return f"""about = "a cell of the twin"
+system = "echo"
+duration = "1s"
+[network]
+loss = {loss}
+latency = "{forth}"
+[[link]]
+from = "server"
+to = "c1"
+latency = "{back}"
+"""
+
+
+def values(lines, word, at):
+    return [float(line[at]) for line in lines if line[0] == word]
+
+
+def kernel(cell, loss, latency):
+    with Link(script(0 if cell == "E" else loss, latency), seed=int(loss * 100) + ord(cell)) as link:
+        if cell in "AB":
+            rtt, total, left, batch = [], [], 90 if loss == 0 else 180, 30
+            how = {"pipeline": 4, "interval": 20} if cell == "A" else {"pipeline": 1, "interval": 0}
+            while left > 0:
+                lines = link.client("echo", clients=min(batch, left), requests=100, stagger=20 / batch, **how)
+                rtt += values(lines, "a", 4)
+                total += values(lines, "t", 2)
+                left -= batch
+            return {"rtt": rtt, "total": total}
+        if cell == "C":
+            bulk, at_once, until = [], 1 if loss == 0 else 2 if loss < 0.05 else 8, time.time() + 90
+            while len(bulk) < 40 and time.time() < until:
+                bulk += values(link.client("bulk", clients=at_once, stagger=5), "b", 2)
+            return {"bulk": bulk}
+        if cell == "D":
+            lines = link.client("connect", clients=900, stagger=4, wait=130, limit=60)
+            return {"connect": values(lines, "c", 2) + [6e4] * len(values(lines, "x", 2))}
+        if cell == "E":
+            heal = []
+            for batch in range(5 if loss > 5 else 10):
+                child = link.start("echo", clients=40, requests=100, pipeline=8, interval=20, stagger=0.5)
+                time.sleep(0.5 + batch * 0.003)
+                _, end = link.cut(loss * 1000)
+                lines = link.lines(child)
+                heal += [1000 * t for t in after([(line[1], float(line[3])) for line in lines if line[0] == "a"], end)]
+            return {"heal": heal}
+        rtt = []
+        for _ in range(6):
+            rtt += values(link.client("udp", clients=30, requests=100, pipeline=4, interval=20, stagger=0.66), "a", 4)
+        return {"rtt": rtt}
+
+
+# The table
+
+def quantile(numbers, q):
+    numbers = sorted(numbers)
+    return numbers[min(len(numbers) - 1, int(q * len(numbers)))]
+
+
+def number(x):
+    return f"{x:.0f}" if x >= 100 else f"{x:.1f}"
+
+
+def table():
+    for latency, ways in LATENCIES.items():
+        rows = []
+        for cell, losses in LOSSES.items():
+            for measure in MEASURES[cell]:
+                for loss in losses:
+                    own, real = load("sim", cell, loss, latency).get(measure), load("kernel", cell, loss, latency).get(measure)
+                    if not own or not real:
+                        continue
+                    cells = []
+                    for q in (0.5, 0.9, 0.99):
+                        s, k = quantile(own, q), quantile(real, q)
+                        ratio = f"{s / k:.2f}"
+                        bound = 0.15 if cell == "C" else 0.10
+                        cells.append(f"{number(s)} / {number(k)} = " + (ratio if abs(s / k - 1) <= bound else f"**{ratio}**"))
+                    share = lambda all: f"{sum(ms > 100 for ms in all) / len(all):.1%}"
+                    late = f"{share(own)} / {share(real)}" if measure == "rtt" else ""
+                    label = f"{loss} s" if cell == "E" else f"{loss:.0%}"
+                    rows.append(f"| {cell} {measure} | {label} | {' | '.join(cells)} | {late} |")
+        if rows:
+            print(f"\n{latency}: {ways[1]} there, {ways[0]} back\n\n| | loss | p50 | p90 | p99 | above 100 ms |\n|---|---|---|---|---|---|")
+            print("\n".join(rows))
+
+
+def main():
+    if len(sys.argv) < 2 or sys.argv[1] not in ("build", "sim", "kernel", "table"):
+        sys.exit(__doc__)
+    side, rest = sys.argv[1], sys.argv[2:]
+    latencies = list(LATENCIES)
+    if "--latency" in rest:
+        at = rest.index("--latency")
+        latencies, rest = [rest[at + 1]], rest[:at] + rest[at + 2:]
+    if side == "kernel" and (sys.platform != "linux" or os.geteuid() != 0 or not shutil.which("ip")):
+        sys.exit("twin.py kernel needs Linux, root and iproute2: it makes network namespaces")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that namespaces go
+    if side in ("build", "table"):
+        return globals()[side]()
+    for latency in latencies:
+        for cell in rest or list(LOSSES):
+            for loss in LOSSES[cell]:
+                save(side, cell, loss, latency, globals()[side](cell, loss, latency))
+
+
+if __name__ == "__main__":
+    main()
