@@ -142,6 +142,36 @@ fn wireshark_marks_the_very_packets_that_came_again() {
     }
 }
 
+/// Wireshark's relative times are the run's, and what the testbed did stands between the packets.
+#[test]
+fn a_capture_begins_with_the_run_and_shows_its_faults() {
+    let directory = tempfile::tempdir().unwrap();
+    let sim = ["echo/tcp-partition-heals", "--seed", "1"];
+    report(directory.path(), sim[0], sim[2], "run.pcapng");
+    let fields = ["-e", "frame.time_relative", "-e", "frame.comment", "-e", "systemd_journal.message"];
+    let args = [&["-r", "run.pcapng", "-T", "fields"][..], &fields].concat();
+    let Some(text) = tshark(directory.path(), &args) else { return };
+    let shown = stormglass(directory.path(), &["show", sim[0], sim[1], sim[2], "--json"]);
+    let records = shown.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let times: BTreeMap<String, u64> =
+        records.filter_map(|record| Some((record["n"].as_u64()?.to_string(), record["t_ns"].as_u64()?))).collect();
+    let (mut packets, mut said) = (0, Vec::new());
+    for line in text.lines() {
+        let (time, words) = line.split_once('\t').unwrap();
+        let words = words.trim();
+        if let Some((record, _)) = words.strip_prefix("record ").and_then(|rest| rest.split_once(';')) {
+            let seconds: f64 = time.parse().unwrap();
+            assert!((seconds * 1e9 - times[record] as f64).abs() < 1e3, "{line}");
+            packets += 1;
+        }
+        said.extend(words.split_once("fault").map(|(_, fault)| fault.to_owned()));
+    }
+    assert!(packets > 100, "{packets}");
+    assert!(text.starts_with("0.000000000\t\tthe run of echo/tcp-partition-heals with seed 1 begins"), "{text}");
+    assert_eq!(said.iter().filter(|fault| fault.starts_with(": partition")).count(), 1, "{said:?}");
+    assert_eq!(said.iter().filter(|fault| fault.starts_with(" ended: partition")).count(), 1, "{said:?}");
+}
+
 #[test]
 fn a_connect_to_where_nothing_listens_is_refused() {
     let directory = tempfile::tempdir().unwrap();
@@ -177,7 +207,7 @@ fn the_dissector_reads_messages_as_the_codec_does() {
     for (sim, seed) in [("raft/chaos", "7"), ("raft/chaos", "12"), ("raft/cloudflare-2020", "7")] {
         report(directory.path(), sim, seed, "run.pcapng");
         let args =
-            ["-X", "lua_script:run.lua", "-r", "run.pcapng", "-T", "fields", "-e", "udp.payload", "-e", "_ws.col.Info"];
+            ["-X", "lua_script:run.lua", "-r", "run.pcapng", "-Y", "udp", "-T", "fields", "-e", "udp.payload", "-e", "_ws.col.Info"];
         let Some(text) = tshark(directory.path(), &args) else { return };
         let mut kinds = BTreeMap::<String, u64>::new();
         for line in text.lines() {

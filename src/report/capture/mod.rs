@@ -5,12 +5,13 @@
 //! has a comment with its record and its fate, since a capture alone cannot tell the one that was lost from the one that
 //! arrived.
 //!
-//! Nothing is filled in: handshakes and acknowledgements are packets of the run, with the headers that they had there. The
-//! run begins at midnight UTC, so that a time of day is a time since then; Wireshark's own relative time begins with the
-//! first packet.
+//! Nothing is filled in: handshakes and acknowledgements are packets of the run, with the headers that they had there. What
+//! is no packet (the run's begin, its faults, what it broke) stands between them as entries of a journal. The first is at the
+//! run's zero, midnight UTC, so that Wireshark's relative times, and times of day, are times of the run.
 
 mod fates;
 mod frame;
+mod journal;
 mod tcp;
 
 use std::borrow::Cow;
@@ -44,7 +45,7 @@ pub struct Written {
 
 /// Writes the capture of a run.
 pub fn write(run: &Recording, to: &mut impl Write) -> io::Result<Written> {
-    let frames = frames(run);
+    let seen = seen(run);
     let mut writer = PcapNgWriter::with_section_header(to, section(run)).map_err(io_error)?;
     for host in run.hosts() {
         writer.write_pcapng_block(interface(&host.name, &host.addr)).map_err(io_error)?;
@@ -52,7 +53,14 @@ pub fn write(run: &Recording, to: &mut impl Write) -> io::Result<Written> {
     writer.write_pcapng_block(names(run)).map_err(io_error)?;
     let epoch = Duration::from_secs(crate::sim::EPOCH_SECONDS);
     let mut written = Written { packets: 0 };
-    for frame in frames {
+    for seen in seen {
+        let frame = match seen {
+            Seen::Packet(frame) => frame,
+            Seen::Said(t_ns, text) => {
+                writer.write_pcapng_block(journal::entry(t_ns, &text)).map_err(io_error)?;
+                continue;
+            }
+        };
         let data = frame.bytes()?;
         written.packets += 1;
         let block = EnhancedPacketBlock {
@@ -122,34 +130,42 @@ struct Packet<'a> {
     to: u32,
 }
 
+/// What a capture shows.
+enum Seen {
+    Packet(Frame),
+    /// When, since the run began, and what.
+    Said(u64, String),
+}
+
 /// All that is seen, in the order of time.
-fn frames(run: &Recording) -> Vec<Frame> {
+fn seen(run: &Recording) -> Vec<Seen> {
     let fates = Fates::new(&run.records);
     let places: BTreeMap<&str, u32> = run.hosts().iter().map(|host| host.name.as_str()).zip(0..).collect();
     let mut packets: BTreeMap<u64, Packet<'_>> = BTreeMap::new();
     let mut connections = Connections::default();
-    let mut frames = Vec::new();
+    let begin = format!("the run of {} with seed {} begins", run.header.sim, run.header.seed);
+    let mut seen = vec![Seen::Said(0, begin)];
     for record in &run.records {
         match &record.what {
             WhatLine::Sent(sent) => {
                 let Some(packet) = understand(sent, &places) else { continue };
                 let comment = fates.comment(record, sent.packet, 0);
-                if sent.transport == "udp" {
-                    frames.push(datagram(record.t_ns, &packet, comment));
+                seen.push(Seen::Packet(if sent.transport == "udp" {
+                    datagram(record.t_ns, &packet, comment)
                 } else {
-                    frames.push(connections.sent(record.t_ns, &packet, comment));
-                }
+                    connections.sent(record.t_ns, &packet, comment)
+                }));
                 packets.insert(sent.packet, packet);
             }
             WhatLine::Duplicated { packet, copy } => {
                 if let Some(packet) = packets.get(packet) {
-                    frames.push(datagram(record.t_ns, packet, fates.comment(record, *copy, 0)));
+                    seen.push(Seen::Packet(datagram(record.t_ns, packet, fates.comment(record, *copy, 0))));
                 }
             }
             WhatLine::Retransmitted { packet, attempt, len, tcp, .. } => {
                 if let Some(sent) = packets.get(packet) {
                     let comment = fates.comment(record, *packet, *attempt);
-                    frames.push(connections.again(record.t_ns, sent, (tcp.as_ref(), *len), comment));
+                    seen.push(Seen::Packet(connections.again(record.t_ns, sent, (tcp.as_ref(), *len), comment)));
                 }
             }
             WhatLine::Delivered { packet, .. } => {
@@ -157,10 +173,10 @@ fn frames(run: &Recording) -> Vec<Frame> {
                     connections.delivered(packet);
                 }
             }
-            _ => {}
+            _ => seen.extend(journal::words(record).map(|text| Seen::Said(record.t_ns, text))),
         }
     }
-    frames
+    seen
 }
 
 fn understand<'a>(sent: &'a SentLine, places: &BTreeMap<&str, u32>) -> Option<Packet<'a>> {
