@@ -18,8 +18,8 @@ use stormglass::net::real::{RealNet, run};
 use stormglass::net::{Listener, Net};
 use stormglass::rng::Seed;
 use stormglass::script::ScriptError;
-use stormglass::sim::{HostResult, Setup};
-use stormglass::systems::System;
+use stormglass::sim::{HostResult, Setup, System};
+use stormglass::systems::echo::Echo;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::task::{JoinSet, spawn_local};
 use tokio::time::{Instant, sleep, timeout};
@@ -215,7 +215,7 @@ fn main() -> ExitCode {
     let ended = match what.as_str() {
         "serve" => run(serve(&args)),
         "echo" | "connect" | "bulk" | "udp" => run(clients(what, args)),
-        _ => return stormglass::cli::main(&[&Bulk]),
+        _ => return stormglass::cli::main(&[&Echo, &Bulk]),
     };
     match ended {
         Ok(Ok(())) => ExitCode::SUCCESS,
