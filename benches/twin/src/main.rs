@@ -151,7 +151,7 @@ async fn client(what: String, number: u64, args: Rc<Vec<String>>, out: Rc<RefCel
             tcp_client::run(&RealNet, &to, messages, &options, Seed(number).stream("client"), sink, pending()).await?;
         }
         "udp" => {
-            let options = udp_client::Options { pipeline, rate, timeout: Duration::from_millis(100), retries: 50 };
+            let options = udp_client::Options { pipeline, rate, timeout: Duration::from_millis(100), retries: 50, ..Default::default() };
             udp_client::run(&RealNet, &to, messages, &options, sink, pending()).await?;
         }
         "connect" => {
