@@ -21,7 +21,7 @@
 //!         election_timeout: (Duration::from_millis(150), Duration::from_millis(300)),
 //!         ..Settings::new(members.clone()).lacks(Part::Durable, "it keeps its term and vote in memory")
 //!     };
-//!     let watch = Watch::new(setup, settings);
+//!     let watch = Watch::new(setup, &settings);
 //!     for id in members {
 //!         let watch = watch.clone();
 //!         setup.host(id.to_string(), move |host| {
