@@ -16,13 +16,15 @@
 //!          service · pages                |        |
 //!                     net · disk · events · consensus · watched · rng · script · figure · model   the ground
 //!                                    |      |
-//!                           tokio::net      std::fs         (turmoil only in sim)
+//!                           tokio::net      std::fs         (turmoil only in sim; sockets: tokio's names, over both)
 //! ```
 //!
 //! - [`net`] is the seam: a small trait for sockets, over the operating system's ([`net::real`]) and the simulated ones
 //!   ([`sim::net`]). [`disk`] is the second seam, for files: a directory of this machine ([`disk::real`]) or of a simulated
 //!   one, which can lose power ([`sim::disk`]). [`events`] is how a host tells what it does, [`rng`] where all randomness
 //!   comes from.
+//! - [`sockets`] have tokio's names, and are the operating system's or simulated, as they are made: by them software that
+//!   is there already comes into a run.
 //! - [`echo`] is a host: TCP and UDP echo, servers and clients. [`raft`] is another: leader elections, a core without
 //!   sockets or clocks, the loop that drives it, and `raft-node`, which runs it on real ones.
 //!   [`balancer`] is the third: an HTTP load balancer, a pure policy under a proxy over hyper.
@@ -105,6 +107,7 @@ pub mod script;
 #[cfg(feature = "systems")]
 pub mod service;
 pub mod sim;
+pub mod sockets;
 pub mod systems;
 pub mod tcp;
 pub mod testing;

@@ -206,8 +206,20 @@ fn the_dissector_reads_messages_as_the_codec_does() {
     let directory = tempfile::tempdir().unwrap();
     for (sim, seed) in [("raft/chaos", "7"), ("raft/chaos", "12"), ("raft/cloudflare-2020", "7")] {
         report(directory.path(), sim, seed, "run.pcapng");
-        let args =
-            ["-X", "lua_script:run.lua", "-r", "run.pcapng", "-Y", "udp", "-T", "fields", "-e", "udp.payload", "-e", "_ws.col.Info"];
+        let args = [
+            "-X",
+            "lua_script:run.lua",
+            "-r",
+            "run.pcapng",
+            "-Y",
+            "udp",
+            "-T",
+            "fields",
+            "-e",
+            "udp.payload",
+            "-e",
+            "_ws.col.Info",
+        ];
         let Some(text) = tshark(directory.path(), &args) else { return };
         let mut kinds = BTreeMap::<String, u64>::new();
         for line in text.lines() {

@@ -38,6 +38,7 @@ const RULES: &[Rule] = &[
     Rule { of: "balancer/cli/", may: CLI_MAY, says: CLIS },
     Rule { of: "balancer/", may: HOST_MAY, says: HOSTS },
     Rule { of: "net/", may: &[], says: "the seam is ground: it knows nothing of the testbed" },
+    Rule { of: "sockets/", may: &["sim::socket"], says: "sockets by tokio's names are the system's or the testbed's" },
     Rule { of: "disk/", may: &[], says: "the seam is ground: it knows nothing of the testbed" },
     Rule { of: "service.rs", may: &["net"], says: "what binaries share knows the real sockets, never a host" },
     Rule { of: "pages/", may: &["net"], says: "pages know the seam, never a host" },
@@ -115,7 +116,7 @@ const BEHIND_THE_SEAM: [&str; 9] =
 
 /// Names of other crates and where alone they may stand.
 const FOREIGN: [(&str, &[&str], &str); 4] = [
-    ("tokio::net", &["net/real.rs"], "net/real.rs is the only file that names tokio::net"),
+    ("tokio::net", &["net/real.rs", "sockets/"], "net/real.rs and the sockets of tokio's names alone name tokio::net"),
     (
         "tokio::sync::watch",
         &["raft/cli/", "balancer/cli/", "watched.rs"],

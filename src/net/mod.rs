@@ -5,7 +5,7 @@
 //!
 //! Addresses are `host:port` in text. There is no trait for time: turmoil already simulates `tokio::time`.
 //!
-//! **Invariant:** `real.rs` is the only file that names `tokio::net`. The seam is ground: it knows nothing of the testbed.
+//! **Invariant:** `real.rs` and [`crate::sockets`] alone name `tokio::net`. The seam is ground: it knows nothing of the testbed.
 
 pub mod real;
 #[cfg(feature = "systems")]

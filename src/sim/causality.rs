@@ -150,12 +150,18 @@ impl<T: PartialOrd> Thread<T> {
 pub(crate) struct Traced<F> {
     future: Pin<Box<F>>,
     thread: Thread<Instant>,
+    is_root: bool,
 }
 
 impl<F: Future> Traced<F> {
     /// What it does first comes of this.
     pub(crate) fn new(future: F, cause: Option<Cause>) -> Self {
-        Self { future: Box::pin(future), thread: Thread::new(cause, Instant::now()) }
+        Self { future: Box::pin(future), thread: Thread::new(cause, Instant::now()), is_root: false }
+    }
+
+    /// The same for the root of a process, which ends if this panics.
+    pub(crate) fn root(future: F, cause: Option<Cause>) -> Self {
+        Self { is_root: true, ..Self::new(future, cause) }
     }
 }
 
@@ -166,8 +172,8 @@ impl<F: Future> Future for Traced<F> {
         if panics::has_stopped() {
             return Poll::Pending;
         }
-        let Self { future, thread } = &mut *self;
-        panics::guarded(|| thread.poll(future.as_mut(), cx, Instant::now))
+        let Self { future, thread, is_root } = &mut *self;
+        panics::guarded(*is_root, || thread.poll(future.as_mut(), cx, Instant::now))
     }
 }
 
@@ -210,6 +216,7 @@ impl Wake for Alarm {
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
+        panics::somebody_waits();
         self.ring();
         self.task.wake_by_ref();
     }

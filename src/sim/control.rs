@@ -258,6 +258,13 @@ impl Control {
         self.shared.breach(Some(self.id), Breach::new("host error", text));
     }
 
+    /// A task of the process has panicked, which goes on.
+    pub(crate) fn outlived(&self, message: &str) {
+        self.shared
+            .record(Some(self.id), What::Event { name: "task panicked", fields: vec![("said", message.into())] });
+        self.shared.recorder.borrow_mut().counters.add("panics", 1);
+    }
+
     fn panicked(&self) {
         self.steady.set(false);
         let message = panics::take_message();

@@ -7,6 +7,7 @@
 use std::any::Any;
 use std::cell::{Cell, RefCell};
 
+use super::process::runtime;
 use super::trace::HostId;
 
 /// A step that fires after a record.
@@ -76,6 +77,7 @@ impl Crashes {
     /// Ends the code that runs just now, if it is that of a process. What is dropped on the way dies quietly.
     pub(crate) fn die_here(&self) {
         if self.in_process.get() && !std::thread::panicking() {
+            runtime::stop();
             std::panic::resume_unwind(Box::new(Died) as Box<dyn Any + Send>);
         }
     }

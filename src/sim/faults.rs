@@ -10,6 +10,7 @@ use crate::script::{Action, Family, HostPattern, LinkSettings, Step, Trigger};
 use super::causality;
 use super::control::Wanted;
 use super::links::named;
+use super::recorder::Breach;
 use super::schedule::Due;
 use super::shared::Events;
 use super::trace::{HostId, What};
@@ -205,7 +206,18 @@ impl World {
         let record = self.shared.record(Some(host), What::Killed);
         self.control(host).led_by(record.into());
         self.control(host).want(Wanted::Dead);
+        self.look_for_survivors(host, "killed");
         !self.control(host).finished.get()
+    }
+
+    /// A fault is to reach all that the process does: what it does not reach is found.
+    fn look_for_survivors(&self, host: HostId, what: &str) {
+        let survivors = self.lane.out_of_reach(host);
+        if !survivors.is_empty() {
+            let name = self.shared.name(host);
+            let message = format!("{name} was {what}, and {} of it goes on", survivors.join(" and "));
+            self.shared.breach(Some(host), Breach::new("out of reach", message));
+        }
     }
 
     fn power(&mut self, host: HostId) -> bool {
@@ -213,6 +225,7 @@ impl World {
             return false;
         }
         self.shared.record(Some(host), What::PowerLost);
+        self.look_for_survivors(host, "without power");
         {
             let mut wire = self.shared.wire.borrow_mut();
             let machine = wire.machine(host);
@@ -229,6 +242,7 @@ impl World {
             return false;
         }
         self.shared.record(Some(host), What::Paused);
+        self.look_for_survivors(host, "paused");
         self.control(host).want(Wanted::Paused);
         !self.control(host).finished.get()
     }
@@ -246,6 +260,7 @@ impl World {
         let mut cause = self.shared.cause();
         if self.control(host).wanted() != Wanted::Dead {
             cause = Some(self.shared.record(Some(host), What::Killed).into());
+            self.look_for_survivors(host, "started anew");
         }
         cause.into_iter().for_each(|cause| self.control(host).led_by(cause));
         self.control(host).start();

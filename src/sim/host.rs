@@ -11,7 +11,9 @@ use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
+use tokio::runtime::Handle;
 use tokio::task::{JoinHandle, LocalSet};
 
 use crate::rng::Rng;
@@ -21,7 +23,9 @@ use crate::sim::net::SimNet;
 use super::causality::{self, Traced};
 use super::control::{Control, End, Runs, Start};
 use super::kernel::Kernel;
+use super::kernel::post::PostOffice;
 use super::panics;
+use super::process::threads::{self, Mark};
 use super::shared::Events;
 use super::trace::Cause;
 
@@ -47,12 +51,30 @@ pub struct Host {
     pub events: Events,
 }
 
+impl Host {
+    /// The simulated time since the run began.
+    pub fn now(&self) -> Duration {
+        self.events.now()
+    }
+}
+
 /// A process: its root future, and the tasks that it spawned.
 pub(crate) struct Process {
     tasks: LocalSet,
     root: Option<JoinHandle<HostResult>>,
     /// What led to the end of the root.
     ended_by: Rc<Cell<Option<Cause>>>,
+    /// Behind the tasks: what they have left open is closed.
+    _open: Open,
+}
+
+/// Whatever a process has open in its kernel.
+struct Open(Rc<Kernel>);
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.close_all();
+    }
 }
 
 /// Runs a host's processes within turmoil's runtime for it.
@@ -60,30 +82,47 @@ pub(crate) struct Supervisor {
     control: Rc<Control>,
     factory: RefCell<Factory>,
     pub(crate) kernel: Rc<Kernel>,
+    /// Turmoil's runtime for the host, once it has run.
+    runtime: RefCell<Option<Handle>>,
+    /// By which threads of its like are known.
+    mark: Mark,
 }
 
 impl Supervisor {
-    pub(crate) fn new(control: Rc<Control>, factory: Factory) -> Rc<Self> {
-        let kernel = Kernel::new(&control.shared, control.id, control.seed);
-        Rc::new(Self { control, factory: RefCell::new(factory), kernel })
+    pub(crate) fn new(control: Rc<Control>, factory: Factory, mark: Mark) -> Rc<Self> {
+        let kernel = Kernel::new(&control.shared, control.id, control.seed, false);
+        Rc::new(Self { control, factory: RefCell::new(factory), kernel, runtime: RefCell::default(), mark })
     }
 
     /// The future that turmoil runs for this host.
     pub(crate) async fn supervise(self: Rc<Self>) -> turmoil::Result {
         // The socket belongs to what turmoil runs, and goes with that.
         let _carrier = self.kernel.boot().await?;
+        let mut office = PostOffice::default();
+        *self.runtime.borrow_mut() = Some(Handle::current());
         let mut process: Option<Process> = None;
         poll_fn(|cx| {
             self.kernel.turn(cx.waker());
             self.control.turn(&*self, &mut process, cx);
+            if self.kernel.has_post()
+                && let Err(error) = self.kernel.hand_over(&mut office)
+            {
+                return Poll::Ready(Err(error));
+            }
             Poll::Pending
         })
-        .await
+        .await?;
+        Ok(())
     }
 
-    /// The runtime and all that it runs are about to be dropped.
-    pub(crate) fn power_lost(&self) {
-        self.kernel.power_lost();
+    /// What of its process no fault reaches: tasks of turmoil's runtime, and threads of hosts like this one.
+    pub(crate) fn out_of_reach(&self) -> Vec<String> {
+        let tasks = self.runtime.borrow().as_ref().map_or(0, |runtime| runtime.metrics().num_alive_tasks());
+        let tasks = Some(tasks).filter(|tasks| *tasks > 0).map(|tasks| {
+            let are = if tasks == 1 { "one task" } else { &format!("{tasks} tasks") };
+            format!("{are} of `tokio::spawn`, for which a host has to be added by Setup::process,")
+        });
+        tasks.into_iter().chain(threads::named(&self.control.shared.threads.of(self.mark))).collect()
     }
 }
 
@@ -111,7 +150,7 @@ impl Runs for Supervisor {
             result
         };
         let root = tasks.spawn_local(Traced::new(life, Some(record.into())));
-        Process { tasks, root: Some(root), ended_by }
+        Process { tasks, root: Some(root), ended_by, _open: Open(self.kernel.clone()) }
     }
 
     fn run(&self, process: &mut Process, cx: &mut Context<'_>) -> Option<End> {

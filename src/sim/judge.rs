@@ -31,6 +31,7 @@ pub(crate) fn judge(world: &World, script: &Script, end_checks: Vec<EndCheck>, p
             shared.breach(None, Breach::new("panic", format!("in the testbed: {message}")));
         }
     }
+    check_threads(&shared);
     check_liveness(world, script, &at_work);
     let inert = inert_steps(world);
     check_counters(&shared, script);
@@ -56,6 +57,17 @@ fn inert_steps(world: &World) -> Vec<InertStep> {
         }
     }
     steps
+}
+
+/// What was done in a thread of a host's own was not done in the run.
+fn check_threads(shared: &Rc<Shared>) {
+    if let Some(host) = shared.outside.first() {
+        let message = format!(
+            "{} used a simulated socket or its events in a thread of its own, which is not part of the run",
+            shared.name(host)
+        );
+        shared.breach(Some(host), Breach::new("out of reach", message));
+    }
 }
 
 /// Workloads that the run's end has cut off in the middle of their work: they have not failed, the run is too short for

@@ -28,6 +28,7 @@ pub(crate) enum Purpose {
     Ack = 10,
     DiskSync = 11,
     Ticks = 12,
+    Runtime = 13,
 }
 
 /// One direction of a link.

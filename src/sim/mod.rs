@@ -22,21 +22,24 @@ pub(crate) mod flight;
 mod hasher;
 pub(crate) mod host;
 mod judge;
-mod kernel;
+pub(crate) mod kernel;
 mod lane;
 mod latency;
 mod links;
 pub mod meaning;
 pub mod net;
 pub mod outcome;
+mod outside;
 mod panics;
 mod path;
 pub(crate) mod platter;
+mod process;
 mod recorder;
 mod rto;
 mod schedule;
 mod setup;
 pub(crate) mod shared;
+pub(crate) mod socket;
 mod system;
 mod ticks;
 pub mod trace;
@@ -60,7 +63,7 @@ pub use outcome::{Fact, Finding, InertStep, Outcome, PacketCounts, Quantiles, Ve
 pub use path::Path;
 pub use recorder::Breach;
 pub use setup::{Report, Setup};
-pub use shared::{Events, LogContext, log_context};
+pub use shared::{Events, LogContext, SendEvents, log_context};
 pub use system::{PlantedBug, Size, System, WeakerCheck};
 
 /// Simulated time zero, in seconds since 1970: the same in every run.

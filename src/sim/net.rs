@@ -4,15 +4,18 @@
 //! and connections are established while the process stands still. Its datagrams are turmoil's; they are lost, copied and
 //! corrupted where they are sent.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 
 use bytes::Bytes;
+use tokio::io::ReadBuf;
 
 use crate::sim::causality::{self, Traced};
 use crate::sim::kernel::Kernel;
+use crate::sim::kernel::datagrams::Datagrams;
+use crate::sim::kernel::wait::Wait;
 use crate::sim::shared::Shared;
 use crate::sim::trace::HostId;
 
@@ -50,10 +53,15 @@ impl Net for SimNet {
     }
 
     async fn bind(&self, addr: &str) -> io::Result<SimSocket> {
+        if self.kernel.is_apart() {
+            let addr = self.bindable(addr).await?;
+            let datagrams = Datagrams::bind(&self.kernel, SocketAddr::new(self.ip, addr.port()))?;
+            return Ok(SimSocket(Inner::Kernel(datagrams)));
+        }
         let inner = turmoil::net::UdpSocket::bind(self.bindable(addr).await?).await?;
         let local = SocketAddr::new(self.ip, inner.local_addr()?.port());
         self.shared.wire.borrow_mut().open_inbox(self.host, local.port());
-        Ok(SimSocket { net: self.clone(), inner, local })
+        Ok(SimSocket(Inner::Turmoil(TurmoilSocket { net: self.clone(), inner, local })))
     }
 
     async fn resolve(&self, addr: &str) -> io::Result<SocketAddr> {
@@ -94,10 +102,12 @@ impl SimNet {
 }
 
 /// A simulated UDP socket.
-pub struct SimSocket {
-    net: SimNet,
-    inner: turmoil::net::UdpSocket,
-    local: SocketAddr,
+pub struct SimSocket(Inner);
+
+enum Inner {
+    Turmoil(TurmoilSocket),
+    /// That of a process that runs apart from turmoil.
+    Kernel(Datagrams),
 }
 
 impl Socket for SimSocket {
@@ -106,6 +116,40 @@ impl Socket for SimSocket {
     }
 
     async fn send_bytes(&self, payload: Bytes, to: SocketAddr) -> io::Result<usize> {
+        match &self.0 {
+            Inner::Turmoil(socket) => socket.send(payload, to).await,
+            Inner::Kernel(datagrams) => datagrams.send(&payload, to),
+        }
+    }
+
+    async fn recv_from(&self, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
+        match &self.0 {
+            Inner::Turmoil(socket) => socket.receive(buffer).await,
+            Inner::Kernel(datagrams) => {
+                let mut buffer = ReadBuf::new(buffer);
+                let from = poll_fn(|cx| datagrams.receive(Wait::each(cx), &mut buffer)).await;
+                Ok((buffer.filled().len(), from))
+            }
+        }
+    }
+
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        Ok(match &self.0 {
+            Inner::Turmoil(socket) => socket.local,
+            Inner::Kernel(datagrams) => datagrams.local(),
+        })
+    }
+}
+
+/// One of turmoil's, in its runtime for the host.
+struct TurmoilSocket {
+    net: SimNet,
+    inner: turmoil::net::UdpSocket,
+    local: SocketAddr,
+}
+
+impl TurmoilSocket {
+    async fn send(&self, payload: Bytes, to: SocketAddr) -> io::Result<usize> {
         fits_datagram(payload.len())?;
         if to.ip() == self.net.ip || to.ip().is_loopback() {
             return self.inner.send_to(&payload, to).await;
@@ -121,7 +165,7 @@ impl Socket for SimSocket {
         Ok(payload.len())
     }
 
-    async fn recv_from(&self, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
+    async fn receive(&self, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
         let (length, from) = self.inner.recv_from(buffer).await?;
         if from.ip() != self.net.ip && !from.ip().is_loopback() {
             let shared = &self.net.shared;
@@ -130,13 +174,9 @@ impl Socket for SimSocket {
         }
         Ok((length, from))
     }
-
-    fn local_addr(&self) -> io::Result<SocketAddr> {
-        Ok(self.local)
-    }
 }
 
-impl Drop for SimSocket {
+impl Drop for TurmoilSocket {
     fn drop(&mut self) {
         let port = self.local.port();
         self.net.shared.wire.borrow_mut().close_inbox(self.net.host, port);

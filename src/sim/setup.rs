@@ -17,6 +17,7 @@ use super::calm::{Calm, Calms};
 use super::host::{Factory, Host, HostResult};
 use super::lane::core::{CoreFactory, CoreHost};
 use super::outcome::PacketCounts;
+use super::process::Panics;
 use super::recorder::{Breach, Watcher};
 use super::shared::Events;
 use super::trace::Record;
@@ -32,6 +33,8 @@ pub(crate) struct Plan {
 /// How a host's root future is made, by lane.
 pub(crate) enum Life {
     Turmoil(Factory),
+    /// In a process of its own.
+    Process(Factory, Panics),
     Core(CoreFactory),
 }
 
@@ -43,6 +46,14 @@ pub(crate) type RoleCheck = (&'static str, Box<dyn Fn() -> Vec<String>>);
 
 /// Carries out the system's own action of the step at a place.
 pub(crate) type Actor = Box<dyn FnMut(usize, &SystemAction, &Events)>;
+
+fn factory<F, R>(mut start: F) -> Factory
+where
+    F: FnMut(Host) -> R + 'static,
+    R: Future<Output = HostResult> + 'static,
+{
+    Box::new(move |host| -> Pin<Box<dyn Future<Output = HostResult>>> { Box::pin(start(host)) })
+}
 
 /// What the world is made of.
 #[derive(Default)]
@@ -134,7 +145,7 @@ impl<'a> Setup<'a> {
         F: FnMut(Host) -> R + 'static,
         R: Future<Output = HostResult> + 'static,
     {
-        self.add(name.into(), start, false);
+        self.add(name.into(), Life::Turmoil(factory(start)), false);
     }
 
     /// Adds a host whose end the run waits for: a client that has so much to do.
@@ -143,17 +154,46 @@ impl<'a> Setup<'a> {
         F: FnMut(Host) -> R + 'static,
         R: Future<Output = HostResult> + 'static,
     {
-        self.add(name.into(), start, true);
+        self.add(name.into(), Life::Turmoil(factory(start)), true);
     }
 
-    fn add<F, R>(&mut self, name: String, mut start: F, workload: bool)
+    /// Adds a host that is a process of its own: every task that it or a library starts (`tokio::spawn`, a `JoinSet`,
+    /// `spawn_local`) is run, paused and killed with it. It ends when its root future does, as a program with its `main`. It
+    /// uses the sockets of [`sockets`](crate::sockets), or [`Host::net`]. A panic in a task that nobody is seen to await is
+    /// found, unless it [outlives panics](Self::outlives_panics).
+    pub fn process<F, R>(&mut self, name: impl Into<String>, start: F)
     where
         F: FnMut(Host) -> R + 'static,
         R: Future<Output = HostResult> + 'static,
     {
-        let factory: Factory =
-            Box::new(move |host| -> Pin<Box<dyn Future<Output = HostResult>>> { Box::pin(start(host)) });
-        self.plan(Plan { name, life: Life::Turmoil(factory), workload });
+        self.add(name.into(), Life::Process(factory(start), Panics::Found), false);
+    }
+
+    /// Adds such a host whose end the run waits for.
+    pub fn process_workload<F, R>(&mut self, name: impl Into<String>, start: F)
+    where
+        F: FnMut(Host) -> R + 'static,
+        R: Future<Output = HostResult> + 'static,
+    {
+        self.add(name.into(), Life::Process(factory(start), Panics::Found), true);
+    }
+
+    /// Says of a [process](Self::process) that a panic in one of its tasks is its own affair, as it is in life: it is written
+    /// down, counted as `panics`, and no more. For a service that looks after its tasks in other tasks, or catches panics
+    /// itself: only who awaits a task in the root future is seen to.
+    ///
+    /// # Panics
+    /// If there is no such process.
+    pub fn outlives_panics(&mut self, name: &str) {
+        let plan = self.parts.hosts.iter_mut().find(|plan| plan.name == name);
+        match plan.map(|plan| &mut plan.life) {
+            Some(Life::Process(_, panics)) => *panics = Panics::Outlived,
+            _ => panic!("no process is called {name}"),
+        }
+    }
+
+    fn add(&mut self, name: String, life: Life, workload: bool) {
+        self.plan(Plan { name, life, workload });
     }
 
     /// The lane that it is to run in: the script's, or else the core lane where the system can. In [`Lane::Core`] a system adds its hosts by

@@ -4,7 +4,8 @@ use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::IpAddr;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::task::Id as TaskId;
@@ -14,6 +15,9 @@ use crate::script::{Lane, Script};
 use super::causality;
 use super::crash::Crashes;
 use super::deeds::{Deed, Deeds};
+use super::kernel::Kernel;
+use super::outside::Outside;
+use super::process::threads::Threads;
 use super::recorder::{Breach, Recorder};
 use super::trace::{Cause, HostId, Value, What};
 use super::wire::Wire;
@@ -40,6 +44,11 @@ pub(crate) struct Shared {
     /// Hosts that use turmoil's own sockets: these wake a task as a timer does, and what it then does has no cause that is
     /// known.
     direct: RefCell<BTreeSet<HostId>>,
+    /// The hosts' kernels, which hold this.
+    kernels: RefCell<BTreeMap<HostId, Weak<Kernel>>>,
+    /// Who used what is the run's in another thread. It is also what tells this run from others.
+    pub(crate) outside: Arc<Outside>,
+    pub(crate) threads: Threads,
 }
 
 impl Shared {
@@ -66,7 +75,23 @@ impl Shared {
             causes: RefCell::default(),
             any_causes: Cell::new(false),
             direct: RefCell::default(),
+            kernels: RefCell::default(),
+            outside: Arc::default(),
+            threads: Threads::new(),
         })
+    }
+
+    /// The run of this thread, if there is one.
+    pub(crate) fn in_thread() -> Option<Rc<Self>> {
+        RUN.with_borrow(Option::clone)
+    }
+
+    pub(crate) fn add_kernel(&self, host: HostId, kernel: &Rc<Kernel>) {
+        self.kernels.borrow_mut().insert(host, Rc::downgrade(kernel));
+    }
+
+    pub(crate) fn kernel(&self, host: HostId) -> Option<Rc<Kernel>> {
+        self.kernels.borrow().get(&host)?.upgrade()
     }
 
     /// Simulated time. tokio's simulated clock moves by whole milliseconds, so at a tick of one millisecond all host
@@ -86,6 +111,13 @@ impl Shared {
         // A step in which no such task took anything in is the usual one.
         if self.any_causes.take() {
             self.causes.borrow_mut().clear();
+        }
+    }
+
+    /// The same within a step, in which a process runs at several moments.
+    pub(crate) fn set_clock_within(&self, at: Duration) {
+        if self.clock.get() != at {
+            self.set_clock(at);
         }
     }
 
@@ -244,9 +276,64 @@ impl Events {
         self.shared.now()
     }
 
+    /// The same teller, for tasks that may be sent between threads.
+    pub fn sendable(&self) -> SendEvents {
+        SendEvents { outside: self.shared.outside.clone(), host: self.host }
+    }
+
     /// The number that the next record gets: that of a packet, for who is about to send one.
     pub fn next_record(&self) -> u64 {
         self.shared.recorder.borrow().next_number()
+    }
+}
+
+/// [`Events`] for what must be `Send`: the state of a web framework's handlers, say. It works in the run's own thread, where
+/// all tasks of a host run. In another it does nothing, and the run is found wrong.
+#[derive(Clone)]
+pub struct SendEvents {
+    outside: Arc<Outside>,
+    host: Option<HostId>,
+}
+
+impl SendEvents {
+    fn with<T: Default>(&self, tell: impl FnOnce(&Events) -> T) -> T {
+        match Shared::in_thread().filter(|shared| Arc::ptr_eq(&shared.outside, &self.outside)) {
+            Some(shared) => tell(&Events { shared, host: self.host }),
+            None => {
+                self.host.into_iter().for_each(|host| self.outside.note(host));
+                T::default()
+            }
+        }
+    }
+
+    /// As [`Events::event`].
+    pub fn event(&self, name: &'static str, fields: Vec<(&'static str, Value)>) -> u64 {
+        self.with(|events| events.event(name, fields))
+    }
+
+    /// As [`Events::count`].
+    pub fn count(&self, name: &'static str, more: u64) {
+        self.with(|events| events.count(name, more));
+    }
+
+    /// As [`Events::work`].
+    pub fn work(&self, more: u64) {
+        self.with(|events| events.work(more));
+    }
+
+    /// As [`Events::time`].
+    pub fn time(&self, name: &'static str, value: Duration) {
+        self.with(|events| events.time(name, value));
+    }
+
+    /// As [`Events::violation`].
+    pub fn violation(&self, invariant: impl Into<String>, message: impl Into<String>) {
+        self.with(|events| events.violation(invariant, message));
+    }
+
+    /// As [`Events::now`].
+    pub fn now(&self) -> Duration {
+        self.with(Events::now)
     }
 }
 

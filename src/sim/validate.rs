@@ -24,7 +24,7 @@ impl Setup<'_> {
     pub(crate) fn validate(&self, system: &dyn System) -> Result<(), ScriptError> {
         let script = self.script();
         let fits = |plan: &Plan| match self.lane() {
-            Lane::Turmoil => matches!(plan.life, Life::Turmoil(_)),
+            Lane::Turmoil => matches!(plan.life, Life::Turmoil(_) | Life::Process(..)),
             Lane::Core => matches!(plan.life, Life::Core(_)),
         };
         if !self.parts.hosts.iter().all(fits) {

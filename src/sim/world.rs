@@ -253,16 +253,20 @@ pub(crate) fn caught<T>(code: impl FnOnce() -> T) -> Result<T, String> {
 
 /// The lane that a script asks for, with all hosts.
 fn lane(script: &Script, seed: Seed, shared: &Rc<Shared>, hosts: Vec<Plan>, controls: &[Rc<Control>]) -> Box<dyn Lane> {
-    let add_machine = |ip, control: &Control| {
-        shared.wire.borrow_mut().add_machine(Machine { ip, off: control.off.get(), boots: 0 });
+    let add_machine = |ip, control: &Control, apart| {
+        let machine = Machine { ip, off: control.off.get(), boots: 0, apart, lettered: false };
+        shared.wire.borrow_mut().add_machine(machine);
     };
     match shared.lane {
         script::Lane::Turmoil => {
             let mut lane = TurmoilLane::new(shared.clone(), script.tick, seed);
             for (Plan { name, life, .. }, control) in hosts.into_iter().zip(controls) {
-                let Life::Turmoil(factory) = life else { unreachable!("the setup was validated") };
-                add_machine(lane.address(&name), control);
-                lane.add_host(control.clone(), factory);
+                add_machine(lane.address(&name), control, matches!(life, Life::Process(..)));
+                match life {
+                    Life::Turmoil(factory) => lane.add_host(control.clone(), factory),
+                    Life::Process(factory, panics) => lane.add_process(control.clone(), factory, panics),
+                    Life::Core(_) => unreachable!("the setup was validated"),
+                }
             }
             lane.hold_all();
             Box::new(lane)
@@ -271,7 +275,7 @@ fn lane(script: &Script, seed: Seed, shared: &Rc<Shared>, hosts: Vec<Plan>, cont
             let mut lane = CoreLane::new(shared.clone(), script.tick);
             for (Plan { life, .. }, control) in hosts.into_iter().zip(controls) {
                 let Life::Core(factory) = life else { unreachable!("the setup was validated") };
-                add_machine(CoreLane::address(control.id), control);
+                add_machine(CoreLane::address(control.id), control, false);
                 lane.add_host(control.clone(), factory);
             }
             Box::new(lane)

@@ -245,6 +245,11 @@ impl Connection {
         count
     }
 
+    /// Copies what can be read, and leaves it there.
+    pub fn peek(&self, out: &mut [u8]) -> usize {
+        self.receiver.peek(out)
+    }
+
     /// Ends its own direction: a FIN follows what was written.
     pub fn shutdown(&mut self, now: Micros) {
         if self.shut || matches!(self.state, State::Closed) {

@@ -197,13 +197,19 @@ impl Receiver {
         twice.into_iter().chain(self.blocks.iter().copied()).take(BLOCKS).collect()
     }
 
-    /// The application reads. `rtt`: a round trip, once known.
-    pub(super) fn read(&mut self, out: &mut [u8], now: Micros, rtt: Option<Micros>) -> usize {
+    /// Copies what is to be read, as far as it fits.
+    pub(super) fn peek(&self, out: &mut [u8]) -> usize {
         let count = out.len().min(self.buffer.len());
         let (front, back) = self.buffer.as_slices();
         let first = count.min(front.len());
         out[..first].copy_from_slice(&front[..first]);
         out[first..count].copy_from_slice(&back[..count - first]);
+        count
+    }
+
+    /// The application reads. `rtt`: a round trip, once known.
+    pub(super) fn read(&mut self, out: &mut [u8], now: Micros, rtt: Option<Micros>) -> usize {
+        let count = self.peek(out);
         self.buffer.drain(..count);
         self.tuning.read += count as u64;
         if let Some(rtt) = rtt.filter(|rtt| now >= self.tuning.since + rtt) {

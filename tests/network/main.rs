@@ -10,6 +10,7 @@ mod fates;
 mod hosts;
 mod inert;
 mod page;
+mod processes;
 mod setup;
 mod stop;
 mod tcp;
@@ -78,6 +79,15 @@ fn notes(outcome: &Outcome, wanted: &str) -> Vec<(Duration, u64)> {
             let amount = fields[0].1.to_string().parse().expect("a number");
             Some((record.at, amount))
         }
+        _ => None,
+    };
+    records(outcome).iter().filter_map(of_name).collect()
+}
+
+/// The texts of the events of this name.
+fn texts(outcome: &Outcome, wanted: &str) -> Vec<String> {
+    let of_name = |record: &Record| match &record.what {
+        What::Event { name, fields } if *name == wanted => Some(fields[0].1.to_string()),
         _ => None,
     };
     records(outcome).iter().filter_map(of_name).collect()

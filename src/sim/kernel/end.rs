@@ -14,6 +14,7 @@ use crate::sim::wire::First;
 use crate::tcp::{Connection, Failure, Kind, Micros, Segment};
 
 use super::stream::Backlog;
+use super::wait::Wakers;
 
 /// What names a connection on its machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -52,7 +53,9 @@ pub(crate) struct End {
     failed: bool,
     pub(super) opener: Option<Waker>,
     pub(super) reader: Option<Waker>,
+    pub(super) readers: Wakers,
     pub(super) writer: Option<Waker>,
+    pub(super) writers: Wakers,
 }
 
 /// The number of a segment that may be sent again.
@@ -84,7 +87,9 @@ impl End {
             failed: false,
             opener: None,
             reader: None,
+            readers: Wakers::default(),
             writer: None,
+            writers: Wakers::default(),
         }
     }
 
@@ -157,15 +162,23 @@ impl End {
         {
             waker.wake();
         }
-        if (self.connection.readable() > 0 || self.connection.is_read_closed() || over)
-            && let Some(waker) = self.reader.take()
-        {
-            waker.wake();
+        if self.is_readable() {
+            self.reader.take().into_iter().for_each(Waker::wake);
+            self.readers.wake();
         }
-        if (self.connection.is_writable() || over)
-            && let Some(waker) = self.writer.take()
-        {
-            waker.wake();
+        if self.is_writable() {
+            self.writer.take().into_iter().for_each(Waker::wake);
+            self.writers.wake();
         }
+    }
+
+    /// Whether who reads need not wait.
+    pub(super) fn is_readable(&self) -> bool {
+        self.connection.readable() > 0 || self.connection.is_read_closed() || self.failed || self.lost
+    }
+
+    /// Whether who writes need not wait.
+    pub(super) fn is_writable(&self) -> bool {
+        self.connection.is_writable() || self.failed || self.lost
     }
 }

@@ -8,8 +8,13 @@
 //! due, and what answers it leaves then. A process acts at the beginnings of ticks, and sees what was due within half a tick
 //! of one; what it writes when it has read of a connection leaves when that had come.
 
+pub(crate) mod datagrams;
+pub(crate) mod descriptors;
 pub(crate) mod end;
+mod pipe;
+pub(crate) mod post;
 pub(crate) mod stream;
+pub(crate) mod wait;
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
@@ -30,7 +35,9 @@ use super::shared::Shared;
 use super::trace::{Cause, HostId};
 use super::wire::{CARRIER_PORT, Mail};
 
+use descriptors::Descriptors;
 use end::{End, Key};
+use post::Parcel;
 use stream::Backlog;
 
 /// Where ephemeral ports begin (`ip_local_port_range`).
@@ -38,8 +45,10 @@ const PORT_FIRST: u16 = 32_768;
 
 /// A machine's TCP.
 pub struct Kernel {
-    shared: Rc<Shared>,
+    pub(crate) shared: Rc<Shared>,
     host: HostId,
+    /// Whether the process runs apart from turmoil, so that nothing can be handed to turmoil while it does.
+    apart: bool,
     settings: Rc<Settings>,
     wheel: Wheel,
     carrier: RefCell<Option<Rc<UdpSocket>>>,
@@ -48,6 +57,8 @@ pub struct Kernel {
     deadlines: RefCell<BTreeSet<(Micros, Key)>>,
     listeners: RefCell<BTreeMap<u16, Rc<RefCell<Backlog>>>>,
     next_port: Cell<u16>,
+    descriptors: Descriptors,
+    outgoing: RefCell<Vec<Parcel>>,
 }
 
 pub(super) fn micros(time: Duration) -> Micros {
@@ -55,13 +66,14 @@ pub(super) fn micros(time: Duration) -> Micros {
 }
 
 impl Kernel {
-    pub(crate) fn new(shared: &Rc<Shared>, host: HostId, seed: Seed) -> Rc<Self> {
+    pub(crate) fn new(shared: &Rc<Shared>, host: HostId, seed: Seed, apart: bool) -> Rc<Self> {
         // Where the machine's timer ticks lie is as random as on real ones.
         let phase = seed.draw(&[Purpose::Ticks as u64, u64::from(host.0)]) % (1 << 40);
         let settings = shared.wire.borrow().tcp_settings();
-        Rc::new(Self {
+        let kernel = Rc::new(Self {
             shared: shared.clone(),
             host,
+            apart,
             settings: Rc::new(settings),
             wheel: Wheel::new(phase),
             carrier: RefCell::default(),
@@ -70,7 +82,21 @@ impl Kernel {
             deadlines: RefCell::default(),
             listeners: RefCell::default(),
             next_port: Cell::new(PORT_FIRST),
-        })
+            descriptors: Descriptors::default(),
+            outgoing: RefCell::default(),
+        });
+        shared.add_kernel(host, &kernel);
+        kernel
+    }
+
+    /// Whether the process runs apart from turmoil.
+    pub(crate) fn is_apart(&self) -> bool {
+        self.apart
+    }
+
+    /// The machine's address.
+    pub(crate) fn ip(&self) -> IpAddr {
+        self.shared.wire.borrow().machines[usize::from(self.host.0)].ip
     }
 
     /// The machine has got power. The socket that its segments go through is to be held as long as it has.
@@ -89,6 +115,8 @@ impl Kernel {
         self.listeners.take();
         self.carrier.take();
         self.waker.take();
+        self.close_all();
+        self.outgoing.take();
     }
 
     /// Whether the run is over and its hosts are being dropped, or a panic unwinds: nobody hears what sockets say then.
@@ -114,6 +142,11 @@ impl Kernel {
             *kept = Some(waker.clone());
         }
         drop(kept);
+        self.work();
+    }
+
+    /// Does what there is to do.
+    pub(crate) fn work(self: &Rc<Self>) {
         let mail = std::mem::take(&mut self.shared.wire.borrow_mut().mail[usize::from(self.host.0)]);
         let horizon = micros(self.shared.now() + self.shared.tick / 2);
         if mail.is_empty() && !self.is_due(self.shared.now() + self.shared.tick / 2) {
@@ -132,6 +165,9 @@ impl Kernel {
 
     /// Takes the data of the segments out of turmoil's socket.
     fn collect(&self, mut mail: Vec<Mail>) -> Vec<Mail> {
+        if self.apart {
+            return mail;
+        }
         let carrier = self.carrier.borrow();
         let Some(carrier) = &*carrier else { return Vec::new() };
         let mut buffer = [0; 2_048];
@@ -317,8 +353,10 @@ impl Kernel {
         let left = Duration::from_micros(at);
         let (sent, payload) = wire.send_segment(&self.shared, (key.local, key.remote), transmission, first, left)?;
         drop(wire);
-        if let (Some(payload), Some(carrier)) = (payload, &*self.carrier.borrow()) {
-            let to = SocketAddr::new(key.remote.ip(), CARRIER_PORT);
+        let to = SocketAddr::new(key.remote.ip(), CARRIER_PORT);
+        if self.apart {
+            payload.into_iter().for_each(|payload| self.post(Parcel::Segment { to, payload }));
+        } else if let (Some(payload), Some(carrier)) = (payload, &*self.carrier.borrow()) {
             carrier.try_send_to(&payload, to).expect("turmoil's datagram sockets take all that is sent");
         }
         Some(sent)

@@ -1,6 +1,6 @@
 //! What a process holds of its connections: a listener and a stream, each an end in memory.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::io;
@@ -9,29 +9,30 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
-use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf, duplex};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::net::Listener;
 use crate::sim::causality;
 
 use super::Kernel;
 use super::end::End;
+use super::pipe::Pipe;
+use super::wait::{Wait, Wakers};
 
 /// How many connections wait to be accepted, at most (`listen`, as tokio calls it).
 const BACKLOG: usize = 1_024;
-/// What a connection within a host holds.
-const PIPE_BYTES: usize = 1 << 16;
 
 /// Connections that the kernel has accepted and the process has not.
 #[derive(Default)]
 pub(crate) struct Backlog {
     waiting: VecDeque<Waiting>,
     waker: Option<Waker>,
+    wakers: Wakers,
 }
 
 enum Waiting {
     Remote(Rc<RefCell<End>>),
-    Local(DuplexStream, SocketAddr),
+    Local(Pipe),
 }
 
 impl Backlog {
@@ -48,6 +49,7 @@ impl Backlog {
         if let Some(waker) = self.waker.take() {
             waker.wake();
         }
+        self.wakers.wake();
     }
 }
 
@@ -65,27 +67,39 @@ impl SimListener {
     }
 }
 
+impl SimListener {
+    /// The next connection, and whose it is.
+    pub(crate) fn accept_or_wait(&self, wait: Wait<'_>) -> Poll<(SimStream, SocketAddr)> {
+        let mut backlog = self.backlog.borrow_mut();
+        let Backlog { waiting, waker, wakers } = &mut *backlog;
+        let Some(accepted) = waiting.pop_front() else {
+            wait.remember(waker, wakers);
+            return Poll::Pending;
+        };
+        drop(backlog);
+        Poll::Ready(match accepted {
+            Waiting::Local(pipe) => {
+                let from = pipe.remote;
+                (SimStream(Inner::Local(pipe)), from)
+            }
+            Waiting::Remote(end) => {
+                let (opened_by, from) = (end.borrow().opened_by, end.borrow().key.remote);
+                opened_by.into_iter().for_each(|record| self.kernel.shared.took_in(record));
+                (SimStream(Inner::Remote(Remote::new(&self.kernel, end))), from)
+            }
+        })
+    }
+
+    pub(crate) fn local(&self) -> SocketAddr {
+        self.local
+    }
+}
+
 impl Listener for SimListener {
     type Stream = SimStream;
 
     async fn accept(&mut self) -> io::Result<(SimStream, SocketAddr)> {
-        let accepted = poll_fn(|cx| {
-            let mut backlog = self.backlog.borrow_mut();
-            if let Some(accepted) = backlog.waiting.pop_front() {
-                return Poll::Ready(accepted);
-            }
-            backlog.waker = Some(cx.waker().clone());
-            Poll::Pending
-        })
-        .await;
-        Ok(match accepted {
-            Waiting::Local(stream, from) => (SimStream(Inner::Local(stream)), from),
-            Waiting::Remote(end) => {
-                let (opened_by, from) = (end.borrow().opened_by, end.borrow().key.remote);
-                opened_by.into_iter().for_each(|record| self.kernel.shared.took_in(record));
-                (SimStream(Inner::Remote(Remote { kernel: self.kernel.clone(), end })), from)
-            }
-        })
+        Ok(poll_fn(|cx| self.accept_or_wait(Wait::last(cx))).await)
     }
 
     fn local_addr(&self) -> io::Result<SocketAddr> {
@@ -121,21 +135,34 @@ pub struct SimStream(Inner);
 enum Inner {
     Remote(Remote),
     /// Within one host there is no network.
-    Local(DuplexStream),
+    Local(Pipe),
 }
 
 struct Remote {
     kernel: Rc<Kernel>,
     end: Rc<RefCell<End>>,
+    /// Whether it ends by force when it is dropped (`SO_LINGER` of no time).
+    aborts: Cell<bool>,
 }
 
 impl SimStream {
     /// Connects to another host.
     pub(crate) async fn connect(kernel: &Rc<Kernel>, local: SocketAddr, remote: SocketAddr) -> io::Result<Self> {
-        let end = kernel.connect(local.ip(), remote)?;
-        let opening = Remote { kernel: kernel.clone(), end };
+        let opening = Remote::new(kernel, kernel.connect(local.ip(), remote)?);
         poll_fn(|cx| opening.poll_open(cx)).await?;
         Ok(Self(Inner::Remote(opening)))
+    }
+
+    /// Begins to connect to another host: it is done when [`is_open`](Self::is_open) says so.
+    pub(crate) fn open(kernel: &Rc<Kernel>, local: SocketAddr, remote: SocketAddr) -> io::Result<Self> {
+        Ok(Self(Inner::Remote(Remote::new(kernel, kernel.connect(local.ip(), remote)?))))
+    }
+
+    pub(crate) fn is_open(&self, cx: &Context<'_>) -> Poll<io::Result<()>> {
+        match &self.0 {
+            Inner::Remote(remote) => remote.poll_open(cx),
+            Inner::Local(_) => Poll::Ready(Ok(())),
+        }
     }
 
     /// Connects to the host itself.
@@ -143,14 +170,89 @@ impl SimStream {
         let backlog = kernel.listeners.borrow().get(&port).cloned();
         let backlog = backlog.filter(|backlog| !backlog.borrow().is_full());
         let refused = || io::Error::from(io::ErrorKind::ConnectionRefused);
-        let from = SocketAddr::new(local.ip(), kernel.free_port(SocketAddr::new(local.ip(), port))?);
-        let (own, other) = duplex(PIPE_BYTES);
-        backlog.ok_or_else(refused)?.borrow_mut().put(Waiting::Local(other, from));
+        let to = SocketAddr::new(local.ip(), port);
+        let from = SocketAddr::new(local.ip(), kernel.free_port(to)?);
+        let (own, other) = Pipe::new(from, to);
+        backlog.ok_or_else(refused)?.borrow_mut().put(Waiting::Local(other));
         Ok(Self(Inner::Local(own)))
+    }
+
+    /// Its own address, and the other end's.
+    pub(crate) fn addresses(&self) -> (SocketAddr, SocketAddr) {
+        match &self.0 {
+            Inner::Remote(remote) => {
+                let key = remote.end.borrow().key;
+                (key.local, key.remote)
+            }
+            Inner::Local(pipe) => (pipe.local, pipe.remote),
+        }
+    }
+
+    pub(crate) fn read_or_wait(&self, wait: Wait<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        match &self.0 {
+            Inner::Remote(remote) => remote.read(wait, buffer),
+            Inner::Local(pipe) => pipe.read(wait, buffer).map(Ok),
+        }
+    }
+
+    pub(crate) fn peek_or_wait(&self, wait: Wait<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        match &self.0 {
+            Inner::Remote(remote) => remote.peek(wait, buffer),
+            Inner::Local(pipe) => pipe.peek(wait, buffer).map(Ok),
+        }
+    }
+
+    pub(crate) fn readable_or_wait(&self, wait: Wait<'_>) -> Poll<()> {
+        match &self.0 {
+            Inner::Remote(remote) => remote.readable(wait),
+            Inner::Local(pipe) => pipe.readable(wait),
+        }
+    }
+
+    pub(crate) fn write_or_wait(&self, wait: Wait<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        match &self.0 {
+            Inner::Remote(remote) => remote.write(wait, bytes),
+            Inner::Local(pipe) => pipe.write(wait, bytes),
+        }
+    }
+
+    pub(crate) fn writable_or_wait(&self, wait: Wait<'_>) -> Poll<()> {
+        match &self.0 {
+            Inner::Remote(remote) => remote.writable(wait),
+            Inner::Local(pipe) => pipe.writable(wait),
+        }
+    }
+
+    pub(crate) fn shut_down(&self) -> io::Result<()> {
+        match &self.0 {
+            Inner::Remote(remote) => remote.shutdown(),
+            Inner::Local(pipe) => {
+                pipe.shutdown();
+                Ok(())
+            }
+        }
+    }
+
+    pub(crate) fn take_error(&self) -> Option<io::Error> {
+        match &self.0 {
+            Inner::Remote(remote) => remote.failure(&mut remote.end.borrow_mut()),
+            Inner::Local(_) => None,
+        }
+    }
+
+    /// Whether it is to end by force when it is dropped.
+    pub(crate) fn abort_when_dropped(&self, aborts: bool) {
+        if let Inner::Remote(remote) = &self.0 {
+            remote.aborts.set(aborts);
+        }
     }
 }
 
 impl Remote {
+    fn new(kernel: &Rc<Kernel>, end: Rc<RefCell<End>>) -> Self {
+        Self { kernel: kernel.clone(), end, aborts: Cell::new(false) }
+    }
+
     fn poll_open(&self, cx: &Context<'_>) -> Poll<io::Result<()>> {
         let mut end = self.end.borrow_mut();
         if let Some(error) = self.failure(&mut end) {
@@ -174,7 +276,7 @@ impl Remote {
         })
     }
 
-    fn poll_read(&self, cx: &Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn read(&self, wait: Wait<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let mut end = self.end.borrow_mut();
         if buffer.remaining() == 0 {
             return Poll::Ready(Ok(()));
@@ -187,18 +289,54 @@ impl Remote {
             self.kernel.flush(&mut end);
             return Poll::Ready(Ok(()));
         }
-        if let Some(error) = self.failure(&mut end) {
+        self.nothing_to_read(&mut end, wait)
+    }
+
+    fn peek(&self, wait: Wait<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let mut end = self.end.borrow_mut();
+        let count = end.connection.peek(buffer.initialize_unfilled());
+        if count > 0 || buffer.remaining() == 0 {
+            buffer.advance(count);
+            return Poll::Ready(Ok(()));
+        }
+        self.nothing_to_read(&mut end, wait)
+    }
+
+    /// The end, an error, or nothing yet.
+    fn nothing_to_read(&self, end: &mut End, wait: Wait<'_>) -> Poll<io::Result<()>> {
+        if let Some(error) = self.failure(end) {
             return Poll::Ready(Err(error));
         }
         if end.connection.is_read_closed() || end.lost || !end.connection.is_open() {
             end.ended_by.into_iter().for_each(|record| self.kernel.shared.took_in(record));
             return Poll::Ready(Ok(()));
         }
-        end.reader = Some(cx.waker().clone());
+        let End { reader, readers, .. } = end;
+        wait.remember(reader, readers);
         Poll::Pending
     }
 
-    fn poll_write(&self, cx: &Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    fn readable(&self, wait: Wait<'_>) -> Poll<()> {
+        let mut end = self.end.borrow_mut();
+        if end.is_readable() {
+            return Poll::Ready(());
+        }
+        let End { reader, readers, .. } = &mut *end;
+        wait.remember(reader, readers);
+        Poll::Pending
+    }
+
+    fn writable(&self, wait: Wait<'_>) -> Poll<()> {
+        let mut end = self.end.borrow_mut();
+        if end.is_writable() {
+            return Poll::Ready(());
+        }
+        let End { writer, writers, .. } = &mut *end;
+        wait.remember(writer, writers);
+        Poll::Pending
+    }
+
+    fn write(&self, wait: Wait<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let mut end = self.end.borrow_mut();
         if let Some(error) = self.failure(&mut end) {
             return Poll::Ready(Err(error));
@@ -212,7 +350,8 @@ impl Remote {
         let now = self.kernel.moment(&mut end);
         let count = end.connection.write(bytes, now);
         if count == 0 {
-            end.writer = Some(cx.waker().clone());
+            let End { writer, writers, .. } = &mut *end;
+            wait.remember(writer, writers);
             return Poll::Pending;
         }
         self.kernel.flush(&mut end);
@@ -243,36 +382,30 @@ impl Drop for Remote {
         }
         let mut end = self.end.borrow_mut();
         let now = self.kernel.moment(&mut end);
+        if self.aborts.get() {
+            end.connection.abort(now);
+        }
         end.connection.close(now);
         causality::because(self.kernel.shared.cause(), || self.kernel.flush(&mut end));
     }
 }
 
 impl AsyncRead for SimStream {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        match &mut self.0 {
-            Inner::Remote(remote) => remote.poll_read(cx, buffer),
-            Inner::Local(stream) => Pin::new(stream).poll_read(cx, buffer),
-        }
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        self.read_or_wait(Wait::last(cx), buffer)
     }
 }
 
 impl AsyncWrite for SimStream {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        match &mut self.0 {
-            Inner::Remote(remote) => remote.poll_write(cx, bytes),
-            Inner::Local(stream) => Pin::new(stream).poll_write(cx, bytes),
-        }
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.write_or_wait(Wait::last(cx), bytes)
     }
 
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         Poll::Ready(Ok(()))
     }
 
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut self.0 {
-            Inner::Remote(remote) => Poll::Ready(remote.shutdown()),
-            Inner::Local(stream) => Pin::new(stream).poll_shutdown(cx),
-        }
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(self.shut_down())
     }
 }

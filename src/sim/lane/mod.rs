@@ -48,6 +48,12 @@ pub(super) trait Lane {
     /// Moves all packets on to this time, and gives hosts what has arrived: they find it in the next step.
     fn carry(&mut self, now: Duration);
 
+    /// What of a host's process no fault reaches, in words.
+    fn out_of_reach(&self, host: HostId) -> Vec<String> {
+        let _ = host;
+        Vec::new()
+    }
+
     /// A machine loses power.
     fn crash(&mut self, host: HostId);
 

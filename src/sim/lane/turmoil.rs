@@ -9,7 +9,10 @@ use crate::sim::EPOCH_SECONDS;
 use crate::sim::control::Control;
 use crate::sim::flight::State;
 use crate::sim::host::{Factory, Supervisor};
+use crate::sim::kernel::Kernel;
 use crate::sim::panics;
+use crate::sim::process::threads::Mark;
+use crate::sim::process::{Panics, Process, Runner};
 use crate::sim::shared::Shared;
 use crate::sim::trace::HostId;
 
@@ -19,12 +22,34 @@ pub(in crate::sim) struct TurmoilLane {
     sim: turmoil::Sim<'static>,
     shared: Rc<Shared>,
     tick: Duration,
-    supervisors: Vec<Rc<Supervisor>>,
+    machines: Vec<Machine>,
+    /// By which threads are known that hosts within turmoil have started.
+    mark: Mark,
+    any_within: bool,
+}
+
+/// What runs on a machine.
+enum Machine {
+    /// A process within turmoil's runtime for the host.
+    Within(Rc<Supervisor>),
+    /// A process with a runtime of its own; turmoil carries what it sends.
+    Apart(Runner, Option<Process>),
+}
+
+impl Machine {
+    fn kernel(&self) -> &Rc<Kernel> {
+        match self {
+            Self::Within(supervisor) => &supervisor.kernel,
+            Self::Apart(runner, _) => runner.kernel(),
+        }
+    }
 }
 
 impl TurmoilLane {
     pub(in crate::sim) fn new(shared: Rc<Shared>, tick: Duration, seed: Seed) -> Self {
-        Self { sim: simulation(tick, seed), shared, tick, supervisors: Vec::new() }
+        let mark = Mark::fresh();
+        shared.threads.set(mark);
+        Self { sim: simulation(tick, seed), shared, tick, machines: Vec::new(), mark, any_within: false }
     }
 
     /// The address that a host of this name has, or will have.
@@ -34,10 +59,35 @@ impl TurmoilLane {
 
     pub(in crate::sim) fn add_host(&mut self, control: Rc<Control>, factory: Factory) {
         let name = self.shared.name(control.id).to_owned();
-        let supervisor = Supervisor::new(control, factory);
+        let supervisor = Supervisor::new(control, factory, self.mark);
         let supervised = supervisor.clone();
         self.sim.host(name, move || supervised.clone().supervise());
-        self.supervisors.push(supervisor);
+        self.machines.push(Machine::Within(supervisor));
+        self.any_within = true;
+    }
+
+    pub(in crate::sim) fn add_process(&mut self, control: Rc<Control>, factory: Factory, panics: Panics) {
+        let name = self.shared.name(control.id).to_owned();
+        let runner = Runner::new(control, factory, panics);
+        let kernel = runner.kernel().clone();
+        self.sim.host(name, move || kernel.clone().carry());
+        self.machines.push(Machine::Apart(runner, None));
+    }
+
+    /// Runs the processes that have runtimes of their own. What they send is on turmoil's links with this step.
+    fn run_apart(&mut self, from: Duration) {
+        for machine in &mut self.machines {
+            if let Machine::Apart(runner, process) = machine {
+                runner.turn(process);
+                self.shared.set_clock_within(from);
+                if runner.kernel().has_post() {
+                    runner.kernel().wake();
+                }
+            }
+        }
+        if self.any_within {
+            self.shared.threads.set(self.mark);
+        }
     }
 
     /// From now on no packet moves but by the testbed's hand.
@@ -74,7 +124,8 @@ impl Lane for TurmoilLane {
         Some(now + tick)
     }
 
-    fn run_hosts(&mut self, _: Duration, _: Duration) -> Result<(), String> {
+    fn run_hosts(&mut self, from: Duration, _: Duration) -> Result<(), String> {
+        self.run_apart(from);
         self.sim.step().map_err(|error| error.to_string())?;
         panics::go_on();
         Ok(())
@@ -108,19 +159,34 @@ impl Lane for TurmoilLane {
             self.sim.hold(from, to);
         }
         let horizon = now + self.tick / 2;
-        for (place, supervisor) in self.supervisors.iter().enumerate() {
-            let kernel = &supervisor.kernel;
-            if !self.shared.wire.borrow().mail[place].is_empty() || kernel.is_due(horizon) {
+        for (place, machine) in self.machines.iter().enumerate() {
+            let kernel = machine.kernel();
+            let mut wire = self.shared.wire.borrow_mut();
+            let lettered = std::mem::take(&mut wire.machines[place].lettered);
+            if lettered || !wire.mail[place].is_empty() || kernel.is_due(horizon) {
+                drop(wire);
                 kernel.wake();
             }
         }
     }
 
     fn crash(&mut self, host: HostId) {
-        self.supervisors[usize::from(host.0)].power_lost();
+        let machine = &mut self.machines[usize::from(host.0)];
+        machine.kernel().power_lost();
+        if let Machine::Apart(runner, process) = machine {
+            *process = None;
+            runner.kernel().power_lost();
+        }
         self.sim.crash(self.shared.name(host).to_owned());
         // What its sockets emitted while they were dropped is found on the links and goes nowhere.
         self.absorb(self.sim.elapsed());
+    }
+
+    fn out_of_reach(&self, host: HostId) -> Vec<String> {
+        match &self.machines[usize::from(host.0)] {
+            Machine::Within(supervisor) => supervisor.out_of_reach(),
+            Machine::Apart(runner, process) => runner.out_of_reach(process.as_ref()),
+        }
     }
 
     fn boot(&mut self, host: HostId) {

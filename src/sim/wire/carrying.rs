@@ -11,7 +11,7 @@ use crate::sim::shared::Shared;
 use crate::sim::trace::{Again, Cause, HostId, LossReason, Packet, PacketKind, What, Why};
 
 use super::segments::CARRIER_PORT;
-use super::{Mail, Wire};
+use super::{Letter, Mail, Wire};
 
 impl Wire {
     /// Finds the announced flight for a packet that turmoil's link at `place` now holds, or decides on one that nobody
@@ -26,12 +26,16 @@ impl Wire {
     ) -> Box<Flight> {
         let (kind, payload) = describe(protocol);
         let carried = (src.port(), kind) == (CARRIER_PORT, PacketKind::Udp);
-        let awaited = |flight: &mut Box<Flight>| {
+        let awaited = |flight: &Flight| {
             let packet = &flight.packet;
             let is_carried = carried && flight.segment.is_some() && packet.src.ip() == src.ip();
             is_carried || (packet.src, packet.dst, packet.kind) == (src, dst, kind)
         };
-        if let Some(flight) = self.queues[place].announced.pop_front_if(awaited) {
+        // Hosts that run apart from turmoil announce what they send before turmoil's own do, whose turn may come first.
+        let announced = &mut self.queues[place].announced;
+        if let Some(flight) =
+            announced.iter().position(|flight| awaited(flight)).and_then(|place| announced.remove(place))
+        {
             return flight;
         }
         let ends = (self.host_at(src.ip()), self.host_at(dst.ip()));
@@ -178,13 +182,20 @@ impl Wire {
         let transmission = (flight.packet.id, flight.attempt);
         let record = shared.recorder.borrow_mut().delivered(shared.now(), to, flight.record, transmission);
         let length = flight.packet.payload.len();
-        if let (Some(segment), State::Travelling { due }) = (flight.segment.take(), flight.state) {
+        if let (Some(mut segment), State::Travelling { due }) = (flight.segment.take(), flight.state) {
+            if self.machine(to).apart {
+                segment.payload = flight.packet.payload.to_vec();
+            }
             self.mail[usize::from(to.0)].push(Mail { due, record, src, dst, segment });
             return true;
         }
         match kind {
             PacketKind::Udp => {
-                if let Some(inbox) = self.inboxes.get_mut(to, dst.port()) {
+                let letter_box = self.inboxes.get_mut(to, dst.port()).filter(|inbox| inbox.is_letter_box);
+                if let Some(inbox) = letter_box {
+                    inbox.put(Letter { record: Some(record), from: src, payload: flight.packet.payload.clone() });
+                    self.machine(to).lettered = true;
+                } else if let Some(inbox) = self.inboxes.get_mut(to, dst.port()) {
                     inbox.bytes += length as u64;
                     inbox.queue.push_back((record, length));
                 } else {

@@ -9,6 +9,7 @@
 //! or under way: the counts of [`super::outcome::PacketCounts`] always add up.
 
 mod carrying;
+mod letters;
 mod queue;
 mod segments;
 mod sending;
@@ -16,13 +17,17 @@ mod sockets;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
+use std::task::Waker;
 use std::time::Duration;
+
+use bytes::Bytes;
 
 use crate::script::{Congestion, TcpSettings};
 use crate::tcp::{Algorithm, Segment};
 
 use super::fates::Fates;
 use super::flight::{Flight, State};
+use super::kernel::wait::Wakers;
 use super::links::Links;
 use super::rto::RoundTrip;
 use super::trace::{HostId, Label, LossReason, Packet};
@@ -39,6 +44,10 @@ pub(crate) struct Machine {
     pub(crate) off: bool,
     /// How often it has lost power.
     pub(crate) boots: u32,
+    /// Its process runs apart from turmoil: it is given what arrives by the wire.
+    pub(crate) apart: bool,
+    /// Whether letters have arrived, which turmoil holds as well.
+    pub(crate) lettered: bool,
 }
 
 /// One direction of a TCP connection, from the end that its key names first. All but `last_due` is of software that uses
@@ -61,6 +70,19 @@ struct Inbox {
     queue: VecDeque<(u64, usize)>,
     /// What lies in a socket of the core lane, each with the record of its arrival.
     flights: VecDeque<Box<Flight>>,
+    /// Whether it is a kernel's, and what lies in it then.
+    is_letter_box: bool,
+    letters: VecDeque<Letter>,
+    waker: Option<Waker>,
+    wakers: Wakers,
+}
+
+/// A datagram in a socket that a [kernel](crate::sim::kernel) keeps.
+pub(crate) struct Letter {
+    /// The record of its arrival, if it came over the network.
+    pub(crate) record: Option<u64>,
+    pub(crate) from: SocketAddr,
+    pub(crate) payload: Bytes,
 }
 
 impl Inbox {
@@ -69,7 +91,7 @@ impl Inbox {
         if !self.open {
             return Some(LossReason::NoSocket);
         }
-        let empty = self.queue.is_empty() && self.flights.is_empty();
+        let empty = self.queue.is_empty() && self.flights.is_empty() && self.letters.is_empty();
         let full = !empty && self.bytes + length as u64 > most;
         full.then_some(LossReason::BufferFull)
     }
