@@ -1,0 +1,3 @@
+fn main() -> std::process::ExitCode {
+    stormglass::cli::main(&[&axum_kv::sim::Kv])
+}

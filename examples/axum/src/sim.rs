@@ -1,0 +1,109 @@
+//! The service in the testbed: one server, clients that write and read, and what must hold.
+
+use std::time::Duration;
+
+use stormglass::script::ScriptError;
+use stormglass::sim::{Host, HostResult, Setup, System};
+use tokio::time::sleep;
+
+use crate::adapter::{TcpListener, without_wall_clock};
+use crate::client::Client;
+use crate::service::{app, open};
+
+/// The system `kv`.
+pub struct Kv;
+
+/// The table `[kv]` of a script.
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Options {
+    clients: u64,
+    writes: u64,
+    /// Whether writes have versions. Without them one that is late undoes a later one.
+    #[serde(default = "yes")]
+    versions: bool,
+}
+
+fn yes() -> bool {
+    true
+}
+
+async fn server(host: Host) -> HostResult {
+    let (store, writer) = open(host.disk.clone()).await?;
+    tokio::task::spawn_local(writer);
+    let listener = TcpListener::bind("0.0.0.0:80").await?;
+    axum::serve(listener, without_wall_clock(app(store))).await?;
+    Ok(())
+}
+
+/// Writes one number after the other, each until it is acknowledged, and reads it back.
+async fn client(host: Host, writes: u64, versions: bool) -> HostResult {
+    let (key, mut client) = (host.name.clone(), Client::new("server:80"));
+    for number in 1..=writes {
+        let version = if versions { number } else { 0 };
+        while client.put(&key, version, &number.to_string()).await.is_err() {
+            host.events.count("retries", 1);
+            sleep(Duration::from_millis(50)).await;
+        }
+        host.events.event("acknowledged", vec![("number", number.into())]);
+        let read = loop {
+            match client.get(&key).await {
+                Ok(read) => break read,
+                Err(_) => sleep(Duration::from_millis(50)).await,
+            }
+        };
+        let value = read.map(|(_, value)| value).unwrap_or_default();
+        if value != number.to_string() {
+            let message = format!("{key} wrote {number}, which was acknowledged, and read `{value}`");
+            host.events.violation("no acknowledged write is lost", message);
+        }
+        host.events.work(1);
+        sleep(Duration::from_millis(50)).await;
+    }
+    Ok(())
+}
+
+impl System for Kv {
+    fn name(&self) -> &'static str {
+        "kv"
+    }
+
+    fn about(&self) -> &'static str {
+        "a key-value service over axum, and clients over hyper"
+    }
+
+    fn sims(&self) -> &'static [(&'static str, &'static str)] {
+        &[
+            ("chaos", include_str!("../sims/chaos.toml")),
+            ("without-versions", include_str!("../sims/without-versions.toml")),
+        ]
+    }
+
+    fn counters(&self) -> Option<Vec<&'static str>> {
+        Some(vec!["retries"])
+    }
+
+    fn build(&self, setup: &mut Setup<'_>) -> Result<(), ScriptError> {
+        let Options { clients, writes, versions } = setup.section()?;
+        setup.process("server", server);
+        for number in 1..=clients {
+            setup.process_workload(format!("c{number}"), move |host| client(host, writes, versions));
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_acknowledged_write_is_lost() {
+        stormglass::testing::check(&Kv, "kv/chaos", 0..5);
+    }
+
+    #[test]
+    fn without_versions_one_is_lost() {
+        stormglass::testing::check(&Kv, "kv/without-versions", 0..3);
+    }
+}
