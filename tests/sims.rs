@@ -1,4 +1,5 @@
-//! Every script in `sims/`, a test each: it passes, and its packets add up. So do its variants.
+//! Every script in `sims/`, a test each: it passes, and its packets add up. So do its variants, every night and in
+//! `.ci/run`; by day each of them is read.
 
 use std::path::Path;
 
@@ -20,9 +21,9 @@ fn sim(path: &Path, text: String) -> datatest_stable::Result<()> {
     let script = Script::parse(&path, &text)?;
     holds(&script)?;
     for variant in &script.variants {
-        let holds = Script::parse(&format!("{path}@{}", variant.name), &variant.apply(&text)?)
-            .map_err(Into::into)
-            .and_then(|script| holds(&script));
+        let script = Script::parse(&format!("{path}@{}", variant.name), &variant.apply(&text)?);
+        let is_night = std::env::var_os("STORMGLASS_NIGHTLY").is_some();
+        let holds = script.map_err(Into::into).and_then(|script| if is_night { holds(&script) } else { Ok(()) });
         holds.map_err(|error| format!("variant {}: {error}", variant.name))?;
     }
     Ok(())
