@@ -297,13 +297,12 @@ pub struct SendEvents {
 
 impl SendEvents {
     fn with<T: Default>(&self, tell: impl FnOnce(&Events) -> T) -> T {
-        match Shared::in_thread().filter(|shared| Arc::ptr_eq(&shared.outside, &self.outside)) {
-            Some(shared) => tell(&Events { shared, host: self.host }),
-            None => {
-                self.host.into_iter().for_each(|host| self.outside.note(host));
-                T::default()
-            }
+        let here = Shared::in_thread().filter(|shared| Arc::ptr_eq(&shared.outside, &self.outside));
+        if let Some(shared) = here {
+            return tell(&Events { shared, host: self.host });
         }
+        self.host.into_iter().for_each(|host| self.outside.note(host));
+        T::default()
     }
 
     /// As [`Events::event`].

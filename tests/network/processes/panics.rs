@@ -8,7 +8,7 @@ use super::{ms, note, notes, simulate};
 
 fn run<R: Future<Output = HostResult> + 'static>(life: impl Fn(Host) -> R + Copy + Send + Sync + 'static) -> Outcome {
     simulate(1, "duration = '1s'", move |setup: &mut Setup<'_>| {
-        setup.process("n1", move |host| life(host));
+        setup.process("n1", life);
         setup.process_workload("n2", async |host: Host| {
             sleep(ms(500)).await;
             host.events.work(1);

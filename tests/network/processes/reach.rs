@@ -1,7 +1,5 @@
 //! What no fault reaches is noticed.
 
-#![allow(clippy::disallowed_methods, reason = "threads are what is noticed here")]
-
 use std::sync::mpsc;
 use std::thread;
 
@@ -19,7 +17,7 @@ fn run<R: Future<Output = HostResult> + 'static>(
     life: impl Fn(Host) -> R + Copy + Send + Sync + 'static,
 ) -> Outcome {
     simulate(1, &format!("duration = '1s'\n{step}"), move |setup: &mut Setup<'_>| {
-        setup.process("n1", move |host| life(host));
+        setup.process("n1", life);
         setup.process_workload("n2", async |host: Host| {
             sleep(ms(500)).await;
             host.events.work(1);

@@ -65,11 +65,15 @@ const STEPS: &str = "duration = '60s'\n[network]\nlatency = '1ms..9ms'\nloss = 0
 fn run(seed: u64, tick: &str, [server_apart, client_apart]: [bool; 2]) -> Outcome {
     simulate(seed, &format!("tick = '{tick}'\n{STEPS}"), move |setup: &mut Setup<'_>| {
         if server_apart {
-            setup.process("server", server)
+            setup.process("server", server);
         } else {
-            setup.host("server", server)
+            setup.host("server", server);
         }
-        if client_apart { setup.process_workload("client", client) } else { setup.workload("client", client) }
+        if client_apart {
+            setup.process_workload("client", client);
+        } else {
+            setup.workload("client", client);
+        }
     })
 }
 

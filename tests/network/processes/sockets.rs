@@ -150,7 +150,7 @@ async fn talk_udp(addr: String) -> std::io::Result<Said> {
     let stranger = UdpSocket::bind(("0.0.0.0", 0)).await?;
     stranger.send_to(b"x", ("localhost", socket.local_addr()?.port())).await?;
     said.push(format!("stranger {}", timeout(ms(50), socket.recv(&mut buffer)).await.is_err()));
-    let large = socket.send(&[0; 70_000]).await.is_err();
+    let large = socket.send(&vec![0; 70_000]).await.is_err();
     said.push(format!("too large {large}"));
     Ok(said)
 }
