@@ -14,7 +14,7 @@
 //!             +-- the hosts: echo · raft · balancer|
 //!             |                           |       sim   the testbed: the trait System, world, wire, faults, trace, verdict
 //!          service · pages                |        |
-//!                     net · disk · events · consensus · watched · rng · script · figure · model   the ground
+//!                     net · disk · events · consensus · held · watched · rng · script · figure · model   the ground
 //!                                    |      |
 //!                           tokio::net      std::fs         (turmoil only in sim; sockets: tokio's names, over both)
 //! ```
@@ -30,6 +30,7 @@
 //!   [`balancer`] is the third: an HTTP load balancer, a pure policy under a proxy over hyper.
 //! - [`consensus`] is what any Raft tells of itself, this crate's and those of others.
 //! - [`watched`] is a value that tasks wait for, in the same order in every run.
+//! - [`held`] is the wall clock and the entropy of a program that gives them to its runs: off unless asked for.
 //! - [`service`] is what the binaries on real sockets share: how they begin and end, and what they print where.
 //! - `planted` (with the cargo feature `planted-bugs`) is how the wrong versions of a host are listed.
 //! - [`script`] reads scripts into plain data.
@@ -93,6 +94,7 @@ pub mod explore;
 pub mod figure;
 #[cfg(all(feature = "cli", feature = "systems"))]
 pub mod guide;
+pub mod held;
 pub mod model;
 pub mod net;
 #[cfg(feature = "systems")]

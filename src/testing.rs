@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use crate::explore::Library;
 use crate::explore::sweep::{SeedRange, Shard};
+use crate::held::{Variation, in_fresh_thread};
 use crate::report::json::{RunOf, RunReport};
 use crate::report::{style, text};
 use crate::rng::Seed;
@@ -50,7 +51,8 @@ fn chosen(one: Option<String>, many: Option<String>) -> Result<Option<SeedRange>
 }
 
 fn check_seed(system: &'static dyn System, sim: &str, script: &Script, seed: u64) {
-    let outcome = run(system, script, Seed(seed), &RunOptions::default()).unwrap_or_else(|error| panic!("{error}"));
+    let made = in_fresh_thread(Variation::default(), || run(system, script, Seed(seed), &RunOptions::default()));
+    let outcome = made.unwrap_or_else(|error| panic!("{error}")).unwrap_or_else(|error| panic!("{error}"));
     let expected = script.expect.violation.as_deref();
     let drawn = drawn(system, script, Seed(seed)).unwrap_or_else(|error| panic!("{error}"));
     let of = RunOf { program: "", sim, set: &[], script: &script.source.path, seed, expected, drawn: &drawn };

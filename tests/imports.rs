@@ -45,6 +45,7 @@ const RULES: &[Rule] = &[
     Rule { of: "build/", may: &[], says: "the build script stands alone" },
     Rule { of: "watched.rs", may: &[], says: "a value that is waited for knows nobody" },
     Rule { of: "rng.rs", may: &[], says: "randomness knows nobody" },
+    Rule { of: "held.rs", may: &["rng"], says: "clock and entropy of a run know no run" },
     Rule { of: "events.rs", may: &[], says: "the sink knows nobody" },
     Rule { of: "consensus/", may: &["events"], says: "what any Raft tells knows no Raft" },
     Rule { of: "planted.rs", may: &[], says: "a list of bugs knows nobody" },
@@ -52,7 +53,7 @@ const RULES: &[Rule] = &[
     Rule { of: "model.rs", may: &[], says: "the search knows models by their trait" },
     Rule { of: "script/", may: &[], says: "scripts are plain data" },
     Rule { of: "tcp/", may: &[], says: "TCP is a pure core: it knows neither turmoil nor the testbed" },
-    Rule { of: "sim/", may: &["script", "rng", "events", "net", "disk", "figure", "model", "tcp"], says: TESTBED },
+    Rule { of: "sim/", may: &["script", "rng", "events", "held", "net", "disk", "figure", "model", "tcp"], says: TESTBED },
     Rule {
         of: "check/",
         may: &["echo", "raft", "balancer", "consensus", "events", "sim::Breach", "sim::trace"],
@@ -85,7 +86,7 @@ const RULES: &[Rule] = &[
     },
     Rule {
         of: "explore/",
-        may: &["figure", "report", "script", "sim", "rng", "events"],
+        may: &["figure", "held", "report", "script", "sim", "rng", "events"],
         says: "explore knows traces and verdicts, never hosts or cli",
     },
     Rule {
@@ -95,7 +96,7 @@ const RULES: &[Rule] = &[
     },
     Rule {
         of: "testing.rs",
-        may: &["explore", "report", "script", "sim", "rng", "systems"],
+        may: &["explore", "held", "report", "script", "sim", "rng", "systems"],
         says: "testing knows systems by their trait, never a host",
     },
     Rule { of: "guide/", may: &[], says: "the guide is prose" },

@@ -12,6 +12,7 @@ use std::time::Duration;
 use libtest_mimic::{Arguments, Failed, Trial};
 use serde::Deserialize;
 use serde_json::Value;
+use stormglass::net::{Net as _, Socket as _};
 use stormglass::script::ScriptError;
 use stormglass::sim::System;
 use stormglass::sim::{Host, Setup};
@@ -71,6 +72,10 @@ impl System for Bad {
             sim!("recurses"),
             sim!("eats"),
             sim!("guesses-and-violates"),
+            sim!("mails"),
+            sim!("dates"),
+            sim!("hashes"),
+            sim!("threads"),
             sim!("state-panics", "[[step]]\nwhen = \"ready\"\npause = \"n1\"\nfor = \"1s\"\n"),
             sim!("role-panics", "[[step]]\nat = \"100ms\"\npause = \"@idle\"\nfor = \"1s\"\n"),
             sim!("check-panics"),
@@ -107,6 +112,14 @@ impl System for Bad {
             Vec::new()
         });
         setup.at_end(move |_| check());
+        if options.host == "mails" {
+            setup.host("n2", |host| async move {
+                let socket = host.net.bind("0.0.0.0:9").await?;
+                loop {
+                    socket.recv_from(&mut [0; 1024]).await?;
+                }
+            });
+        }
         setup.workload("n1", move |host: Host| behave(host, options.host.clone()));
         Ok(())
     }
@@ -121,6 +134,9 @@ async fn behave(mut host: Host, how: String) -> Result<(), Box<dyn Error>> {
         host.events.event("tick", vec![("n", n.into())]);
         if n < 10 {
             continue;
+        }
+        if n == 10 {
+            leak(&host, &how).await?;
         }
         match how.as_str() {
             "panics" => panic!("the sky is falling"),
@@ -152,6 +168,34 @@ async fn behave(mut host: Host, how: String) -> Result<(), Box<dyn Error>> {
     }
     if how != "idles" {
         host.events.work(1);
+    }
+    Ok(())
+}
+
+/// What a run is not to depend on.
+#[allow(clippy::disallowed_types, clippy::disallowed_methods, reason = "that is what it is for")]
+async fn leak(host: &Host, how: &str) -> Result<(), Box<dyn Error>> {
+    use std::collections::HashSet;
+    use std::time::SystemTime;
+    match how {
+        "mails" => {
+            let socket = host.net.bind("0.0.0.0:0").await?;
+            let mail = format!("{}{}", "x".repeat(400), std::process::id());
+            socket.send_to(mail.as_bytes(), host.net.resolve("n2:9").await?).await?;
+        }
+        "dates" => {
+            let date = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?.as_secs();
+            host.events.event("dated", vec![("date", date.into())]);
+        }
+        "hashes" => {
+            let set: HashSet<u64> = (0..32).collect();
+            host.events.event("listed", vec![("set", format!("{set:?}").into())]);
+        }
+        "threads" => {
+            std::thread::Builder::new().name("late".to_owned()).spawn(std::thread::park)?;
+            host.events.event("guess", vec![("n", u64::from(std::process::id()).into())]);
+        }
+        _ => {}
     }
     Ok(())
 }
@@ -209,6 +253,27 @@ const TESTS: &Tests = &[
         let verified = call(&["verify", "bad/guesses", "--seed", "1"]).expect(3)?;
         verified.says("FAIL bad/guesses seed=1: not deterministic: two runs have the hashes ")?;
         verified.says("the first record that differs is ")?.says("  first ")?.says("  second ")?.says("guess n=")?;
+        verified.says("\n         n: ")?.says("a clock finer than a second, hash order, entropy, or ")?;
+        Ok(())
+    }),
+    ("a_payload_that_differs_behind_its_cut_is_shown_where_it_does", || {
+        let verified = call(&["verify", "bad/mails", "--seed", "1"]).expect(3)?;
+        verified.says("\n         payload, at byte 40")?.says("\"…xxxxx")?;
+        Ok(())
+    }),
+    ("a_clock_in_whole_seconds_is_no_false_ok", || {
+        let verified = call(&["verify", "bad/dates", "--seed", "1"]).expect(3)?;
+        verified.says("\n         date: ")?.says("leak  the wall clock in whole seconds")?;
+        check(!verified.out.contains("cannot tell"), &verified.out)
+    }),
+    ("hash_order_is_found_and_what_cannot_be_told_is_said", || {
+        let verified = call(&["verify", "bad/hashes", "--seed", "1"]).expect(3)?;
+        verified.says("\n         set, at byte ")?.says("With `stormglass::hold_clock_and_entropy!();`")?;
+        Ok(())
+    }),
+    ("a_thread_that_a_run_starts_is_named", || {
+        let verified = call(&["verify", "bad/threads", "--seed", "1"]).expect(3)?;
+        verified.says("leak  a thread: the run starts `late`, ")?;
         Ok(())
     }),
     ("who_hangs_has_failed_and_who_is_at_work_has_not", || {

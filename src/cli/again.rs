@@ -88,7 +88,7 @@ fn records(launch: &Launch, chosen: &Chosen, seed: u64, path: Option<&Path>) -> 
                 drawn: chosen.drawn(seed).unwrap_or_default(),
             }),
             Seen::Record(record) => ShowLine::Record(*record),
-            Seen::Time(_) => return,
+            Seen::Time(_) | Seen::Threads(_) => return,
         };
         if result.is_ok() {
             result = write_line(&mut writer, &line);

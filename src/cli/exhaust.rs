@@ -115,7 +115,7 @@ fn path(
     let planted = settings::apply(text, plant.map_or(&[][..], std::slice::from_ref))?;
     // Errors name a file in a folder that is there.
     let path = args.output.clone().unwrap_or(here()?.join("path.toml"));
-    let job = Job { path: shown(&path), text: planted, seed: 0, keep_records: false, careful_from: None };
+    let job = Job { path: shown(&path), text: planted, seed: 0, ..Job::default() };
     let ran = Watcher::new(Shell::launch(&args.watching)?).run(&job, &mut |_| {})?;
     report.run = Some(told(ran.verdict(), &broken.invariant));
     if let Some(file) = &args.output {

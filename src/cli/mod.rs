@@ -20,6 +20,7 @@ mod certify;
 mod exhaust;
 mod figure;
 mod keep;
+mod leaks;
 mod list;
 mod merge;
 mod out;
@@ -237,7 +238,7 @@ impl Chosen {
 
     fn job(&self, seed: u64) -> Job {
         let (path, text) = (self.sim.path(), self.sim.text.clone());
-        Job { path, text, seed, keep_records: false, careful_from: None }
+        Job { path, text, seed, ..Job::default() }
     }
 }
 

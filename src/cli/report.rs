@@ -103,7 +103,7 @@ impl Shell {
         let ran = Watcher::new(Self::launch(watching)?).run(&job, &mut |seen| match seen {
             Seen::Finished { outcome, hosts: known } => (hosts, hash) = (known, Some(outcome.hash.to_string())),
             Seen::Record(record) => records.push(*record),
-            Seen::Time(_) => {}
+            Seen::Time(_) | Seen::Threads(_) => {}
         })?;
         let report = run::report(&self.program, &chosen, seed, &ran);
         let verdict = text::verdict(&report);

@@ -6,16 +6,12 @@ use std::fmt::Write as _;
 
 use super::args::{LaneArg, LaneName, SetArgs, VerifyArgs};
 use super::out::Out;
-use super::{Shell, run};
-use crate::explore::verify::{Difference, Differs, Verified, differing_part, verify as verify_run};
+use super::{Shell, leaks, run};
+use crate::explore::leak::Leak;
+use crate::explore::verify::{Differs, Verified, differing_part, verify as verify_run};
 use crate::report::judgement::Exit;
-use crate::report::records::RecordLine;
-use crate::report::show::Lines;
 use crate::report::style::{BAD, GOOD, paint};
 use crate::report::{json, text};
-
-/// How many records before the first difference are shown.
-const CONTEXT: usize = 5;
 
 pub(super) fn verify(shell: &Shell, args: &VerifyArgs, out: &mut Out) -> anyhow::Result<Exit> {
     let chosen = shell.choose(&args.sim, &args.set)?;
@@ -32,14 +28,27 @@ pub(super) fn verify(shell: &Shell, args: &VerifyArgs, out: &mut Out) -> anyhow:
     };
     let how = if args.lanes { "in both lanes" } else { "in two fresh processes" };
     let exit = match verify_run(&Shell::launch(&args.watching)?, [&jobs[0], &jobs[1]])? {
-        Verified::Same(ran) => {
-            let report = run::report(&shell.program, &chosen, seed, &ran);
+        Verified::Same(same) => {
+            let report = run::report(&shell.program, &chosen, seed, &same.ran);
+            let thread =
+                same.leaks.as_ref().and_then(|leaks| leaks.moved.iter().find(|(leak, _)| *leak == Leak::Thread));
             let hash = report.hash.as_deref().unwrap_or_default();
-            out.line(&format!("{} {name}: same hash {how}: {hash}", paint(GOOD, "OK")))?;
+            let told = format!("{name}: same hash {how}: {hash}");
+            if thread.is_some() {
+                out.line(&format!(
+                    "{} {name}: not deterministic: it is another when its threads are late",
+                    paint(BAD, "FAIL")
+                ))?;
+            } else {
+                out.line(&format!("{} {told}", paint(GOOD, "OK")))?;
+            }
             if !report.as_expected {
                 out.line(&format!("both came to the same: {}", text::failure_line(&report)))?;
             }
-            Exit::Expected
+            if let Some(leaks) = &same.leaks {
+                out.rows(&leaks::held(leaks, out.columns()))?;
+            }
+            if thread.is_some() { Exit::NotDeterministic } else { Exit::Expected }
         }
         Verified::Cut(ran) => {
             out.rows(&text::verdict(&run::report(&shell.program, &chosen, seed, &ran)))?;
@@ -50,6 +59,9 @@ pub(super) fn verify(shell: &Shell, args: &VerifyArgs, out: &mut Out) -> anyhow:
             let call = if args.lanes { " verify --lanes " } else { " verify " };
             let reproduce = json::reproduce(&shell.program, &sim.name, &sim.set, seed).replacen(" run ", call, 1);
             out.rows(&difference(&name, &differs, out.columns()))?;
+            if let Some(leaks) = &differs.leaks {
+                out.rows(&leaks::differing(leaks))?;
+            }
             out.line(&format!("reproduce: {reproduce}"))?;
             Exit::NotDeterministic
         }
@@ -62,29 +74,14 @@ fn difference(name: &str, differs: &Differs, columns: usize) -> String {
     let [one, other] = &differs.outcomes;
     let mut text = format!("{} {name}: not deterministic: ", paint(BAD, "FAIL"));
     if one.hash == other.hash {
-        let part = differing_part(one, other).unwrap_or_default();
-        let _ = writeln!(text, "two runs have the same records, but their {part} differ");
+        let (part, how) = differing_part(one, other).unwrap_or_default();
+        let _ = writeln!(text, "two runs have the same records, but their {part} differ: {}", how.join("; "));
     } else {
         let _ = writeln!(text, "two runs have the hashes {} and {}", one.hash, other.hash);
     }
     match &differs.difference {
-        Some(difference) => text += &records(difference, columns),
+        Some(difference) => text += &leaks::records(difference, columns),
         None => text += "the difference was not seen again with the records kept\n",
-    }
-    text
-}
-
-fn records(difference: &Difference, columns: usize) -> String {
-    // A word stands before each line.
-    let mut lines = Lines::new(&difference.hosts, columns.saturating_sub(9));
-    let same: Vec<_> = difference.same.iter().map(|record| lines.line(record)).collect();
-    let mut text = format!("the first record that differs is {}:\n", difference.same.len());
-    for line in &same[same.len().saturating_sub(CONTEXT)..] {
-        let _ = writeln!(text, "         {line}");
-    }
-    for (which, record) in ["first", "second"].into_iter().zip(&difference.next) {
-        let line = record.as_ref().map_or("        ends here".to_owned(), |record: &RecordLine| lines.line(record));
-        let _ = writeln!(text, "  {} {line}", paint(BAD, format_args!("{which:<6}")));
     }
     text
 }

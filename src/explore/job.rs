@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::held::Variation;
 use crate::report::records::{HostLine, RecordLine};
 use crate::sim::Outcome;
 
@@ -15,7 +16,7 @@ use crate::sim::Outcome;
 pub(crate) const MARK: u8 = 0x1e;
 
 /// One run that is to be made.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Job {
     /// The script's path, for errors.
     pub path: String,
@@ -27,6 +28,12 @@ pub struct Job {
     pub keep_records: bool,
     /// From this simulated time on, every poll of a host is announced before it happens.
     pub careful_from: Option<Duration>,
+    /// What is to be otherwise than usual, to find out what the run depends on.
+    #[serde(default)]
+    pub variation: Variation,
+    /// Whether to look for threads that the run starts, after each step.
+    #[serde(default)]
+    pub look_for_threads: bool,
 }
 
 /// What a worker tells of a run.
@@ -55,6 +62,11 @@ pub(crate) enum Message {
         wall: Duration,
         /// The hosts, if the records were wanted.
         hosts: Vec<HostLine>,
+    },
+    /// The run has started threads: their names.
+    Threads {
+        /// In alphabetical order, each once.
+        names: Vec<String>,
     },
     /// One record.
     Record(Box<RecordLine>),

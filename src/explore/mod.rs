@@ -1,7 +1,7 @@
 //! Many runs: each in a process of its own that is watched, so that one which hangs, panics or eats memory is a result.
 //!
 //! A [`job::Job`] goes to a [`worker`] under a [`watcher`]; the [`pool`] keeps several of them busy. [`verify`] makes
-//! one run twice, [`sweep`] makes one for each seed, [`figure`] makes the trials of a published figure, the [`ledger`]
+//! one run twice and a [`leak`] names what it depends on, [`sweep`] makes one for each seed, [`figure`] makes the trials of a published figure, the [`ledger`]
 //! hunts planted bugs, [`shrink`] makes a failure small with a [`crew`],
 //! [`certify`] makes a run again with each single fault, [`corpus`] holds the saved cases,
 //! which [`casebook`] writes, and the [`library`] finds the
@@ -21,6 +21,8 @@ pub mod crew;
 pub mod figure;
 #[cfg(feature = "cli")]
 pub mod job;
+#[cfg(feature = "cli")]
+pub mod leak;
 #[cfg(feature = "cli")]
 pub mod ledger;
 pub mod library;

@@ -7,13 +7,16 @@
     reason = "the watcher measures wall time and waits for child processes; no run sees any of it"
 )]
 
+use std::collections::BTreeMap;
 use std::io;
 use std::num::NonZero;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::thread::{Builder, JoinHandle};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use tokio::signal::unix::{SignalKind, signal};
+
+use crate::held::outside;
 
 /// Measures wall time from its making.
 #[derive(Clone, Copy, Debug)]
@@ -22,13 +25,35 @@ pub struct Stopwatch(Instant);
 impl Stopwatch {
     /// Begins now.
     pub fn start() -> Self {
-        Self(Instant::now())
+        Self(outside(Instant::now))
     }
 
     /// The wall time since it began.
     pub fn elapsed(self) -> Duration {
-        self.0.elapsed()
+        outside(|| self.0.elapsed())
     }
+}
+
+/// Waits until so much wall time is over since a stopwatch began.
+pub(crate) fn wait_since(began: Stopwatch, time: Duration) {
+    std::thread::sleep(time.saturating_sub(began.elapsed()));
+}
+
+/// Waits until the next whole second of the wall clock has begun.
+pub(crate) fn wait_for_a_second() {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let left = Duration::from_secs(1) - Duration::from_nanos(now.subsec_nanos().into());
+    std::thread::sleep(left + Duration::from_millis(2));
+}
+
+/// The threads of this process: their numbers and names, where the system tells them: on Linux.
+pub(crate) fn threads() -> BTreeMap<String, String> {
+    let Ok(entries) = std::fs::read_dir("/proc/self/task") else { return BTreeMap::new() };
+    let named = |entry: std::fs::DirEntry| {
+        let name = std::fs::read_to_string(entry.path().join("comm")).ok()?;
+        Some((entry.file_name().to_string_lossy().into_owned(), name.trim().to_owned()))
+    };
+    entries.filter_map(Result::ok).filter_map(named).collect()
 }
 
 /// The processors that this process may use.

@@ -86,6 +86,8 @@ pub enum Seen {
         /// The hosts, if records are kept.
         hosts: Vec<HostLine>,
     },
+    /// Threads that it has started, by their names, if they were looked for.
+    Threads(Vec<String>),
     /// One of its records.
     Record(Box<RecordLine>),
 }
@@ -162,6 +164,7 @@ impl Watcher {
                     ran = Some(Ran { ended: Ended::Complete(outcome.clone()), wall });
                     see(Seen::Finished { outcome, hosts });
                 }
+                Ok(Message::Threads { names }) => see(Seen::Threads(names)),
                 Ok(Message::Record(record)) => see(Seen::Record(record)),
                 Ok(Message::Ready) => {}
                 Ok(Message::Done) => {

@@ -3,8 +3,8 @@
 //! It ends when its standard input does, even in the middle of a run that never comes to its end, so that it does not
 //! outlive the process that watches it.
 
-use std::cell::Cell;
-use std::collections::BTreeMap;
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, BufRead, BufWriter, Write};
 use std::process::ExitCode;
 use std::rc::Rc;
@@ -13,11 +13,12 @@ use std::time::Duration;
 
 use super::job::{Job, MARK, Message};
 use super::wall::{self, Stopwatch};
+use crate::held;
 use crate::report::records::{HostLine, RecordLine};
 use crate::rng::Seed;
 use crate::script::{Script, ScriptError};
 use crate::sim::System;
-use crate::sim::{self, RunOptions, Watch};
+use crate::sim::{self, Outcome, RunOptions, Watch};
 
 /// The wall time between two heartbeats.
 const HEARTBEAT: Duration = Duration::from_millis(100);
@@ -91,12 +92,14 @@ fn work(systems: &[&'static dyn System], job: &Job, parsed: &mut Parsed) -> io::
         return send(&Message::Refused { message });
     };
     let clock = Stopwatch::start();
-    let watch = Rc::new(Heart { clock, steps: Cell::new(0), last: Cell::default(), careful_from: job.careful_from });
-    let options = RunOptions { keep_records: job.keep_records, watch: Some(watch) };
-    let mut outcome = match sim::run(*system, script, Seed(job.seed), &options) {
-        Ok(outcome) => outcome,
-        Err(error) => return send(&Message::Refused { message: error.to_string() }),
+    let made = held::in_fresh_thread(job.variation, || make(*system, script, job, clock))?;
+    let (mut outcome, threads) = match made {
+        Ok(made) => made,
+        Err(message) => return send(&Message::Refused { message }),
     };
+    if !threads.is_empty() {
+        send(&Message::Threads { names: threads })?;
+    }
     let trace = outcome.trace.take().unwrap_or_default();
     let hosts = trace.hosts.iter().map(|(name, addr)| HostLine { name: name.clone(), addr: addr.to_string() });
     let finished = Message::Finished { outcome: Box::new(outcome), wall: clock.elapsed(), hosts: hosts.collect() };
@@ -107,6 +110,46 @@ fn work(systems: &[&'static dyn System], job: &Job, parsed: &mut Parsed) -> io::
     }
     write(&mut out, &Message::Done)?;
     out.flush()
+}
+
+/// Makes one run, and says which threads it has started, if it is to look for them.
+fn make(
+    system: &'static dyn System,
+    script: &Script,
+    job: &Job,
+    clock: Stopwatch,
+) -> Result<(Outcome, Vec<String>), String> {
+    let heart = Heart {
+        clock,
+        steps: Cell::new(0),
+        last: Cell::default(),
+        careful_from: job.careful_from,
+        threads: job.look_for_threads.then(Threads::begin),
+    };
+    let heart = Rc::new(heart);
+    let options = RunOptions { keep_records: job.keep_records, watch: Some(heart.clone()) };
+    let outcome = sim::run(system, script, Seed(job.seed), &options).map_err(|error| error.to_string())?;
+    let threads = heart.threads.as_ref().map(|threads| threads.found.take().into_iter().collect());
+    Ok((outcome, threads.unwrap_or_default()))
+}
+
+/// Looks for threads that a run has started.
+struct Threads {
+    /// Those that were there before, by their numbers.
+    before: BTreeSet<String>,
+    /// The names of the others.
+    found: RefCell<BTreeSet<String>>,
+}
+
+impl Threads {
+    fn begin() -> Self {
+        Self { before: wall::threads().into_keys().collect(), found: RefCell::default() }
+    }
+
+    fn look(&self) {
+        let others = wall::threads().into_iter().filter(|(number, _)| !self.before.contains(number));
+        self.found.borrow_mut().extend(others.map(|(_, name)| name));
+    }
 }
 
 fn send(message: &Message) -> io::Result<()> {
@@ -129,6 +172,7 @@ struct Heart {
     /// The wall time of the last heartbeat.
     last: Cell<Duration>,
     careful_from: Option<Duration>,
+    threads: Option<Threads>,
 }
 
 impl Heart {
@@ -139,6 +183,9 @@ impl Heart {
 
 impl Watch for Heart {
     fn stepped(&self, at: Duration) {
+        if let Some(threads) = &self.threads {
+            threads.look();
+        }
         let steps = self.steps.get().wrapping_add(1);
         self.steps.set(steps);
         if !self.is_careful(at) {

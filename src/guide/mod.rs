@@ -22,6 +22,8 @@ page!(exhaust);
 page!(failures);
 page!(own_service);
 page!(anyones_raft);
+page!(bugs_of_others);
+page!(leaks);
 page!(balancer);
 page!(report);
 page!(network_model);

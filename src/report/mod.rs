@@ -6,6 +6,8 @@
 #[cfg(feature = "captures")]
 pub mod capture;
 #[cfg(feature = "cli")]
+pub mod differ;
+#[cfg(feature = "cli")]
 pub mod exhaust;
 #[cfg(feature = "cli")]
 pub mod figure;

@@ -50,6 +50,7 @@ mod world;
 use std::rc::Rc;
 use std::time::Duration;
 
+use crate::held;
 use crate::rng::{Rng, Seed};
 use crate::script::{Script, ScriptError, Step};
 
@@ -122,6 +123,8 @@ pub fn run(
     if system.draws_from_tokio() && !cfg!(tokio_unstable) {
         return Err(RunError::Unseeded { system: system.name() });
     }
+    // Before the system builds anything: the keys of its maps are the run's too.
+    let _held = held::begin(seed, Duration::from_secs(EPOCH_SECONDS), shared::simulated);
     let setup = Setup::built(system, script, seed)?;
     let (lane, patience) = (setup.lane(), system.patience(&setup)?);
     let Setup { parts, watchers, watchers_of_the_unusual, end_checks, .. } = setup;

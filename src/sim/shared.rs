@@ -362,6 +362,12 @@ pub fn log_context() -> Option<LogContext> {
     })
 }
 
+/// The simulated time of the run in this thread; zero before it has begun.
+pub(crate) fn simulated() -> Duration {
+    let now = |run: &RefCell<Option<Rc<Shared>>>| Some(run.try_borrow().ok()?.as_ref()?.now());
+    RUN.try_with(now).ok().flatten().unwrap_or_default()
+}
+
 /// Makes a run the one that [`log_context`] tells of, until it is dropped.
 pub(crate) struct LogGuard;
 

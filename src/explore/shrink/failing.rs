@@ -39,7 +39,7 @@ impl Failing {
     pub fn job(&self, text: &str) -> Job {
         // What is set apart fitted the script before, and fits its parts.
         let text = settings::apply(text, &self.apart).unwrap_or_else(|_| text.to_owned());
-        Job { path: self.path.clone(), text, seed: self.ground.seed, keep_records: false, careful_from: None }
+        Job { path: self.path.clone(), text, seed: self.ground.seed, ..Job::default() }
     }
 
     /// Shrinks it in at most so many runs. `about` heads the script that comes out.
