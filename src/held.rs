@@ -13,6 +13,9 @@
 //! | addresses in memory, the process's number, its environment, its files | | no |
 //! | what a thread does when | `std::thread`, `spawn_blocking` | no: it is noticed, and delayed where an experiment asks for it |
 //!
+//! Simulated time stands still while a host computes. So who blocks the run's thread until some time has passed by an `Instant`, as
+//! `recv_timeout` of `std` does, blocks it for ever, and is told as stuck.
+//!
 //! Each run is made in a thread of its own then, so that the keys of hash maps, which a thread draws once, are the run's.
 //!
 //! The functions here are what the macro calls. [`Variation`] is how `verify` finds out what a run depends on: it moves what
