@@ -72,7 +72,7 @@ mod tests {
     use crate::report::records::{SentLine, WhatLine};
 
     fn sent(payload: &str, label: &str) -> RecordLine {
-        let payload_hex = payload.bytes().map(|byte| format!("{byte:02x}")).collect();
+        let payload_hex = payload.bytes().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"));
         let sent = SentLine {
             packet: 0,
             from: "c1".to_owned(),
@@ -85,6 +85,7 @@ mod tests {
             payload_hex,
             label: Some(label.to_owned()),
             detail: None,
+            tcp: None,
         };
         RecordLine { n: 0, t_ns: 5, host: None, cause: None, timer: false, what: WhatLine::Sent(sent) }
     }

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::task::Poll;
 use std::time::Duration;
 
-use stormglass::sim::{Host, HostResult, Setup, Verdict};
+use stormglass::sim::{Host, Setup, Verdict};
 use stormglass::sockets::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use stormglass::sockets::{TcpListener, TcpStream, UdpSocket, lookup_host};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest, ReadBuf};
@@ -236,7 +236,7 @@ fn a_socket_of_a_dead_process_is_nobodys() {
 }
 
 #[test]
-fn hosts_within_turmoil_have_them_too() -> HostResult {
+fn hosts_within_turmoil_have_them_too() {
     let outcome = simulate(1, "duration = '2s'\n[network]\nlatency = '2ms'", |setup: &mut Setup<'_>| {
         setup.host("server", async |_: Host| {
             let socket = UdpSocket::bind("0.0.0.0:9").await?;
@@ -261,5 +261,4 @@ fn hosts_within_turmoil_have_them_too() -> HostResult {
     });
     assert_eq!(notes(&outcome, "heard"), [(ms(4), 1)]);
     assert_eq!(notes(&outcome, "read"), [(ms(12), 1)]);
-    Ok(())
 }
