@@ -1,5 +1,5 @@
 """Two namespaces, the relay between them, the server in one: `with Link(script, seed) as link: link.client("echo", …)`."""
-import os, subprocess, tempfile
+import itertools, os, subprocess, tempfile
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 BUILT = os.environ.get("TWIN_BUILT", f"{HERE}/../../target/twin")
@@ -7,7 +7,7 @@ SYSCTL = {
     "net.ipv4.tcp_no_metrics_save": "1",  # each connection starts anew, as in the simulation
     "net.ipv6.conf.all.disable_ipv6": "1",
 }
-FIRST = ["chrt", "-r", "1"]  # what is measured is the network, not who gets the processor
+FIRST = ["chrt", "-f", "50"]  # what is measured is the network, not who gets the processor
 
 
 def sh(*command):
@@ -16,11 +16,10 @@ def sh(*command):
 
 class Link:
     """A link whose packets meet the fates that a script and a seed have for those between `c1` and `server`."""
-    count = 0
+    numbers = itertools.count()
 
-    def __init__(self, script, seed=1, packets=600_000, cc="cubic", size=2_000_000):
-        self.id = f"tw{os.getpid()}{Link.count}"
-        Link.count += 1
+    def __init__(self, script, seed=1, packets=200_000, cc="cubic", size=2_000_000):
+        self.id = f"tw{os.getpid()}x{next(Link.numbers)}"
         self.a, self.b = self.id + "s", self.id + "c"
         self.script, self.seed, self.packets, self.cc, self.size = script, seed, packets, cc, size
         self.children, self.report = [], ""

@@ -100,8 +100,8 @@ int main(int argc, char **argv) {
         else { fprintf(stderr, "unknown option %s\n", argv[i]); return 2; }
     }
     prctl(PR_SET_TIMERSLACK, 1);
-    struct sched_param sp = {.sched_priority = 1};
-    sched_setscheduler(0, SCHED_RR, &sp); // little work, and late packets are wrong packets
+    struct sched_param sp = {.sched_priority = 60};
+    sched_setscheduler(0, SCHED_FIFO, &sp); // little work, and late packets are wrong packets
     mlockall(MCL_CURRENT | MCL_FUTURE);
     int tun[2] = {open_tun(argv[1], "tw0"), open_tun(argv[2], "tw0")};
     fcntl(0, F_SETFL, O_NONBLOCK);

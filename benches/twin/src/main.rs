@@ -2,6 +2,7 @@
 //!
 //! `peer serve` and `peer echo|connect|bulk|udp` run Stormglass's own echo servers and clients, and a bulk transfer, on the
 //! kernel's sockets. `peer fates SCRIPT SEED FROM TO COUNT FILE` writes what becomes of the packets of one direction of a link.
+//! `peer idle HOSTS MS` says how long turmoil alone takes for so many hosts that do nothing, in ticks of a millisecond.
 //! Anything else is Stormglass's command line with one more system: `peer run bulk/loss --seed 1`.
 use std::cell::{Cell, RefCell};
 use std::future::pending;
@@ -72,7 +73,10 @@ impl System for Bulk {
         "one transfer one way"
     }
     fn sims(&self) -> &'static [(&'static str, &'static str)] {
-        &[("loss", "about = \"one transfer\"\nsystem = \"bulk\"\nduration = \"30m\"\n[bulk]\nbytes = 2000000\n[network]\nlatency = \"1ms..5ms\"\nloss = 0.1\n")]
+        &[(
+            "loss",
+            "about = \"one transfer\"\nsystem = \"bulk\"\nduration = \"30m\"\n[bulk]\nbytes = 2000000\n[network]\nlatency = \"1ms..5ms\"\nloss = 0.1\n",
+        )]
     }
     fn build(&self, setup: &mut Setup<'_>) -> Result<(), ScriptError> {
         let Options { bytes } = setup.section()?;
@@ -139,7 +143,9 @@ async fn client(what: String, number: u64, args: Rc<Vec<String>>, out: Rc<RefCel
         }
         Event::Connected => told.borrow_mut().push(format!("c {number} {:.3}", started.elapsed().as_secs_f64() * 1e3)),
         Event::Retry { .. } => told.borrow_mut().push(format!("r {number}")),
-        Event::ConnectFailed { .. } | Event::Disconnected { why: stormglass::echo::Disconnected::Timeout } | Event::GaveUp { .. } => {
+        Event::ConnectFailed { .. }
+        | Event::Disconnected { why: stormglass::echo::Disconnected::Timeout }
+        | Event::GaveUp { .. } => {
             told.borrow_mut().push(format!("x {number} {event:?}"));
         }
         _ => {}
@@ -147,17 +153,34 @@ async fn client(what: String, number: u64, args: Rc<Vec<String>>, out: Rc<RefCel
     match what.as_str() {
         "echo" => {
             let limit = Duration::from_secs(90);
-            let options = tcp_client::Options { pipeline, rate, timeout: limit, connect_timeout: limit, retries: 20, ..Default::default() };
+            let options = tcp_client::Options {
+                pipeline,
+                rate,
+                timeout: limit,
+                connect_timeout: limit,
+                retries: 20,
+                ..Default::default()
+            };
             tcp_client::run(&RealNet, &to, messages, &options, Seed(number).stream("client"), sink, pending()).await?;
         }
         "udp" => {
-            let options = udp_client::Options { pipeline, rate, timeout: Duration::from_millis(100), retries: 50, ..Default::default() };
+            let options = udp_client::Options {
+                pipeline,
+                rate,
+                timeout: Duration::from_millis(100),
+                retries: 50,
+                ..Default::default()
+            };
             udp_client::run(&RealNet, &to, messages, &options, sink, pending()).await?;
         }
         "connect" => {
             let stream = timeout(Duration::from_secs(arg(&args, "--limit", 40)), RealNet.connect(&to)).await;
             let ms = started.elapsed().as_secs_f64() * 1e3;
-            out.borrow_mut().push(if matches!(stream, Ok(Ok(_))) { format!("c {number} {ms:.3}") } else { format!("x {number} {ms:.3}") });
+            out.borrow_mut().push(if matches!(stream, Ok(Ok(_))) {
+                format!("c {number} {ms:.3}")
+            } else {
+                format!("x {number} {ms:.3}")
+            });
             sleep(Duration::from_millis(50)).await;
         }
         "bulk" => {
@@ -206,11 +229,35 @@ fn fates(args: &[String]) -> Result<(), Box<dyn std::error::Error>> {
     Ok(std::fs::write(file, bytes)?)
 }
 
+/// How long turmoil takes for hosts that do nothing.
+fn idle(hosts: u64, millis: u64) {
+    let mut sim =
+        turmoil::Builder::new().tick_duration(Duration::from_millis(1)).simulation_duration(Duration::MAX).build();
+    for number in 0..hosts {
+        sim.host(format!("h{number}"), || async { pending().await });
+    }
+    let started = std::time::Instant::now();
+    for _ in 0..millis {
+        sim.step().expect("nothing fails");
+    }
+    println!("{hosts} idle hosts, {millis} ms simulated: {:.2} s", started.elapsed().as_secs_f64());
+}
+
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let what = args.first().cloned().unwrap_or_default();
     if what == "fates" {
-        return fates(&args[1..]).map_or_else(|error| { eprintln!("{error}"); ExitCode::FAILURE }, |()| ExitCode::SUCCESS);
+        return fates(&args[1..]).map_or_else(
+            |error| {
+                eprintln!("{error}");
+                ExitCode::FAILURE
+            },
+            |()| ExitCode::SUCCESS,
+        );
+    }
+    if let ("idle", [_, hosts, millis]) = (what.as_str(), args.as_slice()) {
+        idle(hosts.parse().expect("a number"), millis.parse().expect("a number"));
+        return ExitCode::SUCCESS;
     }
     let ended = match what.as_str() {
         "serve" => run(serve(&args)),
