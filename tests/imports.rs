@@ -53,7 +53,11 @@ const RULES: &[Rule] = &[
     Rule { of: "model.rs", may: &[], says: "the search knows models by their trait" },
     Rule { of: "script/", may: &[], says: "scripts are plain data" },
     Rule { of: "tcp/", may: &[], says: "TCP is a pure core: it knows neither turmoil nor the testbed" },
-    Rule { of: "sim/", may: &["script", "rng", "events", "held", "net", "disk", "figure", "model", "tcp"], says: TESTBED },
+    Rule {
+        of: "sim/",
+        may: &["script", "rng", "events", "held", "net", "disk", "figure", "model", "tcp"],
+        says: TESTBED,
+    },
     Rule {
         of: "check/",
         may: &["echo", "raft", "balancer", "consensus", "events", "sim::Breach", "sim::trace"],

@@ -19,7 +19,7 @@ use super::world::{World, caught};
 pub(crate) fn judge(world: &World, script: &Script, end_checks: Vec<EndCheck>, patience: Duration) -> Outcome {
     let shared = world.shared.clone();
     shared.recorder.borrow_mut().packets.in_flight = shared.wire.borrow().in_flight();
-    let at_work = at_work(world, patience);
+    let at_work = at_work(world, script, patience);
     for check in end_checks {
         if shared.recorder.borrow().found.is_some() {
             break;
@@ -72,16 +72,18 @@ fn check_threads(shared: &Rc<Shared>) {
 
 /// Workloads that the run's end has cut off in the middle of their work: they have not failed, the run is too short for
 /// them. Failed has who was silent, and completed nothing, in the later half of the time in which nothing was disturbed;
-/// and who completed nothing in all of that time, though all was healed and it was longer than `patience`.
-fn at_work(world: &World, patience: Duration) -> Vec<HostId> {
+/// and who completed nothing in all of that time, though all was healed. Either must have lasted for as long as somebody
+/// may rightly be silent: for `patience`, and where packets were lost for as long as TCP waits to send again.
+fn at_work(world: &World, script: &Script, patience: Duration) -> Vec<HostId> {
     let recorder = world.shared.recorder.borrow();
+    let may_wait = patience + if recorder.packets.lost > 0 { script.tcp.rto_max } else { Duration::ZERO };
     let healed = world.calms.since(Calm::Healed);
     let calm = healed.or(world.calms.since(Calm::Scheduled)).unwrap_or_default();
     let time = world.elapsed() - calm;
     let is_at_work = |host: &HostId| {
         let (worked, heard) = (recorder.last_work(*host), recorder.last_heard(*host));
-        let is_silent = worked.max(heard).is_none_or(|at| at <= calm + time / 2);
-        let had_time = healed.is_some_and(|healed| !healed.is_zero()) && time > patience;
+        let is_silent = time / 2 > may_wait && worked.max(heard).is_none_or(|at| at <= calm + time / 2);
+        let had_time = time > may_wait && healed.is_some_and(|healed| !healed.is_zero());
         !is_silent && (!had_time || worked > Some(calm))
     };
     world.starved().filter(is_at_work).collect()
