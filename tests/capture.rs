@@ -37,15 +37,12 @@ fn tshark(directory: &Path, args: &[&str]) -> Option<String> {
     Some(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
-const SIMS: [(&str, &str); 8] = [
+const SIMS: [(&str, &str); 5] = [
     ("echo/tcp-loss", "7"),
-    ("echo/tcp-chaos", "3"),
-    ("echo/tcp-partition-heals", "1"),
     ("echo/tcp-server-crash", "2"),
-    ("echo/tcp-slow-reader", "1"),
     ("echo/udp-duplicates", "1"),
-    ("raft/chaos", "7"),
-    ("balancer/packet-loss", "1"),
+    ("raft/split-vote", "7"),
+    ("balancer/upgrades", "1"),
 ];
 
 /// Wireshark has two names for a segment that comes again, by when it comes. An answer to a SYN looks like one too if the
@@ -129,7 +126,7 @@ fn check_checksums(frame: &[u8]) {
 #[test]
 fn wireshark_marks_the_very_packets_that_came_again() {
     let directory = tempfile::tempdir().unwrap();
-    for (sim, seed) in [("echo/tcp-loss", "8"), ("balancer/chaos", "7")] {
+    for (sim, seed) in [("echo/tcp-loss", "8"), ("echo/tcp-server-crash", "2")] {
         report(directory.path(), sim, seed, "run.pcapng");
         let args = ["-r", "run.pcapng", "-Y", AGAIN, "-T", "fields", "-e", "frame.comment"];
         let Some(text) = tshark(directory.path(), &args) else { return };
@@ -254,7 +251,8 @@ fn a_perfetto_trace_adds_up() {
         let ends = of("f", "message");
         assert_eq!(starts.len() as u64, packets("sent") + packets("retransmitted") + packets("duplicated"), "{sim}");
         assert_eq!(ends.len() as u64, packets("delivered"), "{sim}");
-        assert!(ends.iter().all(|end| starts.contains(&&end["id"])), "{sim}: an arrow comes from nowhere");
+        let known: BTreeSet<String> = starts.iter().map(|id| id.to_string()).collect();
+        assert!(ends.iter().all(|end| known.contains(&end["id"].to_string())), "{sim}: an arrow comes from nowhere");
         for category in ["request", "fault"] {
             let ids = |phase| of(phase, category).into_iter().map(|event| event["id"].to_string()).collect::<Vec<_>>();
             assert_eq!(ids("b"), ids("e"), "{sim}: {category}");
