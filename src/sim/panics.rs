@@ -68,7 +68,8 @@ fn take_of_tasks() -> Vec<(String, bool)> {
     if ANY_IN_TASKS.take() { IN_TASKS.take() } else { Vec::new() }
 }
 
-/// The next task of a process is polled.
+/// The next task of a process is polled. Only tokio's unstable hooks tell.
+#[cfg(tokio_unstable)]
 #[inline]
 pub(crate) fn next_task() {
     IS_LAST.set(false);
