@@ -18,7 +18,7 @@ theirs=$folder/bin/stormglass
 "$theirs" --version
 "$theirs" run echo/tcp-loss --seed 7
 
-mapfile -t sims < <("$theirs" list | awk '/^  +[^ ]*\// { print $1 }')
+mapfile -t sims < <("$theirs" list | awk '/^  +[^ ]*\// && !/@/ { print $1 }')
 [ "${#sims[@]}" -gt 50 ]
 hashes() {
     "$1" sweep "${sims[@]}" --seeds 11..12 --keep-going --json - | tr '{' '\n' | sed -n 's/^"sim":"\([^"]*\)".*"hash":"\([0-9a-f]*\)".*/\1 \2/p'
