@@ -251,7 +251,7 @@ fn a_perfetto_trace_adds_up() {
         let ends = of("f", "message");
         assert_eq!(starts.len() as u64, packets("sent") + packets("retransmitted") + packets("duplicated"), "{sim}");
         assert_eq!(ends.len() as u64, packets("delivered"), "{sim}");
-        let known: BTreeSet<String> = starts.iter().map(|id| id.to_string()).collect();
+        let known: BTreeSet<String> = starts.iter().map(ToString::to_string).collect();
         assert!(ends.iter().all(|end| known.contains(&end["id"].to_string())), "{sim}: an arrow comes from nowhere");
         for category in ["request", "fault"] {
             let ids = |phase| of(phase, category).into_iter().map(|event| event["id"].to_string()).collect::<Vec<_>>();
