@@ -14,7 +14,7 @@ use stormglass::sim::{Finding, RunOptions, Verdict, run};
 use stormglass::systems::raft::Raft;
 
 /// How many cases, by day and by night.
-const CASES: [u32; 2] = [150, 20_000];
+const CASES: [u32; 2] = [80, 20_000];
 
 /// One case in so many is made in both lanes; the others in the core lane, which is quicker.
 const IN_BOTH_LANES: u64 = 4;

@@ -23,7 +23,10 @@ fn main() -> ExitCode {
         return stormglass::cli::main(&[&Bad]);
     }
     let trials = TESTS.iter().map(|(name, test)| Trial::test(*name, test)).collect();
-    libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
+    let mut arguments = Arguments::from_args();
+    // They wait more than they compute.
+    arguments.test_threads.get_or_insert(6);
+    libtest_mimic::run(&arguments, trials).exit_code()
 }
 
 /// A system with one host, which does what its script says.

@@ -82,7 +82,7 @@ fn assert_laws(outcome: &Outcome) {
 
 proptest! {
     #![proptest_config(ProptestConfig {
-        cases: crate::by_day(40, 2_000),
+        cases: crate::by_day(24, 2_000),
         failure_persistence: Some(Box::new(FileFailurePersistence::Direct("seeds/proptest/schedules.txt"))),
         ..ProptestConfig::default()
     })]
