@@ -368,9 +368,11 @@ impl Cluster {
             Some(Lead { leader, term }) if before != lead => {
                 events.event("majority-follows", vec![("leader", leader.to_string().into()), ("term", term.into())]);
                 if let Some(since) = self.leaderless_since.take() {
-                    events.time("without a leader", events.now() - since);
+                    // Hosts go through a tick one after another: who lost the leader may be ahead of who follows one now.
+                    let lasted = events.now().saturating_sub(since);
+                    events.time("without a leader", lasted);
                     if first.map(|(lead, _)| lead) != lead {
-                        events.time(FAILOVER, events.now() - since);
+                        events.time(FAILOVER, lasted);
                     }
                 }
             }
