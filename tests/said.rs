@@ -103,6 +103,9 @@ fn a_run_may_be_short() {
             assert_eq!(code, 0, "{system}, {duration}: {out}{err}");
         }
     }
+    let far = written("about = 'x'\nsystem = 'echo'\nduration = '10s'\n[network]\nlatency = '200ms'\n");
+    let (code, out, err) = call(far.path(), &["run", "it.toml", "--seed", "1"]);
+    assert_eq!(code, 0, "the default number of requests knows how long each takes: {out}{err}");
     for much in ["system = 'echo'\n[echo]\nrequests = 5000", "system = 'balancer'\n[balancer]\nload_for = '1m'"] {
         let here = written(&format!("about = 'x'\nduration = '2s'\n{much}\n"));
         let (code, out, err) = call(here.path(), &["run", "it.toml", "--seed", "1"]);

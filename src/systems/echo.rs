@@ -16,11 +16,11 @@ use crate::echo::client::Messages;
 use crate::echo::{Disconnected, Event, tcp, tcp_client, udp, udp_client};
 use crate::events::{Sink, Value};
 use crate::net::{DATAGRAM_BYTES_MAX, Net};
-use crate::script::{ByteSize, Script, ScriptError, Sometimes, TimeSpan};
+use crate::script::{ByteSize, Latency, Script, ScriptError, Sometimes, TimeSpan};
 use crate::sim::meaning::Meaning;
 use crate::sim::net::SimNet;
 use crate::sim::trace::{HostId, Label, Packet, TCP_MESSAGES, What};
-use crate::sim::{Breach, Calm, Events, Host, HostResult, Report, Setup};
+use crate::sim::{Breach, Calm, Events, Host, HostResult, Report, Setup, sample};
 
 use crate::sim::{Size, System};
 
@@ -268,8 +268,11 @@ impl Options {
     /// Those of a script, with as many requests as the run has the time for where it does not say how many.
     fn read(setup: &Setup<'_>) -> Result<Self, ScriptError> {
         let mut options: Self = setup.section()?;
-        let half = setup.script().duration / 2;
-        let fit = half.as_nanos().checked_div(options.interval.0.as_nanos());
+        let script = setup.script();
+        let way = sample(&script.network.latency.unwrap_or(Latency::DEFAULT), 0.9);
+        let under_way = u32::try_from(options.pipeline).unwrap_or(u32::MAX).max(1);
+        let each = options.interval.0.max(way * 2 / under_way);
+        let fit = (script.duration / 2).as_nanos().checked_div(each.as_nanos());
         let fit = fit.and_then(|fit| u64::try_from(fit).ok()).unwrap_or(REQUESTS).clamp(1, REQUESTS);
         options.requests.get_or_insert(fit);
         Ok(options)
