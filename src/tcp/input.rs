@@ -167,7 +167,7 @@ impl Connection {
             State::FinWait1 => {
                 self.state = State::FinWait2;
                 if self.orphan {
-                    if segment.end() - u64::from(segment.fin) > self.receiver.next {
+                    if segment.length() > 0 && segment.end() - u64::from(segment.fin) > self.receiver.next {
                         return self.abort(now);
                     }
                     self.forgotten_at = Some(now + LINGER);
@@ -188,8 +188,9 @@ impl Connection {
     /// `tcp_data_queue`. `false`: nobody is there to take it.
     fn take_data(&mut self, segment: &Segment, now: Micros) -> bool {
         let ends_behind = segment.end() - u64::from(segment.fin) > self.receiver.next;
-        if self.orphan && ends_behind && !segment.payload.is_empty() {
-            // RFC 1122, section 4.2.2.13: whoever has closed cannot take what still comes, and says so.
+        if self.orphan && ends_behind {
+            // RFC 1122, section 4.2.2.13: whoever has closed cannot take what still comes, and says so: also if all that
+            // has come of it yet is the FIN behind it (`tcp_rcv_state_process`, `tcp_timewait_state_process`).
             self.abort(now);
             return false;
         }

@@ -58,6 +58,22 @@ fn data_for_one_that_has_closed_is_a_reset() {
     assert_eq!(pair.client.state(), State::Closed);
 }
 
+/// A FIN tells that data came before it; an acknowledgement, whose number is as far on, does not.
+#[test]
+fn a_fin_behind_what_was_lost_is_a_reset_for_one_that_has_closed() {
+    let mut pair = open_pair(linux(), |sent, by_client| !by_client && matches!(sent.kind, Kind::Data(_)));
+    pair.server_writes(b"lost");
+    pair.client.close(pair.now);
+    pair.exchange();
+    pair.run(3 * LATENCY);
+    assert_eq!((pair.client.state(), pair.server().failure()), (State::FinWait2, None));
+    let now = pair.now;
+    pair.server().close(now);
+    pair.exchange();
+    pair.run(3 * LATENCY);
+    assert_eq!((pair.client.state(), pair.server().failure()), (State::Closed, Some(Failure::Reset)));
+}
+
 /// RFC 9293, section 3.10.7.4: a reset must fit; one that lies in the window is only asked about.
 #[test]
 fn a_reset_that_does_not_fit_is_asked_about() {
