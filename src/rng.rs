@@ -39,6 +39,13 @@ impl Seed {
     }
 }
 
+/// A generator of its own for the part of this number of whoever has `rng`, of which nothing is drawn.
+pub fn part(rng: &Rng, number: u64) -> Rng {
+    let mut part = rng.clone();
+    part.set_stream(xxh3_64_with_seed(&number.to_le_bytes(), rng.get_stream()));
+    part
+}
+
 /// The top 53 of 64 uniform bits, as a number in `[0, 1)`.
 pub fn unit(bits: u64) -> f64 {
     (bits >> 11) as f64 / (1_u64 << 53) as f64

@@ -1,7 +1,6 @@
 //! The echo services in the testbed: one server, some clients that send numbered requests and try again.
 
 use std::cell::RefCell;
-use std::collections::BTreeSet;
 use std::future::pending;
 use std::rc::Rc;
 use std::time::Duration;
@@ -11,9 +10,8 @@ use indexmap::IndexMap;
 use schemars::{JsonSchema, Schema, schema_for};
 use serde::Deserialize;
 
-use crate::check::echo::{EchoCheck, Transport, key, request};
-use crate::echo::client::Messages;
-use crate::echo::{Disconnected, Event, tcp, tcp_client, udp, udp_client};
+use crate::check::echo::{EchoCheck, Transport, key};
+use crate::echo::{Disconnected, Event, tcp, udp};
 use crate::events::{Sink, Value};
 use crate::net::{DATAGRAM_BYTES_MAX, Net};
 use crate::script::{ByteSize, Latency, Script, ScriptError, Sometimes, TimeSpan};
@@ -23,6 +21,8 @@ use crate::sim::trace::{HostId, Label, Packet, TCP_MESSAGES, What};
 use crate::sim::{Breach, Calm, Events, Host, HostResult, Report, Setup, sample};
 
 use crate::sim::{Size, System};
+
+mod clients;
 
 /// The echo services.
 pub struct Echo;
@@ -129,7 +129,9 @@ impl System for Echo {
     }
 
     fn meaning(&self, event: &str, fields: &IndexMap<String, Value>) -> Option<Meaning> {
-        let request = format!("request {}", fields.get("id")?);
+        let id = fields.get("id")?;
+        // Clients that share a host number their requests each by itself.
+        let request = fields.get("client").map_or_else(|| format!("request {id}"), |nth| format!("request {nth}/{id}"));
         match event {
             "sent" => Some(Meaning::Begins { request }),
             "answered" => Some(Meaning::Ends { request, failure: None }),
@@ -165,16 +167,21 @@ impl System for Echo {
 
         let (of_server, server_check) = (options.clone(), check.clone());
         setup.host("server", move |host| serve(host, of_server.clone(), server_check.clone()));
-        for number in 1..=options.clients {
+        let mut left = options.clients;
+        for number in 1..=options.clients.div_ceil(options.clients_per_host) {
+            let here = left.min(options.clients_per_host);
+            left -= here;
             let (of_client, client_check) = (options.clone(), check.clone());
-            setup.workload(format!("c{number}"), move |host| send(host, of_client.clone(), client_check.clone()));
+            setup.workload(format!("c{number}"), move |host| {
+                clients::send(host, here, of_client.clone(), client_check.clone())
+            });
         }
 
         let watched = check.clone();
         setup.watch(move |record| {
             let mut check = watched.borrow_mut();
             check.record(record);
-            // The server is host 0, then come the clients.
+            // The server is host 0, then come the clients' hosts.
             if let (Some(HostId(number @ 1..)), What::Killed | What::PowerLost) = (record.host, &record.what) {
                 check.died(&format!("c{number}"));
             }
@@ -202,6 +209,9 @@ struct Options {
     transport: TransportName,
     /// How many clients there are: they are called c1, c2 and so on, the server is called server.
     clients: u64,
+    /// How many clients share a host, with its name, address and faults. Many hosts are slow to simulate, many clients of
+    /// a host are not.
+    clients_per_host: u64,
     /// How many requests each client sends; left out, 100, or as many as half of a shorter run has the time for.
     requests: Option<u64>,
     /// The time between two requests of a client. `"0s"`: as fast as answers come.
@@ -232,6 +242,7 @@ impl Default for Options {
         Self {
             transport: TransportName::Tcp,
             clients: 3,
+            clients_per_host: 1,
             requests: None,
             interval: TimeSpan(Duration::from_millis(20)),
             size: ByteSize(32),
@@ -286,6 +297,9 @@ impl Options {
         let table = setup.table();
         if !(1..=1000).contains(&self.clients) {
             return Err(table.error("clients", "expected between 1 and 1000 clients"));
+        }
+        if self.clients_per_host == 0 {
+            return Err(table.error("clients_per_host", "expected at least 1"));
         }
         if !(1..=1_000_000).contains(&self.requests()) {
             return Err(table.error("requests", "expected between 1 and 1000000 requests"));
@@ -375,7 +389,7 @@ type SharedCheck = Rc<RefCell<EchoCheck>>;
 async fn serve(host: Host, options: Options, check: SharedCheck) -> HostResult {
     let events = host.events.clone();
     let sink = Sink::new(move |event: &Event| {
-        record(&events, event);
+        record(&events, event, None);
         let breach = check.borrow_mut().server(event);
         breach.into_iter().for_each(|breach| events.breach(breach));
     });
@@ -400,52 +414,11 @@ async fn serve(host: Host, options: Options, check: SharedCheck) -> HostResult {
     Ok(())
 }
 
-async fn send(host: Host, options: Options, check: SharedCheck) -> HostResult {
-    // An incarnation numbers its requests anew: its name is part of theirs.
-    let name = format!("{}.{}", host.name, host.incarnation);
-    let size = usize::try_from(options.size.0)?;
-    let messages = (0..options.requests()).map({
-        let name = name.clone();
-        move |number| request(&name, number, size)
-    });
-    let (events, retried) = (host.events.clone(), RefCell::new(BTreeSet::new()));
-    let sink = Sink::new(move |event: &Event| {
-        let seen = (events.now(), record(&events, event));
-        match event {
-            Event::Retry { id, .. } => _ = retried.borrow_mut().insert(*id),
-            Event::Answered { id, .. } if retried.borrow_mut().remove(id) => events.count("retries answered", 1),
-            _ => {}
-        }
-        let breach = check.borrow_mut().client(&name, seen, event);
-        breach.into_iter().for_each(|breach| events.breach(breach));
-    });
-    let (to, rate) = (format!("server:{PORT}"), options.rate());
-    let Options { pipeline, retries, .. } = options;
-    match options.transport {
-        TransportName::Tcp => {
-            let options = tcp_client::Options {
-                pipeline,
-                rate,
-                retries,
-                timeout: options.timeout.0,
-                connect_timeout: options.timeout.0,
-                read_delay: options.read_delay.map(|delay| delay.0),
-                ..Default::default()
-            };
-            tcp_client::run(&host.net, &to, Messages(messages), &options, host.rng, sink, pending()).await?;
-        }
-        TransportName::Udp => {
-            let options =
-                udp_client::Options { pipeline, rate, retries, timeout: options.timeout.0, refusal_is_final: false };
-            udp_client::run(&host.net, &to, Messages(messages), &options, sink, pending()).await?;
-        }
-    }
-    Ok(())
-}
-
-/// Writes a host's event into the trace and counts it.
-fn record(events: &Events, event: &Event) -> u64 {
-    let number = events.event(event.name(), event.fields());
+/// Writes a host's event into the trace and counts it; `client`: which of the host's clients it is of, if there are several.
+fn record(events: &Events, event: &Event, client: Option<u64>) -> u64 {
+    let mut fields = event.fields();
+    client.into_iter().for_each(|number| fields.push(("client", Value::from(number))));
+    let number = events.event(event.name(), fields);
     match event {
         Event::Sent { attempt: 1, .. } => events.count("requests", 1),
         // To refuse what is too long is what is asked of the server then.
