@@ -85,6 +85,86 @@ fn every_packet_is_there_once_and_wireshark_finds_what_came_again() {
     }
 }
 
+/// A client, a server, and what the rest of the script has for them.
+fn small(echo: &str, rest: &str) -> String {
+    let head = "about = 'one kind of what Wireshark finds'\nsystem = 'echo'\nduration = '60s'\n[echo]\nclients = 1\ntimeout = '50s'\n";
+    format!("{head}{echo}\n[network]\nlatency = '5ms'\n{rest}\n")
+}
+
+fn losing(from: &str, to: &str, message: &str) -> String {
+    format!("[[packet]]\nfrom = '{from}'\nto = '{to}'\nmessage = '{message}'\nnth = 5\nlose = true")
+}
+
+/// Kinds as the run has them: fast and other retransmissions, those of what had arrived, acknowledgements that say nothing
+/// new, and closed windows.
+fn kinds(records: &[Value]) -> BTreeMap<&'static str, u64> {
+    let mut counts =
+        BTreeMap::from([("fast", 0), ("probe", 0), ("spurious", 0), ("duplicate ack", 0), ("zero window", 0)]);
+    let (mut sent, mut arrived, mut latest) = (BTreeMap::new(), BTreeSet::new(), BTreeMap::new());
+    for record in records {
+        let (kind, packet) = (record["kind"].as_str().unwrap(), record["packet"].as_u64());
+        match kind {
+            "delivered" => _ = arrived.insert(packet),
+            "sent" => _ = sent.insert(packet, record),
+            "retransmitted" => {
+                let why = if record["why"] == "fast" { "fast" } else { "probe" };
+                *counts.get_mut(why).unwrap() += 1;
+                *counts.get_mut("spurious").unwrap() += u64::from(arrived.contains(&packet));
+            }
+            _ => continue,
+        }
+        let (true, Some(first)) = (kind != "delivered", sent.get(&packet)) else { continue };
+        let (tcp, name) = (&record["tcp"], first["transport"].as_str().unwrap());
+        let (seq, length) = (tcp["seq"].as_u64().unwrap(), record["len"].as_u64().unwrap());
+        let says = (tcp["ack"].as_u64(), tcp["window"].as_u64());
+        let known = latest.insert(first["src"].to_string(), (says, seq + length + u64::from(name == "tcp-syn")));
+        if name == "tcp-ack" && says.1 == Some(0) {
+            *counts.get_mut("zero window").unwrap() += 1;
+        } else if name == "tcp-ack" && known == Some((says, seq)) {
+            *counts.get_mut("duplicate ack").unwrap() += 1;
+        }
+    }
+    counts
+}
+
+/// Each kind of what Wireshark finds in TCP, where a run has it: as often as the run has it.
+#[test]
+fn wireshark_counts_each_kind_as_the_run_does() {
+    let burst = |interval| format!("requests = 30\npipeline = 30\ninterval = '{interval}'");
+    let lost_request = losing("c1", "server", "request");
+    let slow = "requests = 2\nsize = '16KiB'\nread_delay = '300ms'";
+    // The script; fast retransmissions, those that Wireshark takes for late segments, and spurious ones; closed windows.
+    let cases = [
+        ("fast", small(&burst("1ms"), &lost_request), [1, 0, 0], false),
+        // Only one acknowledgement has asked for it by then: too few for what Wireshark calls fast.
+        ("late", small(&burst("6ms"), &lost_request), [0, 1, 0], false),
+        // The answer is lost, and the acknowledgement with it: the request comes again though it had arrived.
+        ("spurious", small("requests = 10\ninterval = '50ms'", &losing("server", "c1", "answer")), [0, 0, 1], false),
+        ("closed", small(slow, "[network.tcp]\nwindow = '5792B'"), [0, 0, 0], true),
+    ];
+    let directory = tempfile::tempdir().unwrap();
+    for (name, script, [fast, late, spurious], closes) in cases {
+        let file = format!("{name}.toml");
+        fs::write(directory.path().join(&file), script).unwrap();
+        stormglass(directory.path(), &["report", &file, "--seed", "1", "-o", "run.pcapng"]);
+        let shown = stormglass(directory.path(), &["show", &file, "--seed", "1", "--json"]);
+        let records: Vec<Value> = shown.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let run = kinds(&records);
+        assert_eq!((run["fast"], run["spurious"]), (fast + late, spurious), "{name}: {run:?}");
+        assert_eq!(run["zero window"] > 0, closes, "{name}: {run:?}");
+        let fields = ["fast_retransmission", "out_of_order", "spurious_retransmission", "duplicate_ack", "zero_window"];
+        let mut args = vec!["-r", "run.pcapng", "-T", "fields"];
+        let named: Vec<String> = fields.iter().map(|field| format!("tcp.analysis.{field}")).collect();
+        named.iter().for_each(|field| args.extend(["-e", field]));
+        let Some(text) = tshark(directory.path(), &args) else { return };
+        let count = |column: usize| {
+            text.lines().filter(|line| line.split('\t').nth(column).is_some_and(|cell| !cell.is_empty())).count() as u64
+        };
+        let found: Vec<u64> = (0..fields.len()).map(count).collect();
+        assert_eq!(found, [fast, late, spurious, run["duplicate ack"], run["zero window"]], "{name}: {run:?}");
+    }
+}
+
 /// Counts the packets of the run in a capture; their checksums must be right, and time must not go back.
 fn check_packets(capture: &[u8]) -> u64 {
     let mut reader = PcapNgReader::new(capture).unwrap();

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use stormglass::rng::Seed;
 use stormglass::script::Script;
-use stormglass::sim::trace::{Record, Trace, Value, What};
+use stormglass::sim::trace::{PacketKind, Record, Trace, Value, What};
 use stormglass::sim::{RunOptions, run};
 use stormglass::systems;
 
@@ -50,8 +50,7 @@ fn every_record_of_a_host_has_a_cause() {
             }
             let is_root = matches!(root.what, What::Started { .. } | What::Fault { .. } | What::FaultEnded { .. });
             // A reset that answers a stranger is the machine's own.
-            let is_reset =
-                matches!(&root.what, What::Sent(packet) if packet.kind == stormglass::sim::trace::PacketKind::Rst);
+            let is_reset = matches!(&root.what, What::Sent(packet) if packet.kind == PacketKind::Rst);
             assert!(is_root || is_reset, "{sim}: {record:?} comes of {root:?}");
         }
     }
@@ -107,4 +106,15 @@ fn an_answer_through_the_balancer_comes_of_its_request() {
         }
         assert!(answers > 100, "{sim}: {answers} answers");
     }
+}
+
+/// Where all connections end by FINs, no reset follows those.
+#[test]
+fn no_reset_follows_a_fin() {
+    let trace = trace("balancer/gray-failure", 5);
+    let sent = |is: fn(&PacketKind) -> bool| {
+        trace.records.iter().filter(|record| matches!(&record.what, What::Sent(packet) if is(&packet.kind))).count()
+    };
+    assert!(sent(|kind| matches!(kind, PacketKind::Fin(_))) > 100);
+    assert_eq!(sent(|kind| *kind == PacketKind::Rst), 0);
 }

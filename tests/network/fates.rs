@@ -126,6 +126,29 @@ fn a_segment_is_lost_once_for_each_attempt_that_is_named() {
     assert_eq!(copied.verdict, Verdict::Inconclusive { reason: reason.to_owned() });
 }
 
+/// TCP's own packets are named like any message: without the reset, a connect is refused when its SYN has come again.
+#[test]
+fn a_reset_is_dropped_by_its_name() {
+    let refused_at = |rest: &str| {
+        let outcome = simulate(3, &format!("{QUIET}{rest}").replace("'1s'", "'3s'"), |setup| {
+            setup.workload("a", |host| async move {
+                let error = host.net.connect("b:1").await.err().map(|error| error.kind());
+                note(&host.events, "refused", u64::from(error == Some(std::io::ErrorKind::ConnectionRefused)));
+                Ok(())
+            });
+            setup.host("b", |_| std::future::pending());
+        });
+        assert_adds_up(&outcome);
+        let refused = notes(&outcome, "refused");
+        assert!(matches!(refused[..], [(_, 1)]), "{refused:?}");
+        (refused[0].0, outcome.packets.lost)
+    };
+    let reset = "[[packet]]\nfrom = 'b'\nto = 'a'\nmessage = 'RST'\nnth = 1\nlose = true\n";
+    let (at_once, late) = (refused_at(""), refused_at(reset));
+    assert_eq!((at_once, late.1), ((ms(10), 0), 1));
+    assert!((ms(1_000)..ms(1_100)).contains(&late.0), "{late:?}");
+}
+
 /// Whatever the record, all up to it is as it was, and of the host that dies nothing comes between it and the death.
 #[test]
 fn a_host_dies_right_after_any_record() {
