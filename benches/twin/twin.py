@@ -79,50 +79,56 @@ def echo_run(sim, seed, *sets):
         if r["kind"] != "event":
             continue
         t, host, fields = r["t_ns"], r["host"], r["fields"]
+        client = (host, fields.get("client"))
         if r["name"] == "connected":
             connect.append((t - began[host]) / 1e6)
         elif r["name"] == "sent":
-            sent.setdefault((host, fields["id"]), t)
+            sent.setdefault((client, fields["id"]), t)
         elif r["name"] == "answered":
-            rtt.append((t - sent[host, fields["id"]]) / 1e6)
-            answers.append((host, t / 1e6))
-            done[host] = t
-    return rtt, [(t - began[host]) / 1e6 for host, t in done.items()], connect, answers
+            rtt.append((t - sent[client, fields["id"]]) / 1e6)
+            answers.append((client, t / 1e6))
+            done[client] = t
+    return rtt, [(t - began[host]) / 1e6 for (host, _), t in done.items()], connect, answers
 
 
 def after(answers, end):
     """For each client the time from the end of a cut to its first answer after it."""
     by = {}
-    for host, t in answers:
-        by.setdefault(host, []).append(t)
+    for client, t in answers:
+        by.setdefault(client, []).append(t)
     return [min(t for t in times if t > end) - end for times in by.values() if max(times) > end]
 
 
 def sim(cell, loss, latency):
     sets = settings(0 if cell == "E" else loss, latency)
     joined = lambda runs, place: sum((run[place] for run in runs), [])
+    # No two cells have a seed in common: what one of them draws by chance would be seen in all.
+    first = 1000 * [(l, c, x) for l in LATENCIES for c in LOSSES for x in LOSSES[c]].index((latency, cell, loss))
+    seeds = lambda count: range(first, first + count)
+    # As on the kernel's side, all clients of a run are on one host.
+    clients = lambda count: [f"echo.clients={count}", f"echo.clients_per_host={count}", "expect={}"]
     if cell in "AB":
         more = [] if cell == "A" else ["echo.pipeline=1", 'echo.interval="1us"']
-        more += ['echo.timeout="90s"', "echo.retries=20", 'duration="20m"']
-        runs = many(lambda seed: echo_run("echo/tcp-loss", seed, *sets, *more), range(12))
+        more += [*clients(30), 'echo.timeout="90s"', "echo.retries=20", 'duration="20m"']
+        runs = many(lambda seed: echo_run("echo/tcp-loss", seed, *sets, *more), seeds(12))
         return {"rtt": joined(runs, 0), "total": joined(runs, 1)}
     if cell == "C":
         flags = [text for setting in sets for text in ("--set", setting)]
         def run(seed):
             child = subprocess.run([STORM, "run", "bulk/loss", "--seed", str(seed), *flags, "--json"], capture_output=True, text=True)
             return json.loads(child.stdout)["times"]["bulk"]["max_ms"]
-        return {"bulk": many(run, range(12))}
+        return {"bulk": many(run, seeds(160))}
     if cell == "D":
-        more = ["echo.clients=12", "echo.requests=1", 'echo.timeout="100s"', 'duration="200s"']
-        return {"connect": joined(many(lambda seed: echo_run("echo/tcp-loss", seed, *sets, *more), range(40)), 2)}
+        more = [*clients(60), "echo.requests=1", 'echo.timeout="100s"', 'duration="200s"']
+        return {"connect": joined(many(lambda seed: echo_run("echo/tcp-loss", seed, *sets, *more), seeds(40)), 2)}
     if cell == "E":
         def run(seed):
-            begin = 497 + seed * 3
+            begin = 497 + (seed - first) * 3
             steps = f'step=[{{ at = "{begin}ms", partition = [["server"], ["c*"]], for = "{loss}s" }}]'
-            more = ["echo.clients=20", "echo.pipeline=8", 'echo.timeout="90s"', "echo.retries=0", 'duration="200s"', "expect={}", steps]
+            more = [*clients(40), "echo.pipeline=8", 'echo.timeout="90s"', "echo.retries=0", 'duration="200s"', steps]
             return after(echo_run("echo/tcp-loss", seed, *sets, *more)[3], begin + loss * 1000)
-        return {"heal": sum(many(run, range(10)), [])}
-    runs = many(lambda seed: echo_run("echo/udp-loss", seed, *sets, "echo.retries=50"), range(8))
+        return {"heal": sum(many(run, seeds(10)), [])}
+    runs = many(lambda seed: echo_run("echo/udp-loss", seed, *sets, *clients(30), "echo.retries=50"), seeds(6))
     return {"rtt": joined(runs, 0)}
 
 
@@ -159,8 +165,8 @@ def echoes(link, cell, loss):
 
 
 def bulks(link, loss):
-    bulk, at_once, until = [], 1 if loss == 0 else 2 if loss < 0.05 else 8, time.time() + 150
-    while len(bulk) < 40 and time.time() < until:
+    bulk, at_once, until = [], 1 if loss == 0 else 2 if loss < 0.05 else 8, time.time() + 300
+    while len(bulk) < 160 and time.time() < until:
         bulk += values(link.client("bulk", wait=300, clients=at_once, stagger=5), "b", 2)
     return {"bulk": bulk}
 
@@ -182,7 +188,7 @@ def datagrams(link):
 
 
 def connects(link):
-    lines = link.client("connect", clients=900, stagger=4, wait=130, limit=60)
+    lines = sum((link.client("connect", clients=900, stagger=4, wait=130, limit=60) for _ in range(2)), [])
     return {"connect": values(lines, "c", 2) + [6e4] * len(values(lines, "x", 2))}
 
 
