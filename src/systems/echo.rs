@@ -66,6 +66,7 @@ impl System for Echo {
         sims![
             "chaos",
             "tcp-chaos",
+            "tcp-crowd",
             "tcp-loss",
             "tcp-partition-heals",
             "tcp-quiet",
