@@ -18,7 +18,8 @@ class Link:
     """A link whose packets meet the fates that a script and a seed have for those between `c1` and `server`."""
     numbers = itertools.count()
 
-    def __init__(self, script, seed=1, packets=200_000, cc="cubic", size=2_000_000):
+    def __init__(self, script, seed=1, packets=200_000, cc="cubic", size=2_000_000, grain=None):
+        self.grain = [] if grain is None else ["--grain", str(grain)]
         self.id = f"tw{os.getpid()}x{next(Link.numbers)}"
         self.a, self.b = self.id + "s", self.id + "c"
         self.script, self.seed, self.packets, self.cc, self.size = script, seed, packets, cc, size
@@ -39,7 +40,7 @@ class Link:
                 for key, value in SYSCTL.items():
                     self.inside(name, "sysctl", "-qw", f"{key}={value}")
                 self.inside(name, "ip", "link", "set", "lo", "up")
-            self.relay = self.spawn([f"{BUILT}/relay", self.a, self.b, *files], stdin=subprocess.PIPE)
+            self.relay = self.spawn([f"{BUILT}/relay", self.a, self.b, *files, *self.grain], stdin=subprocess.PIPE)
             assert self.relay.stdout.readline() == "ready\n"
             for name, own, other in ((self.a, "10.71.0.1", "10.72.0.0/24"), (self.b, "10.72.0.1", "10.71.0.0/24")):
                 self.inside(name, "ip", "addr", "add", own + "/32", "dev", "tw0")

@@ -4,7 +4,9 @@
 // file for each direction, 8 bytes a packet: its latency in nanoseconds, or -1 if it is lost. `peer fates` writes them, from
 // Stormglass's engine, a script and a seed. TCP keeps its order per flow (4-tuple and direction), UDP does not.
 //
-//   relay NS_A NS_B FATES_A_TO_B FATES_B_TO_A [--log FILE]
+//   relay NS_A NS_B FATES_A_TO_B FATES_B_TO_A [--log FILE] [--grain US]
+//
+// With a grain, packets arrive at whole multiples of it only.
 //
 // Standard input takes lines: "cut MS" (both ways, also what is under way; prints the CLOCK_MONOTONIC times of its begin and
 // end on standard output). The end of standard input ends the relay. Prints "ready" when the devices are there and
@@ -91,12 +93,14 @@ static int open_tun(const char *ns, const char *name) {
 }
 
 int main(int argc, char **argv) {
-    if (argc < 5) { fprintf(stderr, "usage: relay NS_A NS_B FATES_A_TO_B FATES_B_TO_A [--log FILE]\n"); return 2; }
+    if (argc < 5) { fprintf(stderr, "usage: relay NS_A NS_B FATES_A_TO_B FATES_B_TO_A [--log FILE] [--grain US]\n"); return 2; }
     FILE *log = NULL;
+    uint64_t grain = 1;
     for (int i = 0; i < 2; i++)
         if (!(fates[i] = fopen(argv[3 + i], "rb"))) { perror(argv[3 + i]); return 1; }
     for (int i = 5; i < argc; i++) {
         if (!strcmp(argv[i], "--log") && i + 1 < argc) log = fopen(argv[++i], "w");
+        else if (!strcmp(argv[i], "--grain") && i + 1 < argc && atol(argv[i + 1]) > 0) grain = atol(argv[++i]) * 1000;
         else { fprintf(stderr, "unknown option %s\n", argv[i]); return 2; }
     }
     prctl(PR_SET_TIMERSLACK, 1);
@@ -149,6 +153,7 @@ int main(int argc, char **argv) {
                 int64_t latency = fate(from);
                 int gone = latency < 0, cut = now < cut_until;
                 uint64_t due = now + (gone ? 0 : (uint64_t)latency);
+                due = (due + grain - 1) / grain * grain;
                 if (tcp) {
                     uint32_t ports, src, dst;
                     memcpy(&ports, b + ihl, 4), memcpy(&src, b + 12, 4), memcpy(&dst, b + 16, 4);

@@ -4,7 +4,9 @@
   twin.py build                    relay, cc.so and peer (Stormglass with one more system, as a release build), into target/twin
   twin.py sim    [CELL…] [--latency NAME]   the simulation's side
   twin.py kernel [CELL…] [--latency NAME]   the kernel's side: as root, on Linux
-                                   --missing: only what was not measured yet
+  twin.py grain  [CELL…] [--latency NAME]   the same, over a relay that hands packets on at whole milliseconds, as turmoil does:
+                                   what is off without it and not with it comes of the tick
+                                   --missing: only what was not measured yet; --loss X: only that loss
   twin.py table                    both next to each other, for src/guide/how_true.md
 
 Cells: A pipeline 4, a request each 20 ms; B pipeline 1, back to back; C 2 MB one way; D connects; E after a cut of 1, 3 and
@@ -155,7 +157,8 @@ def values(lines, word, at):
 
 def echoes(link, cell, loss):
     rtt, total = [], []
-    batches, batch = (3, 60) if loss >= 0.1 else (6, 30)
+    # What is rare at heavy losses differs from one connection to the next by much.
+    batches, batch = (6, 60) if loss >= 0.1 else (6, 30)
     how = {"pipeline": 4, "interval": 20} if cell == "A" else {"pipeline": 1, "interval": 0}
     for _ in range(batches):
         lines = link.client("echo", wait=300, clients=batch, requests=100, stagger=20 / batch, **how)
@@ -192,8 +195,13 @@ def connects(link):
     return {"connect": values(lines, "c", 2) + [6e4] * len(values(lines, "x", 2))}
 
 
-def kernel(cell, loss, latency):
-    with Link(script(0 if cell == "E" else loss, latency), seed=int(loss * 100) + ord(cell)) as link:
+def grain(cell, loss, latency):
+    return kernel(cell, loss, latency, grain=1000)
+
+
+def kernel(cell, loss, latency, grain=None):
+    packets = 1_000_000 if cell in "ABC" else 200_000
+    with Link(script(0 if cell == "E" else loss, latency), seed=int(loss * 100) + ord(cell), packets=packets, grain=grain) as link:
         if cell in "AB":
             data = echoes(link, cell, loss)
         else:
@@ -218,8 +226,8 @@ def table():
         rows = []
         for cell, losses in LOSSES.items():
             for measure in MEASURES[cell]:
-                for loss in losses:
-                    own, real = load("sim", cell, loss, latency).get(measure), load("kernel", cell, loss, latency).get(measure)
+                for loss, side in ((loss, side) for loss in losses for side in ("kernel", "grain")):
+                    own, real = load("sim", cell, loss, latency).get(measure), load(side, cell, loss, latency).get(measure)
                     if not own or not real:
                         continue
                     cells = []
@@ -235,28 +243,33 @@ def table():
                     share = lambda all: f"{sum(ms > limit for ms in all) / len(all):.1%}"
                     late = f"{share(own)} / {share(real)}" if limit else ""
                     label = f"{loss} s" if cell == "E" else f"{loss:.0%}"
-                    behind = load("kernel", cell, loss, latency)["late_us"]
-                    rows.append(f"| {cell} {measure} | {label} | {' | '.join(cells)} | {late} | {behind} |")
+                    behind = load(side, cell, loss, latency)["late_us"]
+                    rows.append(f"| {cell} {measure}{', whole ms' if side == 'grain' else ''} | {label} | {' | '.join(cells)} | {late} | {behind} |")
         if rows:
             print(f"\n{latency}: {ways[1]} there, {ways[0]} back\n\n| | loss | p50 | p90 | p99 | above 100 ms; D: 1.5 s | late, us |\n|---|---|---|---|---|---|---|")
             print("\n".join(rows))
 
 
 def main():
-    if len(sys.argv) < 2 or sys.argv[1] not in ("build", "sim", "kernel", "table"):
+    if len(sys.argv) < 2 or sys.argv[1] not in ("build", "sim", "kernel", "grain", "table"):
         sys.exit(__doc__)
     side, rest = sys.argv[1], sys.argv[2:]
     rest = [word for word in rest if word != "--missing"]
     latencies = list(LATENCIES)
+    chosen = None
+    if "--loss" in rest:
+        at = rest.index("--loss")
+        chosen, rest = float(rest[at + 1]), rest[:at] + rest[at + 2:]
     if "--latency" in rest:
         at = rest.index("--latency")
         latencies, rest = [rest[at + 1]], rest[:at] + rest[at + 2:]
-    if side == "kernel" and (sys.platform != "linux" or os.geteuid() != 0 or not shutil.which("ip")):
-        sys.exit("twin.py kernel needs Linux, root and iproute2: it makes network namespaces")
+    if side in ("kernel", "grain") and (sys.platform != "linux" or os.geteuid() != 0 or not shutil.which("ip")):
+        sys.exit(f"twin.py {side} needs Linux, root and iproute2: it makes network namespaces")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that namespaces go
     if side in ("build", "table"):
         return globals()[side]()
-    cells = [(latency, cell, loss) for latency in latencies for cell in rest or list(LOSSES) for loss in LOSSES[cell]]
+    cells = [(latency, cell, loss) for latency in latencies for cell in rest or list(LOSSES) for loss in LOSSES[cell]
+             if chosen is None or loss == chosen]
     # What takes long because it waits comes first.
     cells.sort(key=lambda each: (latencies.index(each[0]), each[1] == "C", -each[2]))
     if "--missing" in sys.argv:
@@ -271,7 +284,7 @@ def main():
             return 1
         return 0
 
-    with ThreadPoolExecutor(AT_ONCE if side == "kernel" else 1) as pool:
+    with ThreadPoolExecutor(1 if side == "sim" else AT_ONCE) as pool:
         sys.exit(sum(pool.map(measure, cells)) > 0)
 
 

@@ -53,7 +53,7 @@ impl Connection {
     fn opened(&mut self, now: Micros) {
         self.timer = None;
         self.recovery = super::recovery::Recovery::default();
-        self.congestion.threshold = super::congestion::UNBOUNDED;
+        self.congestion.opened();
         if self.trip.smoothed().is_none() {
             self.trip.fall_back();
         }

@@ -94,6 +94,12 @@ impl Congestion {
         if reducing || self.is_unlimited() { self.threshold } else { self.threshold.max(self.window / 4 * 3) }
     }
 
+    /// The handshake is over: what it took is no round trip of data (`tcp_init_congestion_control`).
+    pub(super) fn opened(&mut self) {
+        self.threshold = UNBOUNDED;
+        self.cubic = Cubic::default();
+    }
+
     /// A timeout: what was learned is forgotten.
     pub(super) fn timed_out(&mut self) {
         self.cubic = Cubic::default();

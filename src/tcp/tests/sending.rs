@@ -10,6 +10,19 @@ fn the_window_is_ten_segments_at_first_and_doubles() {
     assert_eq!(pair.data().len(), 10 + 20);
 }
 
+/// `HyStart` looks for round trips that get longer: among those of data, and not beside that of a SYN, which was short.
+#[test]
+fn a_quick_handshake_does_not_end_slow_start() {
+    let mut pair = open_pair(linux(), |_, _| false);
+    pair.latency = 4 * LATENCY;
+    // As much as fits, again and again.
+    for _ in 0..10 {
+        pair.client_writes(&vec![7; 300 * 1_448]);
+        pair.run(pair.latency);
+    }
+    assert!(pair.client.vitals().0 > 100, "{:?}", pair.client.vitals());
+}
+
 /// RFC 1122, section 4.2.3.2: with nothing to ride on it waits for 40 ms, but the first ones do not wait.
 #[test]
 fn acknowledgements_are_quick_at_first_and_ride_on_answers_then() {
