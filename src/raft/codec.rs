@@ -4,21 +4,23 @@
 //!  magic "SGRF" | version 1 | flags 1 | cluster 8 | from 8 | to 8 | kind 1 | fields … | tag 32
 //! ```
 //!
-//! Numbers have their least byte first; fields stand in the order of [`message`](super::message), a `bool` is a byte of
-//! 0 or 1, and an entry is its term, the length of its command in 4 bytes, and the command. The tag is BLAKE3 in its keyed
+//! Numbers have their least byte first; fields stand in the order of [`message`](super::message), and a `bool` is a byte of
+//! 0 or 1. `AppendEntries` and its answer have a short form, without entries and without what only a log has use for, and
+//! a long one. An entry is its term, a byte that says whether it is blank (0) or a command (1), the length of the command
+//! in 4 bytes, and the command. The tag is BLAKE3 in its keyed
 //! mode over everything before it. With a cluster key it is a MAC: whoever does not have the key can neither make nor
 //! change a datagram. Without one the key follows from the cluster's id, and the tag notices accidents only, which UDP's
 //! own checksum of 16 bits does not do well enough: one flipped bit in a term can elect a second leader.
 //!
 //! A datagram that is sent again later by somebody who overheard it is a duplicate, which Raft survives.
 
+mod fields;
+
 use bytes::{Buf, BufMut};
 
-use super::message::{
-    AppendEntries, AppendEntriesResponse, Entry, Message, PreVote, PreVoteResponse, RequestVote, RequestVoteResponse,
-    TimeoutNow,
-};
-use super::{NodeId, TERM_MAX};
+use self::fields::{put_message, take_message};
+use super::NodeId;
+use super::message::Message;
 
 /// The version that this program speaks.
 pub const VERSION: u8 = 1;
@@ -181,110 +183,17 @@ impl Codec {
     }
 }
 
-fn put_message(bytes: &mut Vec<u8>, message: &Message) {
-    match message {
-        Message::PreVote(m) => put(bytes, 1, &[m.term, m.last_log_index, m.last_log_term]),
-        Message::PreVoteResponse(m) => {
-            put(bytes, 2, &[m.term, m.request_term]);
-            bytes.put_u8(m.vote_granted.into());
-        }
-        Message::RequestVote(m) => {
-            put(bytes, 3, &[m.term, m.last_log_index, m.last_log_term]);
-            bytes.put_u8(m.transfer.into());
-        }
-        Message::RequestVoteResponse(m) => {
-            put(bytes, 4, &[m.term]);
-            bytes.put_u8(m.vote_granted.into());
-        }
-        Message::AppendEntries(m) => {
-            put(bytes, 5, &[m.term, m.prev_log_index, m.prev_log_term, m.leader_commit]);
-            bytes.put_u32_le(length(m.entries.len()));
-            for entry in &m.entries {
-                bytes.put_u64_le(entry.term);
-                bytes.put_u32_le(length(entry.command.len()));
-                bytes.put_slice(&entry.command);
-            }
-        }
-        Message::AppendEntriesResponse(m) => {
-            put(bytes, 6, &[m.term, m.match_index]);
-            bytes.put_u8(m.success.into());
-        }
-        Message::TimeoutNow(m) => put(bytes, 7, &[m.term]),
-    }
-}
-
-fn put(bytes: &mut Vec<u8>, kind: u8, numbers: &[u64]) {
-    bytes.put_u8(kind);
-    numbers.iter().for_each(|number| bytes.put_u64_le(*number));
-}
-
-fn length(length: usize) -> u32 {
-    u32::try_from(length).expect("what a datagram carries is counted in 32 bits")
-}
-
-fn take_message(kind: u8, fields: &mut &[u8]) -> Result<Message, Rejected> {
-    let term = take(fields)?;
-    if term > TERM_MAX {
-        return Err(Rejected::Malformed("its term is beyond any that a cluster reaches"));
-    }
-    Ok(match kind {
-        1 => Message::PreVote(PreVote { term, last_log_index: take(fields)?, last_log_term: take(fields)? }),
-        2 => {
-            let (request_term, vote_granted) = (take(fields)?, take_bool(fields)?);
-            Message::PreVoteResponse(PreVoteResponse { term, request_term, vote_granted })
-        }
-        3 => {
-            let (last_log_index, last_log_term, transfer) = (take(fields)?, take(fields)?, take_bool(fields)?);
-            Message::RequestVote(RequestVote { term, last_log_index, last_log_term, transfer })
-        }
-        4 => Message::RequestVoteResponse(RequestVoteResponse { term, vote_granted: take_bool(fields)? }),
-        5 => {
-            let (prev_log_index, prev_log_term, leader_commit) = (take(fields)?, take(fields)?, take(fields)?);
-            let entries = take_entries(fields)?;
-            Message::AppendEntries(AppendEntries { term, prev_log_index, prev_log_term, entries, leader_commit })
-        }
-        6 => {
-            let (match_index, success) = (take(fields)?, take_bool(fields)?);
-            Message::AppendEntriesResponse(AppendEntriesResponse { term, success, match_index })
-        }
-        7 => Message::TimeoutNow(TimeoutNow { term }),
-        _ => return Err(Rejected::Malformed("it is of no kind that there is")),
-    })
-}
-
-const CUT_SHORT: Rejected = Rejected::Malformed("it ends before its end");
-
-fn take(fields: &mut &[u8]) -> Result<u64, Rejected> {
-    fields.try_get_u64_le().map_err(|_| CUT_SHORT)
-}
-
-fn take_bool(fields: &mut &[u8]) -> Result<bool, Rejected> {
-    match fields.try_get_u8().map_err(|_| CUT_SHORT)? {
-        0 => Ok(false),
-        1 => Ok(true),
-        _ => Err(Rejected::Malformed("a yes or no is neither")),
-    }
-}
-
-fn take_entries(fields: &mut &[u8]) -> Result<Vec<Entry>, Rejected> {
-    let count = fields.try_get_u32_le().map_err(|_| CUT_SHORT)?;
-    // Nothing is reserved by a number that anybody could have written there.
-    let mut entries = Vec::new();
-    for _ in 0..count {
-        let (term, bytes) = (take(fields)?, fields.try_get_u32_le().map_err(|_| CUT_SHORT)?);
-        let bytes = usize::try_from(bytes).map_err(|_| CUT_SHORT)?;
-        let (command, rest) = fields.split_at_checked(bytes).ok_or(CUT_SHORT)?;
-        entries.push(Entry { term, command: command.to_vec() });
-        *fields = rest;
-    }
-    Ok(entries)
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::raft::TERM_MAX;
+    use crate::raft::log::{Entry, Payload};
+    use crate::raft::message::{
+        AppendEntries, AppendEntriesResponse, Conflict, PreVote, PreVoteResponse, RequestVote, RequestVoteResponse,
+        TimeoutNow,
+    };
 
     const CLUSTER: ClusterId = ClusterId(7);
 
@@ -300,23 +209,40 @@ mod tests {
         prop_oneof![0..10_u64, Just(TERM_MAX), 0..=TERM_MAX]
     }
 
-    fn message() -> impl Strategy<Value = Message> {
+    fn entries() -> impl Strategy<Value = Vec<Entry>> {
+        let command = prop::collection::vec(any::<u8>(), 0..20).prop_map(|command| Payload::Command(command.into()));
         let entry =
-            (number(), prop::collection::vec(any::<u8>(), 0..20)).prop_map(|(term, command)| Entry { term, command });
-        let fields = (number(), number(), number(), number(), any::<bool>(), prop::collection::vec(entry, 0..4));
-        (1..=7_u8, fields).prop_map(|(kind, (term, a, b, c, yes, entries))| match kind {
+            (number(), prop_oneof![Just(Payload::Blank), command]).prop_map(|(term, payload)| Entry { term, payload });
+        prop::collection::vec(entry, 0..4).prop_map(|mut entries| {
+            entries.sort_by_key(|entry| entry.term);
+            entries
+        })
+    }
+
+    fn message() -> impl Strategy<Value = Message> {
+        let conflict = (number(), number(), number());
+        let conflict = conflict.prop_map(|(rejected, term, first_index)| Conflict { rejected, term, first_index });
+        let fields = (number(), number(), number(), number(), any::<bool>(), entries(), prop::option::of(conflict));
+        (1..=7_u8, fields).prop_map(|(kind, (term, a, b, c, yes, entries, conflict))| match kind {
             1 => Message::PreVote(PreVote { term, last_log_index: a, last_log_term: b }),
             2 => Message::PreVoteResponse(PreVoteResponse { term, request_term: a, vote_granted: yes }),
             3 => Message::RequestVote(RequestVote { term, last_log_index: a, last_log_term: b, transfer: yes }),
             4 => Message::RequestVoteResponse(RequestVoteResponse { term, vote_granted: yes }),
             5 => Message::AppendEntries(AppendEntries {
-                term,
+                term: entries.last().map_or(term, |last| last.term.max(term)),
                 prev_log_index: a,
-                prev_log_term: b,
+                prev_log_term: entries.first().map_or(b, |first| first.term.min(b)),
                 entries,
                 leader_commit: c,
+                round: b,
             }),
-            6 => Message::AppendEntriesResponse(AppendEntriesResponse { term, success: yes, match_index: a }),
+            6 => Message::AppendEntriesResponse(AppendEntriesResponse {
+                term,
+                success: yes,
+                match_index: a,
+                round: b,
+                conflict,
+            }),
             _ => Message::TimeoutNow(TimeoutNow { term }),
         })
     }
@@ -362,7 +288,7 @@ mod tests {
             bytes.put_slice(tag.as_bytes());
             codec.decode(&bytes).expect_err("it is wrong").to_string()
         };
-        assert_eq!(reseal(&|bytes| bytes[30] = 9), "it is malformed: it is of no kind that there is");
+        assert_eq!(reseal(&|bytes| bytes[30] = 99), "it is malformed: it is of no kind that there is");
         assert_eq!(reseal(&|bytes| bytes.truncate(34)), "it is malformed: it ends before its end");
         assert_eq!(reseal(&|bytes| bytes.push(0)), "it is malformed: it goes on after its end");
         assert!(reseal(&|bytes| bytes[38] = 0xff).contains("its term is beyond"));
@@ -385,6 +311,40 @@ mod tests {
         let datagram = plain().encode(&ask());
         let expected = b"SGRF\x01\x00\x07\0\0\0\0\0\0\0\x01\0\0\0\0\0\0\0\x02\0\0\0\0\0\0\0\x07\x03\0\0\0\0\0\0\0";
         assert_eq!(datagram[..datagram.len() - TAG_BYTES], expected[..]);
+    }
+
+    #[test]
+    fn what_elections_say_is_as_short_as_it_was_before_there_was_a_log() {
+        let length = |message| {
+            let envelope = Envelope { message, ..ask() };
+            plain().encode(&envelope).len() - HEADER_BYTES - TAG_BYTES
+        };
+        let mut append = AppendEntries {
+            term: 3,
+            prev_log_index: 7,
+            prev_log_term: 2,
+            entries: Vec::new(),
+            leader_commit: 0,
+            round: 0,
+        };
+        assert_eq!(length(Message::AppendEntries(append.clone())), 36);
+        append.entries.push(Entry { term: 3, payload: Payload::Command(vec![0; 10].into()) });
+        assert_eq!(length(Message::AppendEntries(append)), 44 + Entry::FRAME_BYTES + 10);
+        let answer = AppendEntriesResponse { term: 3, success: true, match_index: 7, round: 0, conflict: None };
+        assert_eq!(length(Message::AppendEntriesResponse(answer.clone())), 17);
+        assert_eq!(length(Message::AppendEntriesResponse(AppendEntriesResponse { round: 9, ..answer })), 26);
+    }
+
+    #[test]
+    fn entries_out_of_the_order_of_their_terms_are_malformed() {
+        for (prev_log_term, terms) in [(2, vec![1]), (1, vec![2, 1]), (1, vec![4])] {
+            let entries = terms.into_iter().map(|term| Entry { term, payload: Payload::Blank }).collect();
+            let append =
+                AppendEntries { term: 3, prev_log_index: 7, prev_log_term, entries, leader_commit: 0, round: 1 };
+            let datagram = plain().encode(&Envelope { message: Message::AppendEntries(append), ..ask() });
+            let why = plain().decode(&datagram).expect_err("no log is so").to_string();
+            assert_eq!(why, "it is malformed: its entries are not in the order of their terms");
+        }
     }
 
     proptest! {
@@ -411,7 +371,7 @@ mod tests {
         }
 
         #[test]
-        fn no_bytes_make_it_panic(kind in 0..9_u8, bytes in prop::collection::vec(any::<u8>(), 0..80)) {
+        fn no_bytes_make_it_panic(kind in 0..13_u8, bytes in prop::collection::vec(any::<u8>(), 0..80)) {
             let _ = plain().decode(&bytes);
             let _ = take_message(kind, &mut bytes.as_slice());
         }

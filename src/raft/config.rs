@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::error::Error;
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use super::NodeId;
@@ -11,6 +12,33 @@ use super::planted::Bug;
 
 /// The most members that a cluster may have. Real ones have 1 to 9.
 pub const MEMBERS_MAX: usize = 255;
+
+/// The longest that a command may be, in bytes: a value of 1 MiB, its key, and what says what to do with them.
+pub const COMMAND_BYTES_MAX: usize = (1 << 20) + (1 << 13);
+
+/// How a leader sends its log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Replication {
+    /// Entries are put into one message as long as they come to at most so many bytes. One entry alone may be longer.
+    pub batch_bytes: usize,
+    /// The most entries in a message.
+    pub batch_entries: usize,
+    /// How many messages with entries may be under way to a peer: the window shrinks to the least of them where messages
+    /// are lost, and grows to the most of them as they are acknowledged.
+    pub window: RangeInclusive<u32>,
+    /// The most commands that a leader holds that are not committed: more are declined.
+    pub uncommitted_max: usize,
+    /// Leaders may answer reads by their lease (dissertation §6.4.1), which followers keep by
+    /// [`leader_stickiness`](Config::leader_stickiness): by how much clocks may run fast or slow, in millionths.
+    pub lease: Option<u32>,
+}
+
+impl Default for Replication {
+    fn default() -> Self {
+        // A datagram of 1,400 bytes, and in it what a message has beside its entries.
+        Self { batch_bytes: 1_280, batch_entries: 256, window: 4..=64, uncommitted_max: 65_536, lease: None }
+    }
+}
 
 /// The settings of a node. All members of a cluster should have the same.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,6 +63,9 @@ pub struct Config {
     /// A candidate asks silent peers again at each `heartbeat` of its candidacy, for datagrams get lost. Without it
     /// a lost request costs the candidate that vote.
     pub resend: bool,
+    /// How the leader's log is replicated; `None`: it is not, and logs stand still. Then there are elections and nothing
+    /// else, and no message, no write and no draw is another than with a log.
+    pub replication: Option<Replication>,
     /// The bug that this node runs with.
     #[cfg(feature = "planted-bugs")]
     pub bug: Option<Bug>,
@@ -53,6 +84,7 @@ impl Config {
             check_quorum: true,
             leader_stickiness: true,
             resend: true,
+            replication: None,
             #[cfg(feature = "planted-bugs")]
             bug: None,
         }
@@ -84,9 +116,30 @@ impl Config {
         if self.heartbeat.is_zero() || self.heartbeat >= min {
             return Err(ConfigError::Heartbeat { heartbeat: self.heartbeat, min });
         }
+        self.replication.iter().try_for_each(|replication| replication.validate(self.leader_stickiness))
+    }
+}
+
+impl Replication {
+    fn validate(&self, is_sticky: bool) -> Result<(), ConfigError> {
+        if self.batch_entries == 0 || self.uncommitted_max == 0 {
+            return Err(ConfigError::Nothing);
+        }
+        let (least, most) = (*self.window.start(), *self.window.end());
+        if least == 0 || least > most {
+            return Err(ConfigError::Window { least, most });
+        }
+        match self.lease {
+            Some(drift) if drift >= DRIFT_PER_MILLION_MAX => return Err(ConfigError::LeaseDrift(drift)),
+            Some(_) if !is_sticky => return Err(ConfigError::LeaseUnsticky),
+            _ => {}
+        }
         Ok(())
     }
 }
+
+/// Clocks that differ by half are no clocks to hold a lease by.
+const DRIFT_PER_MILLION_MAX: u32 = 500_000;
 
 /// What is wrong with a [`Config`].
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -113,6 +166,19 @@ pub enum ConfigError {
         /// The least election timeout.
         min: Duration,
     },
+    /// No entry could be sent.
+    Nothing,
+    /// The window has no message in it, or its least is above its most.
+    Window {
+        /// The least.
+        least: u32,
+        /// The most.
+        most: u32,
+    },
+    /// No clock is as bad as this, in millionths.
+    LeaseDrift(u32),
+    /// Nobody keeps the lease.
+    LeaseUnsticky,
 }
 
 impl fmt::Display for ConfigError {
@@ -135,6 +201,22 @@ impl fmt::Display for ConfigError {
                 f,
                 "a heartbeat every {heartbeat:?} does not fit election timeouts from {min:?}: take more than nothing \
                  and less than the least timeout, a third of it for example"
+            ),
+            Self::Nothing => f.write_str("a leader must be able to send an entry: take 1 or more"),
+            Self::Window { least, most } => {
+                write!(
+                    f,
+                    "a window of {least} to {most} messages is none: take 1 or more, and the most not below the least"
+                )
+            }
+            Self::LeaseDrift(drift) => write!(
+                f,
+                "leases cannot be held by clocks that are {drift} millionths wrong: take less than \
+                 {DRIFT_PER_MILLION_MAX}, or read without leases"
+            ),
+            Self::LeaseUnsticky => f.write_str(
+                "leases are kept by followers that stand by their leader: switch leader stickiness on, or read without \
+                 leases",
             ),
         }
     }
@@ -176,5 +258,17 @@ mod tests {
         assert!(refused(|c| c.timeout_resolution = Duration::ZERO).contains("1µs or more"));
         assert!(refused(|c| c.heartbeat = Duration::from_millis(150)).contains("less than the least timeout"));
         assert!(refused(|c| c.heartbeat = Duration::ZERO).contains("more than nothing"));
+        let replicating = |change: fn(&mut Replication)| {
+            refused(|c| {
+                let mut replication = Replication::default();
+                change(&mut replication);
+                c.leader_stickiness = false;
+                c.replication = Some(replication);
+            })
+        };
+        assert!(replicating(|r| r.batch_entries = 0).contains("take 1 or more"));
+        assert!(replicating(|r| r.window = 0..=4).contains("a window of 0 to 4 messages"));
+        assert!(replicating(|r| r.lease = Some(600_000)).contains("600000 millionths wrong"));
+        assert!(replicating(|r| r.lease = Some(10_000)).contains("switch leader stickiness on"));
     }
 }

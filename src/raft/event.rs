@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::{Fields, NodeId, Role, Term};
+use super::{Fields, LogIndex, NodeId, Role, Term};
 use crate::events::Value;
 
 /// Something that happened in a core.
@@ -131,6 +131,41 @@ pub enum Event {
         /// The successor.
         to: NodeId,
     },
+    /// Entries came to the end of the log, which is not durable yet.
+    Appended {
+        /// The index of the first of them.
+        first: LogIndex,
+        /// The index of the last.
+        last: LogIndex,
+        /// The term of the last.
+        term: Term,
+    },
+    /// The end of the log contradicted the leader's, and was cut off.
+    Truncated {
+        /// The index of the first entry that is gone.
+        from: LogIndex,
+    },
+    /// The log is durable further than before.
+    Durable {
+        /// Up to where.
+        index: LogIndex,
+    },
+    /// More of the log is known to be committed.
+    Committed {
+        /// Up to where.
+        index: LogIndex,
+        /// The term that the node is in.
+        term: Term,
+    },
+    /// What a leader knows of a peer may have changed.
+    Progressed {
+        /// The peer.
+        peer: NodeId,
+        /// `matchIndex`.
+        match_index: LogIndex,
+        /// `nextIndex`.
+        next_index: LogIndex,
+    },
     /// A message changed nothing.
     Ignored {
         /// Its sender.
@@ -151,6 +186,8 @@ pub enum StepDown {
     HigherTerm,
     /// It had not heard from a majority for the largest election timeout.
     QuorumLost,
+    /// A peer could write what its own disk could not for as long as that.
+    DiskStalled,
 }
 
 /// Why a vote was not granted.
@@ -188,6 +225,8 @@ pub enum Ignored {
     Rival,
     /// Its term is beyond [`TERM_MAX`](super::TERM_MAX).
     TermTooHigh,
+    /// It contradicts what is committed, which no message of a leader does.
+    Contradiction,
 }
 
 impl Event {
@@ -229,6 +268,11 @@ impl Event {
             Self::TransferStarted { .. } => "transfer-started",
             Self::TransferRefused { .. } => "transfer-refused",
             Self::TransferAborted { .. } => "transfer-aborted",
+            Self::Appended { .. } => "appended",
+            Self::Truncated { .. } => "truncated",
+            Self::Durable { .. } => "durable",
+            Self::Committed { .. } => "committed",
+            Self::Progressed { .. } => "progressed",
             Self::Ignored { .. } => "ignored",
         }
     }
@@ -273,6 +317,17 @@ impl Event {
             Self::TimerArmed { at } => vec![("at_us", micros(*at))],
             Self::TransferStarted { to } | Self::TransferAborted { to } => vec![("to", node(*to))],
             Self::TransferRefused { to, why } => vec![("to", node(*to)), ("why", why.name().into())],
+            Self::Appended { first, last, term } => {
+                vec![("first", (*first).into()), ("last", (*last).into()), ("term", (*term).into())]
+            }
+            Self::Truncated { from } => vec![("from", (*from).into())],
+            Self::Durable { index } => vec![("index", (*index).into())],
+            Self::Committed { index, term } => vec![("index", (*index).into()), ("term", (*term).into())],
+            Self::Progressed { peer, match_index, next_index } => vec![
+                ("peer", node(*peer)),
+                ("match_index", (*match_index).into()),
+                ("next_index", (*next_index).into()),
+            ],
             Self::Ignored { from, message, term, why } => vec![
                 ("from", node(*from)),
                 ("message", (*message).into()),
@@ -311,6 +366,7 @@ impl StepDown {
         match self {
             Self::HigherTerm => "higher-term",
             Self::QuorumLost => "quorum-lost",
+            Self::DiskStalled => "disk-stalled",
         }
     }
 }
@@ -346,6 +402,7 @@ impl Ignored {
             Self::NotAsked => "not-asked",
             Self::Rival => "rival",
             Self::TermTooHigh => "term-too-high",
+            Self::Contradiction => "contradiction",
         }
     }
 }

@@ -6,6 +6,7 @@
 
 use std::fmt;
 
+use super::log::Entry;
 use super::{Fields, LogIndex, Term};
 
 /// Asks whether a vote would be granted, before a term is spent on it (dissertation §9.6).
@@ -62,19 +63,13 @@ pub struct AppendEntries {
     pub prev_log_index: LogIndex,
     /// `prevLogTerm`: the term of that entry.
     pub prev_log_term: Term,
-    /// `entries[]`: the entries to store. Always empty as yet.
+    /// `entries[]`: the entries to store, those that come after that one, in order.
     pub entries: Vec<Entry>,
-    /// `leaderCommit`: the leader's `commitIndex`. Always 0 as yet.
+    /// `leaderCommit`: the leader's `commitIndex`.
     pub leader_commit: LogIndex,
-}
-
-/// One entry of the log (figure 2, `log[]`).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Entry {
-    /// The term in which the leader received it.
-    pub term: Term,
-    /// The command for the state machine.
-    pub command: Vec<u8>,
+    /// Which of the leader's `AppendEntries` in its term this is, counted from 1, whoever they are for; 0 from a leader
+    /// whose log stands still. The answer names it, so that it is known what the answer is caused by.
+    pub round: u64,
 }
 
 /// The answer to [`AppendEntries`] (figure 2).
@@ -84,9 +79,26 @@ pub struct AppendEntriesResponse {
     pub term: Term,
     /// `success`: the follower's log has the entry at `prevLogIndex` with `prevLogTerm`.
     pub success: bool,
-    /// With success, up to where the follower's log is the leader's: `mmatchIndex` of the dissertation's specification
-    /// (appendix B.2). Datagrams are lost and overtaken, so an answer says what it is an answer to.
+    /// With success, up to where the follower's log is the leader's, and durable: `mmatchIndex` of the dissertation's
+    /// specification (appendix B.2). Datagrams are lost and overtaken, so an answer says what it is an answer to.
     pub match_index: LogIndex,
+    /// The latest [`AppendEntries::round`] of this leader that the follower had taken in.
+    pub round: u64,
+    /// Without success, where the logs may meet.
+    pub conflict: Option<Conflict>,
+}
+
+/// Where a follower's log parts from the leader's (§5.3: the term of the conflicting entry, and the first index it
+/// stores for that term).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Conflict {
+    /// The `prevLogIndex` that was refused.
+    pub rejected: LogIndex,
+    /// The term of the follower's entry there; 0: its log ends before.
+    pub term: Term,
+    /// The first index of that term in the follower's log, as far as it is known; or, where its log ends before, the index
+    /// after its last.
+    pub first_index: LogIndex,
 }
 
 /// The leader tells its successor to campaign at once (dissertation §3.10).
@@ -175,9 +187,21 @@ impl Message {
                 ("prev_log_term", m.prev_log_term.into()),
                 ("entries", (m.entries.len() as u64).into()),
                 ("leader_commit", m.leader_commit.into()),
+                ("round", m.round.into()),
             ]),
             Self::AppendEntriesResponse(m) => {
-                fields.extend([("success", m.success.into()), ("match_index", m.match_index.into())]);
+                fields.extend([
+                    ("success", m.success.into()),
+                    ("match_index", m.match_index.into()),
+                    ("round", m.round.into()),
+                ]);
+                if let Some(conflict) = &m.conflict {
+                    fields.extend([
+                        ("rejected", conflict.rejected.into()),
+                        ("conflict_term", conflict.term.into()),
+                        ("conflict_first_index", conflict.first_index.into()),
+                    ]);
+                }
             }
             Self::TimeoutNow(_) => {}
         }

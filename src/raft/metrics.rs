@@ -112,6 +112,8 @@ mod tests {
             since: Duration::ZERO,
             timer_at: None,
             log: LogPosition::default(),
+            commit: 0,
+            durable: 0,
         }
     }
 

@@ -112,6 +112,7 @@ pub mod config;
 mod core;
 pub mod event;
 mod facts;
+pub mod log;
 pub mod message;
 pub mod metrics;
 #[cfg(feature = "planted-bugs")]
@@ -129,11 +130,14 @@ mod tests;
 
 use std::time::Duration;
 
+use bytes::Bytes;
+
 pub use self::clock::ClockRate;
 pub use self::codec::{ClusterId, ClusterKey, Codec};
 pub use self::config::{Config, ConfigError};
 pub use self::core::Core;
 pub use self::event::Event;
+pub use self::log::{Entry, Log};
 pub use self::message::Message;
 pub(crate) use crate::consensus::by_node;
 pub use crate::consensus::{HardState, LogIndex, NodeId, Role, Term};
@@ -171,6 +175,52 @@ pub enum Input {
         /// The successor.
         to: NodeId,
     },
+    /// Somebody wants these commands replicated, in this order. A node that leads appends them; another
+    /// [declines](Output::Declined).
+    Propose {
+        /// The commands.
+        commands: Vec<Bytes>,
+    },
+    /// Somebody wants to read what is committed by now; an [`Output::Read`] follows, in this step or in a later one.
+    Read {
+        /// Names the read in its outcome.
+        id: u64,
+        /// How it is made sure that nothing newer is committed.
+        by: ReadBy,
+    },
+    /// The [`Output::Write`]s up to this number are durable.
+    Synced {
+        /// [`LogWrite::number`].
+        number: u64,
+    },
+}
+
+/// How a leader makes sure that it is one, before it lets a read see its state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReadBy {
+    /// A majority answers a round of heartbeats (dissertation §6.4, `ReadIndex`).
+    Index,
+    /// By the lease, where it has one and is configured to; otherwise as [`ReadBy::Index`].
+    Lease,
+}
+
+/// Why a node does not do what a client wants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Declined {
+    /// It does not lead.
+    NotLeader {
+        /// Who does, where it is known.
+        leader: Option<NodeId>,
+    },
+    /// It is handing over its lead.
+    HandingOver {
+        /// The successor.
+        to: NodeId,
+    },
+    /// Too much is not committed as yet.
+    Busy,
+    /// Its log stands still.
+    NoLog,
 }
 
 /// What is to be done, in this order.
@@ -187,6 +237,49 @@ pub enum Output {
     },
     /// Tell who listens.
     Event(Event),
+    /// Write this to the log. What follows need not wait for it: when it is durable, an [`Input::Synced`] says so. Writes
+    /// are durable in the order in which they are given out.
+    Write(LogWrite),
+    /// The entries up to this index are committed: apply those that are not applied yet.
+    Apply {
+        /// The index.
+        through: LogIndex,
+    },
+    /// What was proposed in this step is not replicated.
+    Declined(Declined),
+    /// A read can be served, or cannot.
+    Read {
+        /// Which.
+        id: u64,
+        /// It is served by a state in which the entry of this index is applied.
+        outcome: Result<LogIndex, Declined>,
+    },
+}
+
+/// A change of the log on disk.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogWrite {
+    /// Counts the writes of a node since it started, from 1.
+    pub number: u64,
+    /// What changes.
+    pub change: LogChange,
+}
+
+/// What changes in a log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LogChange {
+    /// Entries come to its end.
+    Append {
+        /// The index of the first of them.
+        first: LogIndex,
+        /// The entries.
+        entries: Vec<Entry>,
+    },
+    /// An entry and all after it are cut off.
+    Truncate {
+        /// The index of the first that goes.
+        from: LogIndex,
+    },
 }
 
 /// A node at one moment.
@@ -208,4 +301,8 @@ pub struct Status {
     pub timer_at: Option<Duration>,
     /// The last entry of its log.
     pub log: LogPosition,
+    /// `commitIndex`; 0 where logs stand still.
+    pub commit: LogIndex,
+    /// Up to where its log is durable at this node.
+    pub durable: LogIndex,
 }

@@ -421,6 +421,9 @@ impl<S: Socket, D: Disk> Node<S, D> {
                     self.events.emit(|| Event::Core(event));
                     None
                 }
+                Output::Write(_) | Output::Apply { .. } | Output::Declined(_) | Output::Read { .. } => {
+                    unreachable!("logs stand still")
+                }
             };
             if let Some(wait) = wait {
                 return Some(Pause { wait, left: rest.collect() });

@@ -134,6 +134,8 @@ mod tests {
             since: Duration::from_secs(since_secs),
             timer_at: None,
             log: LogPosition::default(),
+            commit: 0,
+            durable: 0,
         };
         {
             let now = Duration::from_secs(now_secs);

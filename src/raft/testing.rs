@@ -1,10 +1,17 @@
 //! A cluster whose messages are moved by hand, so that a test reads as a dialogue.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
+use bytes::Bytes;
+
+use super::config::Replication;
+use super::log::{Entry, Log, Payload};
 use super::message::{AppendEntries, AppendEntriesResponse, PreVote, RequestVote, RequestVoteResponse, TimeoutNow};
-use super::{Config, Core, Event, HardState, Input, LogPosition, Message, NodeId, Output, Role, Term};
+use super::{
+    Config, Core, Declined, Event, HardState, Input, LogChange, LogIndex, LogPosition, LogWrite, Message, NodeId,
+    Output, ReadBy, Role, Term,
+};
 use crate::rng::Seed;
 
 /// A message on its way.
@@ -19,8 +26,70 @@ struct Node {
     core: Core,
     disk: HardState,
     boots: u64,
+    /// The log as it is durable.
+    file: Vec<Entry>,
+    /// What is written and not durable.
+    writes: VecDeque<LogWrite>,
+    /// Its disk does not sync by itself.
+    is_slow: bool,
+    /// What the state machine has been given since the start.
+    applied: Vec<String>,
+    reads: Vec<(u64, Result<LogIndex, Declined>)>,
+    declined: Vec<Declined>,
 }
 
+impl Node {
+    fn new(core: Core) -> Self {
+        Self {
+            core,
+            disk: HardState::default(),
+            boots: 0,
+            file: Vec::new(),
+            writes: VecDeque::new(),
+            is_slow: false,
+            applied: Vec::new(),
+            reads: Vec::new(),
+            declined: Vec::new(),
+        }
+    }
+
+    fn apply(&mut self, through: LogIndex) {
+        for index in self.applied.len() as u64 + 1..=through {
+            let entry = self.core.entry(index).expect("what is committed is there");
+            self.applied.push(shown(entry));
+        }
+    }
+
+    /// The oldest write is durable.
+    fn sync_one(&mut self) -> Option<u64> {
+        let LogWrite { number, change } = self.writes.pop_front()?;
+        match change {
+            LogChange::Append { first, entries } => {
+                assert_eq!(first, self.file.len() as u64 + 1, "the log on disk has no gap");
+                self.file.extend(entries);
+            }
+            LogChange::Truncate { from } => self.file.truncate(usize::try_from(from - 1).expect("few entries")),
+        }
+        Some(number)
+    }
+}
+
+/// An entry as `term:command`; a blank one as `term:`.
+fn shown(entry: &Entry) -> String {
+    let command = entry.command().map_or_else(String::new, |command| String::from_utf8_lossy(command).into_owned());
+    format!("{}:{command}", entry.term)
+}
+
+/// Entries from `term:command`.
+pub(super) fn entries(shown: &[&str]) -> Vec<Entry> {
+    let entry = |shown: &&str| {
+        let (term, command) = shown.split_once(':').expect("term:command");
+        let command = Bytes::from(command.to_owned());
+        let payload = if command.is_empty() { Payload::Blank } else { Payload::Command(command) };
+        Entry { term: term.parse().expect("a term"), payload }
+    };
+    shown.iter().map(entry).collect()
+}
 /// Cores, their disks, and what is between them. Time stands still except in [`fire`](Self::fire),
 /// [`drive`](Self::drive) and [`wait`](Self::wait).
 pub(super) struct Cluster {
@@ -58,11 +127,18 @@ pub(super) fn vote(term: Term, vote_granted: bool) -> Message {
 
 pub(super) fn heartbeat(term: Term) -> Message {
     let (prev_log_index, prev_log_term) = (0, 0);
-    Message::AppendEntries(AppendEntries { term, prev_log_index, prev_log_term, entries: vec![], leader_commit: 0 })
+    let (entries, leader_commit, round) = (vec![], 0, 0);
+    Message::AppendEntries(AppendEntries { term, prev_log_index, prev_log_term, entries, leader_commit, round })
 }
 
 pub(super) fn heard(term: Term) -> Message {
-    Message::AppendEntriesResponse(AppendEntriesResponse { term, success: true, match_index: 0 })
+    Message::AppendEntriesResponse(AppendEntriesResponse {
+        term,
+        success: true,
+        match_index: 0,
+        round: 0,
+        conflict: None,
+    })
 }
 
 pub(super) fn timeout_now(term: Term) -> Message {
@@ -84,6 +160,19 @@ impl Cluster {
         })
     }
 
+    /// `size` fresh nodes that replicate a log.
+    pub fn replicating(size: u64) -> Self {
+        Self::replicating_with(size, |_| {})
+    }
+
+    pub fn replicating_with(size: u64, adjust: impl Fn(&mut Replication)) -> Self {
+        Self::with(size, |config| {
+            let mut replication = Replication::default();
+            adjust(&mut replication);
+            config.replication = Some(replication);
+        })
+    }
+
     /// `size` fresh nodes.
     pub fn with(size: u64, adjust: impl Fn(&mut Config)) -> Self {
         let mut config = Config::new((1..=size).map(NodeId));
@@ -97,8 +186,8 @@ impl Cluster {
             dead: BTreeSet::new(),
         };
         for id in 1..=size {
-            let core = boot(n(id), &config, HardState::default(), LogPosition::default(), 0, Duration::ZERO);
-            cluster.nodes.insert(n(id), Node { core, disk: HardState::default(), boots: 0 });
+            let core = boot(n(id), &config, HardState::default(), Log::default(), 0, Duration::ZERO);
+            cluster.nodes.insert(n(id), Node::new(core));
         }
         cluster
     }
@@ -159,9 +248,69 @@ impl Cluster {
                     }
                 }
                 Output::Event(event) => self.events.push((from, event)),
+                Output::Write(write) => node.writes.push_back(write),
+                Output::Apply { through } => node.apply(through),
+                Output::Declined(why) => node.declined.push(why),
+                Output::Read { id, outcome } => node.reads.push((id, outcome)),
             }
         }
+        if !node.is_slow {
+            self.sync(id);
+        }
         outputs
+    }
+
+    /// What `id` has written becomes durable.
+    pub fn sync(&mut self, id: u64) {
+        let node = self.nodes.get_mut(&n(id)).expect("a member");
+        let mut last = None;
+        while let Some(number) = node.sync_one() {
+            last = Some(number);
+        }
+        if let Some(number) = last {
+            self.step(id, Input::Synced { number });
+        }
+    }
+
+    /// From now on the disk of `id` syncs only when it is told to.
+    pub fn slow_disk(&mut self, id: u64) {
+        self.nodes.get_mut(&n(id)).expect("a member").is_slow = true;
+    }
+
+    /// `id` is asked to replicate a command.
+    pub fn propose(&mut self, id: u64, command: &'static str) -> Vec<Output> {
+        self.step(id, Input::Propose { commands: vec![Bytes::from_static(command.as_bytes())] })
+    }
+
+    /// `id` is asked to serve a read.
+    pub fn read(&mut self, id: u64, read: u64, by: ReadBy) {
+        self.step(id, Input::Read { id: read, by });
+    }
+
+    pub fn reads(&self, id: u64) -> &[(u64, Result<LogIndex, Declined>)] {
+        &self.nodes[&n(id)].reads
+    }
+
+    pub fn declined(&self, id: u64) -> &[Declined] {
+        &self.nodes[&n(id)].declined
+    }
+
+    /// The log of `id` in memory, as `term:command`.
+    pub fn log(&self, id: u64) -> Vec<String> {
+        self.core(id).log().entries_from(1).map(shown).collect()
+    }
+
+    /// What `id` has applied since it started.
+    pub fn applied(&self, id: u64) -> &[String] {
+        &self.nodes[&n(id)].applied
+    }
+
+    /// `id` starts with this log, in this term.
+    pub fn give_entries(&mut self, id: u64, term: Term, shown: &[&str]) {
+        let node = self.nodes.get_mut(&n(id)).expect("a member");
+        node.file = entries(shown);
+        node.disk = HardState { term, voted_for: None };
+        self.restart(id);
     }
 
     /// Gives `to` a message as if `from` had sent it, and returns what `to` sends back.
@@ -236,6 +385,18 @@ impl Cluster {
         assert_eq!(self.leaders(), [id], "{:#?}", self.events);
     }
 
+    /// `id` campaigns and wins, and what it says as the leader stays in the air.
+    pub fn elect_without_entries(&mut self, id: u64) {
+        self.fire(id);
+        self.deliver_where(|envelope| !matches!(envelope.message, Message::AppendEntries(_)));
+        assert_eq!(self.role(id), Role::Leader, "{:#?}", self.events);
+    }
+
+    /// `id`, which was dead, goes on as it was.
+    pub fn revive(&mut self, id: u64) {
+        self.dead.remove(&n(id));
+    }
+
     /// Messages between the two are lost, until [`heal`](Self::heal).
     pub fn cut(&mut self, a: u64, b: u64) {
         self.cut_one_way(a, b);
@@ -266,7 +427,12 @@ impl Cluster {
         self.dead.remove(&n(id));
         let node = self.nodes.get_mut(&n(id)).expect("a member");
         node.boots += 1;
-        let log = node.core.status().log;
+        let log = match node.core.config().replication {
+            Some(_) => Log::new(LogPosition::default(), node.file.clone()),
+            None => node.core.status().log.into(),
+        };
+        node.writes.clear();
+        node.applied.clear();
         node.core = boot(n(id), &node.core.config().clone(), node.disk, log, node.boots, self.now);
     }
 
@@ -283,7 +449,7 @@ impl Cluster {
     }
 }
 
-fn boot(id: NodeId, config: &Config, disk: HardState, log: LogPosition, boots: u64, now: Duration) -> Core {
+fn boot(id: NodeId, config: &Config, disk: HardState, log: Log, boots: u64, now: Duration) -> Core {
     let rng = Seed(7).stream(&format!("{id} boot {boots}"));
     Core::new(id, config.clone(), disk, log, rng, now).expect("a valid configuration")
 }

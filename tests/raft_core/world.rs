@@ -181,6 +181,7 @@ impl World {
                 self.tell(id, &Told::Commanded(Command::TransferLeadership { to: *to }))?;
             }
             Input::Tick => {}
+            _ => unreachable!("logs stand still"),
         }
         let outputs = self.nodes[index].core.step(self.now, input);
         let loses_power = outputs.len() > outputs_max;
@@ -202,6 +203,7 @@ impl World {
                     }
                     self.tell(id, &Told::Core(event))?;
                 }
+                _ => unreachable!("logs stand still"),
             }
         }
         let excess = self.flying.len().saturating_sub(FLYING_MAX);

@@ -297,7 +297,7 @@ fn follow(b: &Status, known: &mut Known, due: &mut Due, from: NodeId, append: &A
     let there = (append.prev_log_index, append.prev_log_term) == (b.log.last_index, b.log.last_term);
     let success = is_current && (append.prev_log_index == 0 || there);
     let match_index = if success { append.prev_log_index } else { 0 };
-    let answer = AppendEntriesResponse { term: due.term, success, match_index };
+    let answer = AppendEntriesResponse { term: due.term, success, match_index, round: 0, conflict: None };
     due.answer = Some(Message::AppendEntriesResponse(answer));
 }
 

@@ -72,6 +72,7 @@ fn role_change(event: &Core) -> Option<Change> {
             let why = match why {
                 StepDown::HigherTerm => "there is a newer term",
                 StepDown::QuorumLost => "no majority answers",
+                StepDown::DiskStalled => "its disk stands still",
             };
             format!("stepped down as leader of term {term}: {why}")
         }

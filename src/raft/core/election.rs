@@ -29,7 +29,7 @@ impl Core {
     /// Asks every peer that has not answered yet; nobody, when this node is no candidate (any more).
     pub(super) fn ask_silent_peers(&mut self) {
         let next = self.now + self.config.heartbeat;
-        let (term, log, peers) = (self.term(), self.log, self.peers());
+        let (term, log, peers) = (self.term(), self.last_log(), self.peers());
         let (last_log_index, last_log_term) = (log.last_index, log.last_term);
         let (ballot, resend_at, message) = match &mut self.state {
             State::PreCandidate { ballot, resend_at } => {
@@ -165,7 +165,7 @@ impl Core {
             if planted!(self, HeartbeatsBeginLate) {
                 return self.heartbeat_later();
             }
-            self.broadcast();
+            self.begin_lead();
         }
     }
 
@@ -183,18 +183,28 @@ impl Core {
 
     /// §5.4.1: the log whose last entry has the later term is more up to date; of two with the same, the longer.
     fn is_up_to_date(&self, last_log_term: Term, last_log_index: u64) -> bool {
-        (last_log_term, last_log_index) >= (self.log.last_term, self.log.last_index)
+        let log = self.last_log();
+        (last_log_term, last_log_index) >= (log.last_term, log.last_index)
     }
 
     /// Whether this node has a leader that it heard from within the least election timeout, or is one that a majority
     /// answered within it. A leader that nobody hears must not keep others from electing another.
     fn has_live_leader(&self) -> bool {
+        if self.may_have_forgotten() {
+            return true;
+        }
         let heard_at = match &self.state {
             State::Follower { leader: Some(leader) } => leader.heard_at,
             State::Leader(lead) => self.quorum_contact(lead),
             _ => return false,
         };
         self.config.leader_stickiness && self.now < heard_at + self.config.election_timeout_min
+    }
+
+    /// Where a leader relies on being stood by, who has just started may have heard from one and not know of it any more.
+    fn may_have_forgotten(&self) -> bool {
+        let leases = self.config.replication.as_ref().is_some_and(|replication| replication.lease.is_some());
+        leases && self.now < self.began + self.config.election_timeout_min
     }
 
     fn tell_verdict(&mut self, to: NodeId, term: Term, pre: bool, refusal: Option<Refusal>) {

@@ -17,6 +17,9 @@ impl Core {
             return self.become_follower(self.term(), None);
         }
         let heartbeat_is_due = lead.heartbeat_at <= self.now;
+        if self.yield_if_stalled() {
+            return;
+        }
         self.abort_late_transfer();
         if heartbeat_is_due {
             self.broadcast();
@@ -26,6 +29,8 @@ impl Core {
     pub(super) fn lead_deadline(&self, lead: &Lead) -> Duration {
         let abort_at = lead.transfer.as_ref().map(|transfer| transfer.abort_at);
         let next = abort_at.map_or(lead.heartbeat_at, |at| at.min(lead.heartbeat_at));
+        // A stall that is not over is looked at with each heartbeat.
+        let next = self.stall_deadline().filter(|at| *at > self.now).map_or(next, |at| at.min(next));
         self.quorum_deadline(lead, next).map_or(next, |at| at.min(next))
     }
 
@@ -66,12 +71,17 @@ impl Core {
         let State::Leader(lead) = &mut self.state else { return };
         lead.heartbeat_at = next;
         self.has_spoken = true;
+        if self.config.replication.is_some() {
+            return (0..self.peers.len()).for_each(|place| self.beat(self.peers.at(place)));
+        }
+        let log = self.last_log();
         let heartbeat = AppendEntries {
             term: self.term(),
-            prev_log_index: self.log.last_index,
-            prev_log_term: self.log.last_term,
+            prev_log_index: log.last_index,
+            prev_log_term: log.last_term,
             entries: Vec::new(),
             leader_commit: 0,
+            round: 0,
         };
         for place in 0..self.peers.len() {
             self.send(self.peers.at(place), Message::AppendEntries(heartbeat.clone()));
@@ -88,7 +98,8 @@ impl Core {
             if planted!(self, StaleAppendDeposes) && self.role() == Role::Leader {
                 self.become_follower(self.term(), None);
             }
-            let answer = AppendEntriesResponse { term: self.term(), success: false, match_index: 0 };
+            let (term, round) = (self.term(), append.round);
+            let answer = AppendEntriesResponse { term, success: false, match_index: 0, round, conflict: None };
             return self.send(from, Message::AppendEntriesResponse(answer));
         }
         if append.term == self.term() {
@@ -100,9 +111,13 @@ impl Core {
             }
         }
         self.hear_leader(from, append.term);
+        if self.config.replication.is_some() {
+            return self.take_entries(from, append);
+        }
         let success = self.log_has(append.prev_log_index, append.prev_log_term);
         let match_index = if success { append.prev_log_index } else { 0 };
-        let answer = AppendEntriesResponse { term: self.term(), success, match_index };
+        let (term, round) = (self.term(), append.round);
+        let answer = AppendEntriesResponse { term, success, match_index, round, conflict: None };
         self.send(from, Message::AppendEntriesResponse(answer));
     }
 
@@ -112,9 +127,12 @@ impl Core {
         }
         let (this_term, heard_at) = (self.term(), self.now);
         match &mut self.state {
-            State::Follower { leader: Some(leader) } if term == this_term => *leader = Contact { id: from, heard_at },
+            State::Follower { leader: Some(leader) } if term == this_term && leader.id == from => {
+                leader.heard_at = heard_at
+            }
+            State::Follower { leader: Some(leader) } if term == this_term => *leader = Contact::new(from, heard_at),
             State::Follower { leader } if term == this_term => {
-                *leader = Some(Contact { id: from, heard_at });
+                *leader = Some(Contact::new(from, heard_at));
                 self.emit(Event::LeaderFound { term, leader: from });
             }
             _ => self.become_follower(term, Some(from)),
@@ -122,9 +140,10 @@ impl Core {
         self.arm_timer();
     }
 
-    /// Only the last entry's term is known as yet, so an earlier entry cannot be vouched for.
+    /// Of a log that stands still only the last entry's term is known, so an earlier entry cannot be vouched for.
     fn log_has(&self, index: u64, term: Term) -> bool {
-        index == 0 || (index, term) == (self.log.last_index, self.log.last_term)
+        let log = self.last_log();
+        index == 0 || (index, term) == (log.last_index, log.last_term)
     }
 
     pub(super) fn on_append_entries_response(&mut self, from: NodeId, answer: &AppendEntriesResponse) {
@@ -140,7 +159,9 @@ impl Core {
         };
         let peer = lead.progress.get_mut(from).expect("a leader keeps the progress of every peer");
         peer.last_contact = self.now;
-        if answer.success {
+        if self.config.replication.is_some() {
+            self.take_answer(from, answer);
+        } else if answer.success {
             peer.match_index = peer.match_index.max(answer.match_index);
         }
         self.abort_late_transfer();

@@ -1,11 +1,16 @@
 //! The state machine: an input goes in, and what is to be done about it comes out.
 
 mod election;
+mod follow;
 mod heartbeat;
+mod progress;
+mod reads;
+mod replication;
 mod role;
 mod timer;
 mod transfer;
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 #[cfg(feature = "planted-bugs")]
@@ -16,10 +21,11 @@ use timer::ElectionTimer;
 use super::by_node::ByNode;
 use super::config::{Config, ConfigError};
 use super::event::{Event, Ignored};
+use super::log::{Entry, Log};
 use super::message::Message;
 #[cfg(feature = "planted-bugs")]
 use super::seed_document;
-use super::{HardState, Input, LogPosition, NodeId, Output, Role, Status, TERM_MAX, Term};
+use super::{HardState, Input, LogIndex, LogPosition, NodeId, Output, Role, Status, TERM_MAX, Term};
 use crate::rng::Rng;
 
 /// One member's part in the protocol: no socket, no clock, no disk. See the [module](super) for how it is driven.
@@ -33,7 +39,17 @@ pub struct Core {
     pub(super) hard_state: HardState,
     /// The same as the last [`Output::Persist`] has them.
     durable: HardState,
-    log: LogPosition,
+    log: Log,
+    /// The log from here on has not been given out to be written.
+    unwritten_from: LogIndex,
+    /// Up to where the log is durable here.
+    durable_index: LogIndex,
+    /// What was given out to be written and is not durable, in order.
+    writes: VecDeque<Write>,
+    write_number: u64,
+    /// `commitIndex`: up to where the log is known to be committed, and applied.
+    commit_index: LogIndex,
+    began: Duration,
     pub(super) state: State,
     /// Since when the node has its role.
     since: Duration,
@@ -47,17 +63,29 @@ pub struct Core {
     outputs: Vec<Output>,
 }
 
+/// A part of the log that is being written.
+#[derive(Clone, Debug)]
+struct Write {
+    number: u64,
+    /// Up to where the log is durable once this is.
+    last_index: LogIndex,
+    began: Duration,
+}
+
 impl Core {
     /// A node that starts at `now` with what its disk has. It is a follower, with its election timer armed.
     pub fn new(
         id: NodeId,
         config: Config,
         hard_state: HardState,
-        log: LogPosition,
+        log: impl Into<Log>,
         rng: Rng,
         now: Duration,
     ) -> Result<Self, ConfigError> {
         config.validate(id)?;
+        let log = log.into();
+        let (base, last_index) = (log.base(), log.last().last_index);
+        let replicates = config.replication.is_some();
         let peers = config.members.iter().filter(|member| **member != id).map(|peer| (*peer, ())).collect();
         let mut core = Self {
             id,
@@ -66,6 +94,13 @@ impl Core {
             hard_state,
             durable: hard_state,
             log,
+            unwritten_from: last_index + 1,
+            durable_index: last_index,
+            writes: VecDeque::new(),
+            write_number: 0,
+            // What is compacted was applied; a log that stands still has nothing committed.
+            commit_index: if replicates { base.last_index } else { 0 },
+            began: now,
             state: State::Follower { leader: None },
             since: now,
             timer: ElectionTimer::default(),
@@ -98,6 +133,9 @@ impl Core {
             Input::Tick => self.on_tick(),
             Input::Message { from, message } => self.on_message(from, &message),
             Input::TransferLeadership { to } => self.on_transfer(to),
+            Input::Propose { commands } => self.on_propose(commands),
+            Input::Read { id, by } => self.on_read(id, by),
+            Input::Synced { number } => self.on_synced(number),
         }
         self.write();
         std::mem::take(&mut self.outputs)
@@ -153,9 +191,26 @@ impl Core {
         self.timer.pin(timeout);
     }
 
-    /// The log's last entry is this one: what elections compare (§5.4.1).
+    /// The log's last entry is this one: what elections compare (§5.4.1), where logs stand still.
     pub fn set_log_position(&mut self, log: LogPosition) {
-        self.log = log;
+        assert!(self.config.replication.is_none(), "a log that is replicated is what it is");
+        self.log = log.into();
+    }
+
+    /// The log's last entry.
+    #[inline]
+    pub(super) fn last_log(&self) -> LogPosition {
+        self.log.last()
+    }
+
+    /// The log.
+    pub fn log(&self) -> &Log {
+        &self.log
+    }
+
+    /// The entry at an index, which is kept as long as it is not compacted.
+    pub fn entry(&self, index: LogIndex) -> Option<&Entry> {
+        self.log.get(index)
     }
 
     /// When the node next wants a [`Input::Tick`], on the clock that `now` is read from.
@@ -214,7 +269,9 @@ impl Core {
             leader: self.leader(),
             since: self.since,
             timer_at: self.timer.due(),
-            log: self.log,
+            log: self.log.last(),
+            commit: self.commit_index,
+            durable: self.durable_index,
         }
     }
 
@@ -278,7 +335,7 @@ impl Core {
         self.peers.get(id).is_some()
     }
 
-    fn quorum(&self) -> usize {
+    pub(super) fn quorum(&self) -> usize {
         if planted!(self, HalfIsAQuorum) {
             return (self.config.members.len() / 2).max(1);
         }
@@ -300,7 +357,7 @@ impl Core {
     }
 
     /// Has term and vote written before what comes next.
-    fn persist(&mut self) {
+    pub(super) fn persist(&mut self) {
         if planted!(self, ReplyBeforeSync) {
             return;
         }
@@ -331,7 +388,7 @@ impl Core {
         self.outputs.push(Output::Event(event));
     }
 
-    fn ignore(&mut self, from: NodeId, message: &Message, why: Ignored) {
+    pub(super) fn ignore(&mut self, from: NodeId, message: &Message, why: Ignored) {
         self.emit(Event::Ignored { from, message: message.name(), term: message.term(), why });
     }
 }

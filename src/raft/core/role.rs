@@ -1,10 +1,11 @@
 //! The roles, what a node holds only while it has one, and the only functions that change it.
 
 use std::cell::Cell;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
 use super::Core;
+use super::progress::Progress;
 use crate::raft::by_node::ByNode;
 use crate::raft::event::Event;
 use crate::raft::{LogIndex, NodeId, Role, Term};
@@ -42,6 +43,18 @@ pub(in crate::raft) enum State {
 pub(in crate::raft) struct Contact {
     pub(super) id: NodeId,
     pub(super) heard_at: Duration,
+    /// The latest of its `AppendEntries` that came.
+    pub(super) round: u64,
+    /// Up to where its messages say that the log is its own.
+    pub(super) vouched: LogIndex,
+    /// Up to where it was told that this is durable here.
+    pub(super) acknowledged: LogIndex,
+}
+
+impl Contact {
+    pub(super) fn new(id: NodeId, heard_at: Duration) -> Self {
+        Self { id, heard_at, round: 0, vouched: 0, acknowledged: 0 }
+    }
 }
 
 /// Who answered a candidate. Sets, not counters: a vote that arrives twice is one vote.
@@ -64,15 +77,23 @@ pub(in crate::raft) struct Lead {
     pub(super) transfer: Option<Transfer>,
     /// A time by which a majority had answered, not always the latest: what spares most look at all peers.
     pub(super) contact_known: Cell<Duration>,
+    /// The latest `AppendEntries` of this lead, counted from 1.
+    pub(super) round: u64,
+    /// The reads that wait, in the order in which they were asked.
+    pub(super) reads: VecDeque<PendingRead>,
+    /// A successor was told to campaign: for this one nobody stands by the leader, whenever it comes.
+    pub(super) gave_up_lease: bool,
 }
 
-/// What a leader knows of a peer.
+/// A read that waits for its round to be answered.
 #[derive(Clone, Debug)]
-pub(in crate::raft) struct Progress {
-    /// When it last answered in this term.
-    pub(super) last_contact: Duration,
-    /// `matchIndex`: up to where its log is known to be the leader's.
-    pub(super) match_index: LogIndex,
+pub(in crate::raft) struct PendingRead {
+    /// Whose.
+    pub(super) id: u64,
+    /// What it must see at least; `None`: the leader has committed nothing in its term as yet.
+    pub(super) index: Option<LogIndex>,
+    /// The first message that was sent after it was asked.
+    pub(super) round: u64,
 }
 
 /// A transfer of leadership that has not come to its end.
@@ -107,7 +128,7 @@ impl Core {
             self.hard_state.voted_for = None;
         }
         let heard_at = self.now;
-        self.enter(State::Follower { leader: leader.map(|id| Contact { id, heard_at }) });
+        self.enter(State::Follower { leader: leader.map(|id| Contact::new(id, heard_at)) });
         self.emit(Event::BecameFollower { term: self.term(), was, leader });
         if was == Role::Leader && leader.is_none() && !planted!(self, DemotedTimerUnarmed) {
             self.arm_timer();
@@ -138,7 +159,8 @@ impl Core {
             panic!("{}: only a candidate is elected, not a {}", self.id, self.role());
         };
         let voters = ballot.granted.iter().copied().collect();
-        let fresh = Progress { last_contact: self.now, match_index: 0 };
+        let window = self.config.replication.as_ref().map_or(0..=0, |replication| replication.window.clone());
+        let fresh = Progress::new(self.now, self.log.last().last_index, &window);
         let progress = self.peers().into_iter().map(|peer| (peer, fresh.clone())).collect();
         self.timer.stop();
         self.enter(State::Leader(Lead {
@@ -146,6 +168,9 @@ impl Core {
             heartbeat_at: self.now,
             transfer: None,
             contact_known: Cell::new(self.now),
+            round: 0,
+            reads: VecDeque::new(),
+            gave_up_lease: false,
         }));
         self.emit(Event::BecameLeader { term: self.term(), voters });
     }
@@ -154,7 +179,9 @@ impl Core {
         if state.role() != self.role() {
             self.since = self.now;
         }
-        self.state = state;
+        if let State::Leader(lead) = std::mem::replace(&mut self.state, state) {
+            self.decline_reads(&lead);
+        }
     }
 
     fn resend_at(&self) -> Option<Duration> {

@@ -30,7 +30,7 @@ impl Core {
     /// Sends `TimeoutNow` once the successor's log is the leader's: it could not win before. The answer to each
     /// heartbeat is an occasion to send it again, should it have been lost.
     pub(super) fn tell_successor(&mut self) {
-        let last_index = if planted!(self, SuccessorBehind) { 0 } else { self.log.last_index };
+        let last_index = if planted!(self, SuccessorBehind) { 0 } else { self.last_log().last_index };
         let (term, resend) = (self.term(), self.config.resend);
         let State::Leader(lead) = &mut self.state else { return };
         let Some(transfer) = &mut lead.transfer else { return };
@@ -39,6 +39,7 @@ impl Core {
             return;
         }
         transfer.told = true;
+        lead.gave_up_lease = true;
         self.send(to, Message::TimeoutNow(TimeoutNow { term }));
     }
 

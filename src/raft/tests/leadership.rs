@@ -60,7 +60,13 @@ fn an_old_leader_that_wakes_up_is_told_the_new_term() {
 fn nothing_that_a_stale_leader_sends_is_accepted() {
     let mut cluster = Cluster::plain(3);
     cluster.give_disk(2, 3, None);
-    let refused = Message::AppendEntriesResponse(AppendEntriesResponse { term: 3, success: false, match_index: 0 });
+    let refused = Message::AppendEntriesResponse(AppendEntriesResponse {
+        term: 3,
+        success: false,
+        match_index: 0,
+        round: 0,
+        conflict: None,
+    });
     assert_eq!(cluster.tell(1, 2, heartbeat(2)), Some(refused));
     assert_eq!(cluster.core(2).leader(), None);
 }
@@ -71,7 +77,7 @@ fn a_follower_says_up_to_where_its_log_is_the_leaders() {
     cluster.give_log(2, 1, 4);
     let mut ask = |prev_log_index, prev_log_term| {
         let (entries, leader_commit) = (vec![], 0);
-        let append = AppendEntries { term: 2, prev_log_index, prev_log_term, entries, leader_commit };
+        let append = AppendEntries { term: 2, prev_log_index, prev_log_term, entries, leader_commit, round: 0 };
         let Some(Message::AppendEntriesResponse(answer)) = cluster.tell(1, 2, Message::AppendEntries(append)) else {
             panic!("a follower answers");
         };

@@ -137,6 +137,9 @@ impl RaftModel {
                     state.flying.push(Envelope { from: index, to: index_of(to), message });
                 }
                 Output::Event(event) => tell(state, id, &Event::Core(event))?,
+                Output::Write(_) | Output::Apply { .. } | Output::Declined(_) | Output::Read { .. } => {
+                    unreachable!("logs stand still")
+                }
             }
         }
         debug_assert!(writes <= WRITES_MAX, "{id} wrote {writes} times in a step");
