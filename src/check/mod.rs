@@ -9,4 +9,6 @@ pub mod consensus;
 #[cfg(feature = "systems")]
 pub mod echo;
 #[cfg(feature = "systems")]
+pub mod linear;
+#[cfg(feature = "systems")]
 pub mod raft;

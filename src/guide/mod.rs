@@ -24,6 +24,7 @@ page!(own_service);
 page!(anyones_raft);
 page!(bugs_of_others);
 page!(leaks);
+page!(replicated_log);
 page!(balancer);
 page!(report);
 page!(network_model);

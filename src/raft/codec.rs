@@ -15,12 +15,16 @@
 //! A datagram that is sent again later by somebody who overheard it is a duplicate, which Raft survives.
 
 mod fields;
+#[cfg(test)]
+mod tests;
 
 use bytes::{Buf, BufMut};
 
 use self::fields::{put_message, take_message};
 use super::NodeId;
 use super::message::Message;
+use super::parts::{Part, PartsWanted};
+use super::request::{Request, Response};
 
 /// The version that this program speaks.
 pub const VERSION: u8 = 1;
@@ -30,6 +34,12 @@ pub const KEY_BYTES_MIN: usize = 16;
 
 const MAGIC: &[u8; 4] = b"SGRF";
 const SIGNED: u8 = 1;
+/// The kinds that are not of members among themselves.
+const REQUEST: u8 = 32;
+const RESPONSE: u8 = 33;
+const PART: u8 = 34;
+const WANTED: u8 = 35;
+
 const HEADER_BYTES: usize = 31;
 const TAG_BYTES: usize = blake3::OUT_LEN;
 
@@ -70,6 +80,49 @@ pub struct Envelope {
     pub to: NodeId,
     /// The message.
     pub message: Message,
+}
+
+/// A datagram's content with its ends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Datagram {
+    /// From a member to a member.
+    Member(Envelope),
+    /// From a client to a member.
+    Request {
+        /// The client.
+        from: NodeId,
+        /// The member that it was meant for.
+        to: NodeId,
+        /// What it wants.
+        request: Request,
+    },
+    /// From a member to a client.
+    Response {
+        /// The member.
+        from: NodeId,
+        /// The client that it was meant for.
+        to: NodeId,
+        /// What the member says.
+        response: Response,
+    },
+    /// A part of a longer one.
+    Part {
+        /// Its sender.
+        from: NodeId,
+        /// Its receiver.
+        to: NodeId,
+        /// The part.
+        part: Part,
+    },
+    /// Asks for parts.
+    Wanted {
+        /// Its sender.
+        from: NodeId,
+        /// Its receiver.
+        to: NodeId,
+        /// Which parts.
+        wanted: PartsWanted,
+    },
 }
 
 /// Why a datagram was not taken in.
@@ -135,17 +188,65 @@ impl Codec {
 
     /// A datagram.
     pub fn encode(&self, envelope: &Envelope) -> Vec<u8> {
+        self.seal((envelope.from, envelope.to), |bytes| put_message(bytes, &envelope.message))
+    }
+
+    /// A client's datagram.
+    pub fn encode_request(&self, from: NodeId, to: NodeId, request: &Request) -> Vec<u8> {
+        self.seal((from, to), |bytes| {
+            bytes.put_u8(REQUEST);
+            request.put(bytes);
+        })
+    }
+
+    /// A datagram to a client.
+    pub fn encode_response(&self, from: NodeId, to: NodeId, response: &Response) -> Vec<u8> {
+        self.seal((from, to), |bytes| {
+            bytes.put_u8(RESPONSE);
+            response.put(bytes);
+        })
+    }
+
+    /// A part of a longer datagram.
+    pub fn encode_part(&self, from: NodeId, to: NodeId, part: &Part) -> Vec<u8> {
+        self.seal((from, to), |bytes| {
+            bytes.put_u8(PART);
+            part.put(bytes);
+        })
+    }
+
+    /// A datagram that asks for parts.
+    pub fn encode_wanted(&self, from: NodeId, to: NodeId, wanted: &PartsWanted) -> Vec<u8> {
+        self.seal((from, to), |bytes| {
+            bytes.put_u8(WANTED);
+            wanted.put(bytes);
+        })
+    }
+
+    fn seal(&self, (from, to): (NodeId, NodeId), put: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(HEADER_BYTES + 40 + TAG_BYTES);
         bytes.put_slice(MAGIC);
         bytes.put_u8(VERSION);
         bytes.put_u8(self.flags);
         bytes.put_u64_le(self.cluster.0);
-        bytes.put_u64_le(envelope.from.0);
-        bytes.put_u64_le(envelope.to.0);
-        put_message(&mut bytes, &envelope.message);
+        bytes.put_u64_le(from.0);
+        bytes.put_u64_le(to.0);
+        put(&mut bytes);
         let tag = blake3::keyed_hash(&self.key.0, &bytes);
         bytes.put_slice(tag.as_bytes());
         bytes
+    }
+
+    /// Whether a datagram says that it is between a client and a member; nothing of it was verified.
+    #[inline]
+    pub(super) fn claims_client(datagram: &[u8]) -> bool {
+        datagram.get(HEADER_BYTES - 1).is_some_and(|kind| [REQUEST, RESPONSE].contains(kind))
+    }
+
+    /// Whether a datagram says that it is about parts of another; nothing of it was verified.
+    #[inline]
+    pub(super) fn claims_part(datagram: &[u8]) -> bool {
+        datagram.get(HEADER_BYTES - 1).is_some_and(|kind| [PART, WANTED].contains(kind))
     }
 
     /// Whom a datagram says that it comes from; nothing of it was verified.
@@ -154,8 +255,16 @@ impl Codec {
         datagram.get(AT..)?.first_chunk().map(|id| NodeId(u64::from_le_bytes(*id)))
     }
 
-    /// The message in a datagram.
+    /// The message in a datagram from a member to a member.
     pub fn decode(&self, datagram: &[u8]) -> Result<Envelope, Rejected> {
+        match self.decode_any(datagram)? {
+            Datagram::Member(envelope) => Ok(envelope),
+            _ => Err(Rejected::Malformed("it is not what members say to each other")),
+        }
+    }
+
+    /// What is in a datagram.
+    pub fn decode_any(&self, datagram: &[u8]) -> Result<Datagram, Rejected> {
         let short = Rejected::Malformed("it is shorter than any message");
         let (signed, tag) = datagram.split_last_chunk::<TAG_BYTES>().ok_or(short)?;
         let (mut header, mut fields) = signed.split_at_checked(HEADER_BYTES).ok_or(short)?;
@@ -175,205 +284,23 @@ impl Codec {
             return Err(Rejected::Forged);
         }
         let (from, to) = (NodeId(header.get_u64_le()), NodeId(header.get_u64_le()));
-        let message = take_message(header.get_u8(), &mut fields)?;
+        let unclear = Rejected::Malformed("what the client or the member says cannot be understood");
+        let content = match header.get_u8() {
+            REQUEST => {
+                let request = Request::take(&mut fields).ok_or(unclear)?;
+                Datagram::Request { from, to, request }
+            }
+            RESPONSE => {
+                let response = Response::take(&mut fields).ok_or(unclear)?;
+                Datagram::Response { from, to, response }
+            }
+            PART => Datagram::Part { from, to, part: Part::take(&mut fields).ok_or(unclear)? },
+            WANTED => Datagram::Wanted { from, to, wanted: PartsWanted::take(&mut fields).ok_or(unclear)? },
+            kind => Datagram::Member(Envelope { from, to, message: take_message(kind, &mut fields)? }),
+        };
         if !fields.is_empty() {
             return Err(Rejected::Malformed("it goes on after its end"));
         }
-        Ok(Envelope { from, to, message })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-    use crate::raft::TERM_MAX;
-    use crate::raft::log::{Entry, Payload};
-    use crate::raft::message::{
-        AppendEntries, AppendEntriesResponse, Conflict, PreVote, PreVoteResponse, RequestVote, RequestVoteResponse,
-        TimeoutNow,
-    };
-
-    const CLUSTER: ClusterId = ClusterId(7);
-
-    fn plain() -> Codec {
-        Codec::new(CLUSTER, None)
-    }
-
-    fn signed(secret: &[u8]) -> Codec {
-        Codec::new(CLUSTER, Some(ClusterKey::new(secret).expect("it is long enough")))
-    }
-
-    fn number() -> impl Strategy<Value = u64> {
-        prop_oneof![0..10_u64, Just(TERM_MAX), 0..=TERM_MAX]
-    }
-
-    fn entries() -> impl Strategy<Value = Vec<Entry>> {
-        let command = prop::collection::vec(any::<u8>(), 0..20).prop_map(|command| Payload::Command(command.into()));
-        let entry =
-            (number(), prop_oneof![Just(Payload::Blank), command]).prop_map(|(term, payload)| Entry { term, payload });
-        prop::collection::vec(entry, 0..4).prop_map(|mut entries| {
-            entries.sort_by_key(|entry| entry.term);
-            entries
-        })
-    }
-
-    fn message() -> impl Strategy<Value = Message> {
-        let conflict = (number(), number(), number());
-        let conflict = conflict.prop_map(|(rejected, term, first_index)| Conflict { rejected, term, first_index });
-        let fields = (number(), number(), number(), number(), any::<bool>(), entries(), prop::option::of(conflict));
-        (1..=7_u8, fields).prop_map(|(kind, (term, a, b, c, yes, entries, conflict))| match kind {
-            1 => Message::PreVote(PreVote { term, last_log_index: a, last_log_term: b }),
-            2 => Message::PreVoteResponse(PreVoteResponse { term, request_term: a, vote_granted: yes }),
-            3 => Message::RequestVote(RequestVote { term, last_log_index: a, last_log_term: b, transfer: yes }),
-            4 => Message::RequestVoteResponse(RequestVoteResponse { term, vote_granted: yes }),
-            5 => Message::AppendEntries(AppendEntries {
-                term: entries.last().map_or(term, |last| last.term.max(term)),
-                prev_log_index: a,
-                prev_log_term: entries.first().map_or(b, |first| first.term.min(b)),
-                entries,
-                leader_commit: c,
-                round: b,
-            }),
-            6 => Message::AppendEntriesResponse(AppendEntriesResponse {
-                term,
-                success: yes,
-                match_index: a,
-                round: b,
-                conflict,
-            }),
-            _ => Message::TimeoutNow(TimeoutNow { term }),
-        })
-    }
-
-    fn envelope() -> impl Strategy<Value = Envelope> {
-        (1..9_u64, 1..9_u64, message()).prop_map(|(from, to, message)| Envelope {
-            from: NodeId(from),
-            to: NodeId(to),
-            message,
-        })
-    }
-
-    fn ask() -> Envelope {
-        let message = Message::TimeoutNow(TimeoutNow { term: 3 });
-        Envelope { from: NodeId(1), to: NodeId(2), message }
-    }
-
-    #[test]
-    fn who_has_no_right_to_be_heard_is_told_apart() {
-        let (plain, keyed) = (plain(), signed(b"correct horse battery"));
-        let datagram = keyed.encode(&ask());
-        assert_eq!(keyed.decode(&datagram), Ok(ask()));
-        assert_eq!(plain.decode(&datagram), Err(Rejected::Forged), "a signed one needs the key");
-        assert_eq!(keyed.decode(&plain.encode(&ask())), Err(Rejected::Forged), "an unsigned one proves nothing");
-        assert_eq!(signed(b"another horse battery").decode(&datagram), Err(Rejected::Forged));
-        let elsewhere = Codec::new(ClusterId(8), None);
-        assert_eq!(plain.decode(&elsewhere.encode(&ask())), Err(Rejected::Foreign));
-        let mut newer = datagram;
-        newer[4] = 2;
-        assert_eq!(keyed.decode(&newer), Err(Rejected::Version(2)));
-        assert_eq!(plain.decode(b"hello"), Err(Rejected::Malformed("it is shorter than any message")));
-        assert_eq!(plain.decode(&[b'x'; 200]), Err(Rejected::Malformed("it does not begin as a message does")));
-    }
-
-    #[test]
-    fn a_datagram_that_is_well_sealed_and_wrong_inside_is_malformed() {
-        let codec = plain();
-        let reseal = |change: &dyn Fn(&mut Vec<u8>)| {
-            let mut bytes = codec.encode(&ask());
-            bytes.truncate(bytes.len() - TAG_BYTES);
-            change(&mut bytes);
-            let tag = blake3::keyed_hash(&codec.key.0, &bytes);
-            bytes.put_slice(tag.as_bytes());
-            codec.decode(&bytes).expect_err("it is wrong").to_string()
-        };
-        assert_eq!(reseal(&|bytes| bytes[30] = 99), "it is malformed: it is of no kind that there is");
-        assert_eq!(reseal(&|bytes| bytes.truncate(34)), "it is malformed: it ends before its end");
-        assert_eq!(reseal(&|bytes| bytes.push(0)), "it is malformed: it goes on after its end");
-        assert!(reseal(&|bytes| bytes[38] = 0xff).contains("its term is beyond"));
-        let unsure = |bytes: &mut Vec<u8>| {
-            bytes[30] = 4;
-            bytes.push(2);
-        };
-        assert_eq!(reseal(&unsure), "it is malformed: a yes or no is neither");
-    }
-
-    #[test]
-    fn a_short_secret_is_no_key_and_a_key_does_not_show_itself() {
-        assert_eq!(ClusterKey::new(b"fifteen bytes.."), None);
-        let key = ClusterKey::new(b"sixteen bytes...").expect("it is long enough");
-        assert_eq!(format!("{key:?}"), "ClusterKey(secret)");
-    }
-
-    #[test]
-    fn the_layout_stays_what_it_is() {
-        let datagram = plain().encode(&ask());
-        let expected = b"SGRF\x01\x00\x07\0\0\0\0\0\0\0\x01\0\0\0\0\0\0\0\x02\0\0\0\0\0\0\0\x07\x03\0\0\0\0\0\0\0";
-        assert_eq!(datagram[..datagram.len() - TAG_BYTES], expected[..]);
-    }
-
-    #[test]
-    fn what_elections_say_is_as_short_as_it_was_before_there_was_a_log() {
-        let length = |message| {
-            let envelope = Envelope { message, ..ask() };
-            plain().encode(&envelope).len() - HEADER_BYTES - TAG_BYTES
-        };
-        let mut append = AppendEntries {
-            term: 3,
-            prev_log_index: 7,
-            prev_log_term: 2,
-            entries: Vec::new(),
-            leader_commit: 0,
-            round: 0,
-        };
-        assert_eq!(length(Message::AppendEntries(append.clone())), 36);
-        append.entries.push(Entry { term: 3, payload: Payload::Command(vec![0; 10].into()) });
-        assert_eq!(length(Message::AppendEntries(append)), 44 + Entry::FRAME_BYTES + 10);
-        let answer = AppendEntriesResponse { term: 3, success: true, match_index: 7, round: 0, conflict: None };
-        assert_eq!(length(Message::AppendEntriesResponse(answer.clone())), 17);
-        assert_eq!(length(Message::AppendEntriesResponse(AppendEntriesResponse { round: 9, ..answer })), 26);
-    }
-
-    #[test]
-    fn entries_out_of_the_order_of_their_terms_are_malformed() {
-        for (prev_log_term, terms) in [(2, vec![1]), (1, vec![2, 1]), (1, vec![4])] {
-            let entries = terms.into_iter().map(|term| Entry { term, payload: Payload::Blank }).collect();
-            let append =
-                AppendEntries { term: 3, prev_log_index: 7, prev_log_term, entries, leader_commit: 0, round: 1 };
-            let datagram = plain().encode(&Envelope { message: Message::AppendEntries(append), ..ask() });
-            let why = plain().decode(&datagram).expect_err("no log is so").to_string();
-            assert_eq!(why, "it is malformed: its entries are not in the order of their terms");
-        }
-    }
-
-    proptest! {
-        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
-
-        #[test]
-        fn what_was_encoded_is_decoded(envelope in envelope()) {
-            for codec in [plain(), signed(b"correct horse battery")] {
-                prop_assert_eq!(codec.decode(&codec.encode(&envelope)), Ok(envelope.clone()));
-            }
-        }
-
-        #[test]
-        fn a_damaged_datagram_is_never_taken_in(
-            envelope in envelope(),
-            at in any::<prop::sample::Index>(),
-            flip in 1..=255_u8,
-        ) {
-            let datagram = plain().encode(&envelope);
-            prop_assert!(plain().decode(&datagram[..at.index(datagram.len())]).is_err());
-            let mut damaged = datagram.clone();
-            damaged[at.index(datagram.len())] ^= flip;
-            prop_assert!(plain().decode(&damaged).is_err());
-        }
-
-        #[test]
-        fn no_bytes_make_it_panic(kind in 0..13_u8, bytes in prop::collection::vec(any::<u8>(), 0..80)) {
-            let _ = plain().decode(&bytes);
-            let _ = take_message(kind, &mut bytes.as_slice());
-        }
+        Ok(content)
     }
 }

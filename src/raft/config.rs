@@ -181,6 +181,13 @@ pub enum ConfigError {
     LeaseUnsticky,
 }
 
+impl ConfigError {
+    /// Whether it is [`Config::replication`] that makes no sense.
+    pub fn is_about_replication(&self) -> bool {
+        matches!(self, Self::Nothing | Self::Window { .. } | Self::LeaseDrift(_) | Self::LeaseUnsticky)
+    }
+}
+
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -20,7 +20,7 @@ impl Event {
                 _ => None,
             },
             Self::Stepped { status, .. } => Some(status.fact()),
-            Self::Commanded(_) | Self::Rejected { .. } | Self::SendFailed { .. } | Self::SocketError { .. } => None,
+            _ => None,
         }
     }
 }

@@ -182,19 +182,18 @@ impl Message {
                 fields.extend([("request_term", m.request_term.into()), ("vote_granted", m.vote_granted.into())]);
             }
             Self::RequestVoteResponse(m) => fields.push(("vote_granted", m.vote_granted.into())),
-            Self::AppendEntries(m) => fields.extend([
-                ("prev_log_index", m.prev_log_index.into()),
-                ("prev_log_term", m.prev_log_term.into()),
-                ("entries", (m.entries.len() as u64).into()),
-                ("leader_commit", m.leader_commit.into()),
-                ("round", m.round.into()),
-            ]),
-            Self::AppendEntriesResponse(m) => {
+            Self::AppendEntries(m) => {
                 fields.extend([
-                    ("success", m.success.into()),
-                    ("match_index", m.match_index.into()),
-                    ("round", m.round.into()),
+                    ("prev_log_index", m.prev_log_index.into()),
+                    ("prev_log_term", m.prev_log_term.into()),
+                    ("entries", (m.entries.len() as u64).into()),
+                    ("leader_commit", m.leader_commit.into()),
                 ]);
+                fields.extend((m.round > 0).then(|| ("round", m.round.into())));
+            }
+            Self::AppendEntriesResponse(m) => {
+                fields.extend([("success", m.success.into()), ("match_index", m.match_index.into())]);
+                fields.extend((m.round > 0).then(|| ("round", m.round.into())));
                 if let Some(conflict) = &m.conflict {
                     fields.extend([
                         ("rejected", conflict.rejected.into()),

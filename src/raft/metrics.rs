@@ -54,7 +54,7 @@ impl Metrics {
             Event::SendFailed { .. } => &mut self.send_failures,
             Event::SocketError { .. } => &mut self.receive_failures,
             Event::Persisted(_) => &mut self.persists,
-            Event::Core(_) | Event::Loaded(_) | Event::Commanded(_) | Event::Stepped { .. } => return,
+            _ => return,
         };
         *count += 1;
     }

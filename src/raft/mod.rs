@@ -2,9 +2,8 @@
 //!
 //! The algorithm is that of Diego Ongaro and John Ousterhout, *In Search of an Understandable Consensus Algorithm*
 //! (USENIX ATC 2014; "§5.2" and "figure 2" mean this paper), with what Ongaro's dissertation *Consensus: Bridging Theory
-//! and Practice* (Stanford 2014) adds to it. Names are theirs. This is the election; the log comes later, and what it
-//! needs of the election (terms in every message, logs that are compared, durable state, a leader that knows how far its
-//! peers are) is here.
+//! and Practice* (Stanford 2014) adds to it. Names are theirs. Servers elect a leader "to manage data replication": with
+//! [`Config::replication`] its log is replicated, and without it logs stand still, and there is the election alone.
 //!
 //! # The election, in short
 //!
@@ -53,15 +52,32 @@
 //! A pre-vote is refused, not granted, to who would campaign in the voter's own term: the answer takes it there first.
 //! A candidate whose election ends without a winner asks for pre-votes again, in the term it is in.
 //!
+//! # The log, in short
+//!
+//! A leader appends what clients want to its log, and sends each peer what comes after the entry that it sent last
+//! (§5.3). A follower that does not have that entry refuses, and says where the logs may meet; what contradicts the
+//! leader's log it cuts off. An entry is **committed** once a majority has it durably and it, or one after it, is of the
+//! leader's own term (§5.4.2); a leader begins its term with a blank entry, so that there is one. What is committed is
+//! applied to the state machine ([`kv`]), in order.
+//!
+//! | part | rule |
+//! |---|---|
+//! | pipelining | A window of messages is under way to a peer; it halves where one is lost, and grows as they are acknowledged. A peer that does not answer gets heartbeats and no entries. |
+//! | the disk | A leader sends while it writes (dissertation §10.2.1), and its own match index is what is durable here. A follower acknowledges what is durable, as far as messages of this term vouched for it. |
+//! | a disk that stands still | A leader that could not write for the largest election timeout what a peer has written tells that peer to take over, and steps down. |
+//! | reads | Through the log; by a round of heartbeats that was sent after the read was asked; or by a lease, which runs from when an answered round was sent, with clocks that may be off by a stated amount (dissertation §6.4). Who has just started votes for nobody for the least election timeout where there are leases: it may have heard a leader before. |
+//! | sessions | A client numbers its commands in a session; one that comes again takes no effect again (dissertation §6.3). |
+//!
 //! # How it is driven
 //!
-//! [`Core`] does nothing by itself. A driver (this crate's is [`server`]; messages are datagrams by [`codec`], term and vote
-//! a file by [`storage`]) owns socket, clock and disk, and in a loop
+//! [`Core`] does nothing by itself. A driver (this crate's is [`server`]; messages are datagrams by [`codec`], long ones in
+//! [`parts`], term and vote a file by [`storage`], the log files by [`segments`]) owns socket, clock and disk, and in a loop
 //!
 //! 1. waits for a datagram or for [`Core::deadline`], whichever is first;
 //! 2. calls [`Core::step`] with the time since the node's start and what came: a message, or a tick;
 //! 3. executes the [`Output`]s one after the other. A [`Output::Persist`] has reached the disk, synced, before the next
-//!    output is begun, and a crash in between loses the rest.
+//!    output is begun, and a crash in between loses the rest. An [`Output::Write`] is begun, and nothing waits for it: when
+//!    it is durable, the core is told ([`Input::Synced`]).
 //!
 //! So a vote is on disk before it leaves, and a request only says what is on disk. A driver that had to wait for the disk
 //! tells the core that it is done, and when ([`Core::written`]): a node that waits hears nobody, and the time that its
@@ -106,20 +122,26 @@ macro_rules! planted {
 }
 
 pub mod cli;
+pub mod client;
 mod clock;
 pub mod codec;
 pub mod config;
 mod core;
 pub mod event;
 mod facts;
+pub mod kv;
 pub mod log;
 pub mod message;
 pub mod metrics;
+pub mod parts;
 #[cfg(feature = "planted-bugs")]
 pub mod planted;
+pub mod post;
 mod repeats;
+pub mod request;
 #[cfg(feature = "planted-bugs")]
 mod seed_document;
+pub mod segments;
 pub mod server;
 pub mod status;
 pub mod storage;

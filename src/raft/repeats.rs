@@ -30,6 +30,11 @@ impl Repeats {
         Self { codec, sent: ByNode::default(), received: ByNode::default() }
     }
 
+    /// The codec itself, for what is not between members.
+    pub(super) fn codec(&self) -> &Codec {
+        &self.codec
+    }
+
     /// The datagram of a message of this node's, which is `from`.
     pub(super) fn encode(&mut self, from: NodeId, to: NodeId, message: &Message) -> &Bytes {
         if !self.sent.get(to).is_some_and(|(known, _)| known == message) {

@@ -13,6 +13,8 @@ use stormglass::disk::real::RealDisk;
 use stormglass::events::Sink;
 use stormglass::net::Net as _;
 use stormglass::net::real::{RealNet, run};
+use stormglass::raft::post::DATAGRAM_BYTES;
+use stormglass::raft::segments::SEGMENT_BYTES;
 use stormglass::raft::server::{self, Event, Settings};
 use stormglass::raft::{ClockRate, ClusterId, Codec, Config, Event as Core, LogPosition, NodeId, Term};
 use stormglass::rng::fresh_seed;
@@ -90,6 +92,8 @@ async fn node(
         codec: Codec::new(ClusterId::named("slow disk"), None),
         peers: peers.into_iter().map(|(peer, address)| (peer, address.to_string())).collect(),
         log: LogPosition::default(),
+        segment_bytes: SEGMENT_BYTES,
+        datagram_bytes: DATAGRAM_BYTES,
         clock: ClockRate::default(),
     };
     let events = Sink::new(move |event| {

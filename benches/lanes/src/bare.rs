@@ -16,6 +16,8 @@ use stormglass::disk::Disk;
 use stormglass::events::Sink;
 use stormglass::net::Net as _;
 use stormglass::raft::server::{self, Settings};
+use stormglass::raft::post::DATAGRAM_BYTES;
+use stormglass::raft::segments::SEGMENT_BYTES;
 use stormglass::raft::{ClockRate, ClusterId, Codec, LogPosition, NodeId};
 use stormglass::rng::Seed;
 
@@ -81,6 +83,8 @@ async fn node(net: Bare, id: NodeId) -> turmoil::Result {
         codec: Codec::new(ClusterId::named("simulated"), None),
         peers: others.map(|other| (other, format!("{other}:{PORT}"))).collect(),
         log: LogPosition::default(),
+            segment_bytes: SEGMENT_BYTES,
+            datagram_bytes: DATAGRAM_BYTES,
         clock: ClockRate::default(),
     };
     let socket = net.bind(&format!("0.0.0.0:{PORT}")).await?;

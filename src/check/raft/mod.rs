@@ -14,6 +14,8 @@
 //! | E13 | Votes, pre-votes and heartbeats are answered, and answered as figure 2 and the settings say, logs compared. |
 //! | E14 | A candidate asks everybody, and again; a leader is heard by everybody at its election and at each heartbeat; a successor is told when its log is the leader's; and nothing is said that nothing calls for. |
 //!
+//! What becomes of the log is [`log`]'s: R1 to R17.
+//!
 //! E9 to E14 hold each step of each node, the input that it took in and all that came of it, against what
 //! [figure 2 has due](rules) of a node that was what this one was.
 //!
@@ -23,6 +25,7 @@
 //! since when nothing is disturbed.
 
 mod armed;
+pub mod log;
 mod rules;
 mod step;
 
@@ -54,7 +57,12 @@ pub enum Scope {
 
 /// What any Raft's check asks of these settings.
 fn settings(config: &Config) -> Settings {
+    let mut exempt = std::collections::BTreeMap::new();
+    if config.replication.is_some() {
+        exempt.insert("L6".to_owned(), "what clients want takes messages too".to_owned());
+    }
     Settings {
+        exempt,
         election_timeout: (config.election_timeout_min, config.election_timeout_max),
         heartbeat: config.heartbeat,
         pre_vote: config.pre_vote,
@@ -154,6 +162,7 @@ impl RaftCheck {
             Event::Stepped { status, now, done, deadline } => {
                 return self.stepped(seen, status, (*now, *done), *deadline);
             }
+            Event::Core(CoreEvent::SteppedDown { .. }) => self.steps.event(id, seen, event),
             Event::Core(_) => {}
             Event::Sending { to, message } => self.steps.sending(id, *to, message),
             _ => self.steps.event(id, seen, event),

@@ -60,6 +60,8 @@ pub(super) struct Due {
     pub(super) timer: Timer,
     /// What the sender of the message is told.
     pub(super) answer: Option<Message>,
+    /// Whether and how `AppendEntries` are answered depends on the log, and the checks of that see to it.
+    pub(super) answer_is_free: bool,
     /// It is to speak to all peers that have not answered it: it asks for votes, or is heard as the leader.
     pub(super) speaks: bool,
     /// Whom it tells to campaign.
@@ -96,7 +98,12 @@ impl Rules {
                 due.answer = Some(Message::PreVoteResponse(self.pre_vote(b, known, ask, now)));
             }
             Message::RequestVote(ask) => self.vote(b, known, &mut due, from, ask, now),
-            Message::AppendEntries(append) => follow(b, known, &mut due, from, append, now),
+            Message::AppendEntries(append) => {
+                follow(b, known, &mut due, from, append, now);
+                if self.config.replication.is_some() && append.term >= b.term {
+                    (due.answer, due.answer_is_free) = (None, true);
+                }
+            }
             Message::TimeoutNow(told) if told.term >= due.term => {
                 due.learn(told.term);
                 if due.role != Role::Leader {
@@ -130,6 +137,11 @@ impl Rules {
 
     /// Whether it has a leader that it heard within the least timeout, or is one that a majority answered within it.
     fn is_led(&self, b: &Status, known: &Known, now: Duration) -> bool {
+        // Who has just started may have heard a leader before, and where there are leases that binds it.
+        let leases = self.config.replication.as_ref().is_some_and(|replication| replication.lease.is_some());
+        if leases && now < self.config.election_timeout_min {
+            return true;
+        }
         let heard_at = match b.role {
             Role::Leader => self.contact(known, now),
             Role::Follower if b.leader.is_some() => known.heard_at,
@@ -297,7 +309,7 @@ fn follow(b: &Status, known: &mut Known, due: &mut Due, from: NodeId, append: &A
     let there = (append.prev_log_index, append.prev_log_term) == (b.log.last_index, b.log.last_term);
     let success = is_current && (append.prev_log_index == 0 || there);
     let match_index = if success { append.prev_log_index } else { 0 };
-    let answer = AppendEntriesResponse { term: due.term, success, match_index, round: 0, conflict: None };
+    let answer = AppendEntriesResponse { term: due.term, success, match_index, round: append.round, conflict: None };
     due.answer = Some(Message::AppendEntriesResponse(answer));
 }
 
@@ -310,7 +322,17 @@ impl Due {
     pub(super) fn nothing(before: &Status) -> Self {
         let &Status { role, term, voted_for, leader, .. } = before;
         let timer = if role == Role::Leader { Timer::Off } else { Timer::Kept };
-        Self { role, term, voted_for, leader, timer, answer: None, speaks: false, timeout_now: None }
+        Self {
+            role,
+            term,
+            voted_for,
+            leader,
+            timer,
+            answer: None,
+            answer_is_free: false,
+            speaks: false,
+            timeout_now: None,
+        }
     }
 
     /// Rules for all servers: a newer term is entered, as a follower.

@@ -7,8 +7,9 @@ use std::time::Duration;
 use super::rules::{Due, Input, Known, Rules, Timer};
 use crate::check::consensus::{Checked, E2, E8, E10, Seen};
 use crate::raft::by_node::ByNode;
+use crate::raft::event::StepDown;
 use crate::raft::server::{Command, Event};
-use crate::raft::{Config, Message, NodeId, Role, Status};
+use crate::raft::{Config, Event as CoreEvent, Message, NodeId, Role, Status};
 use crate::sim::Breach;
 
 const E9: &str = "E9 what starts the timer";
@@ -53,6 +54,10 @@ struct Step {
     timeout_now: Option<NodeId>,
     /// What was said that nothing calls for.
     stray: Option<(NodeId, Message)>,
+    /// To whom `AppendEntries` went, where a log is replicated.
+    appended_to: Vec<NodeId>,
+    /// A leader stepped down because its disk stands still.
+    yielded: bool,
 }
 
 #[derive(Clone, Default)]
@@ -61,6 +66,10 @@ enum Taken {
     Tick,
     Message(NodeId, Rc<Message>),
     Command(Command),
+    /// A client wants something.
+    Request,
+    /// What was written to the log is durable.
+    Synced,
 }
 
 impl Steps {
@@ -103,6 +112,14 @@ impl Steps {
                 let step = &mut self.node(id).step;
                 (step.input, step.seen) = (Taken::Command(*command), seen);
             }
+            Event::Requested { .. } | Event::Synced { .. } => {
+                let is_request = matches!(event, Event::Requested { .. });
+                let step = &mut self.node(id).step;
+                (step.input, step.seen) = (if is_request { Taken::Request } else { Taken::Synced }, seen);
+            }
+            Event::Core(CoreEvent::SteppedDown { why: StepDown::DiskStalled, .. }) => {
+                self.node(id).step.yielded = true;
+            }
             Event::Sending { to, message } => self.sending(id, *to, message),
             _ => {}
         }
@@ -110,8 +127,10 @@ impl Steps {
 
     #[inline]
     pub(super) fn sending(&mut self, id: NodeId, to: NodeId, message: &Message) {
+        let replicates = self.rules.config.replication.is_some();
         let step = &mut self.node(id).step;
         match message {
+            Message::AppendEntries(_) if replicates => step.appended_to.push(to),
             Message::PreVote(_) | Message::RequestVote(_) | Message::AppendEntries(_) => {
                 step.spoken_to.push(to);
                 match &step.said {
@@ -154,9 +173,21 @@ impl Steps {
                 node.step.clear();
                 return Ok(());
             }
+            (Some(before), Taken::Request) => Due::nothing(before),
+            (Some(before), Taken::Synced) => Due { answer_is_free: true, ..Due::nothing(before) },
+            (Some(before), Taken::Tick) if node.step.yielded => Due {
+                role: Role::Follower,
+                leader: None,
+                timer: Timer::Afresh,
+                timeout_now: node.step.timeout_now,
+                ..Due::nothing(before)
+            },
             (Some(before), Taken::Tick) => rules.step(before, &mut node.known, &Input::Tick, now),
         };
-        if due.speaks {
+        let has_told_all = status.role == Role::Leader
+            && rules.config.replication.is_some()
+            && rules.spoken_to(&due, &node.known, status.id).all(|peer| node.step.appended_to.contains(&peer));
+        if due.speaks || has_told_all {
             node.known.spoke_at = done;
         }
         let before = before.unwrap_or(start);
@@ -172,6 +203,8 @@ impl Step {
     fn clear(&mut self) {
         self.input = Taken::Tick;
         self.spoken_to.clear();
+        self.appended_to.clear();
+        self.yielded = false;
         (self.answer, self.said, self.timeout_now, self.stray) = (None, None, None, None);
     }
 }
@@ -297,7 +330,8 @@ impl Judge<'_> {
             _ => None,
         };
         let is = answer.as_ref().map(|(to, message)| (*to, message));
-        if is != due {
+        let is_of_log = |said: &(NodeId, &Message)| matches!(said.1, Message::AppendEntriesResponse(_));
+        if is != due && !(self.due.answer_is_free && is.as_ref().is_none_or(is_of_log)) {
             let id = self.after.id;
             let told = |said: Option<(NodeId, &Message)>| match said {
                 Some((to, message)) => format!("{message} to {to}"),
@@ -311,7 +345,28 @@ impl Judge<'_> {
         }
     }
 
+    /// Whoever leads and has to be heard sends something to all; what more it sends is the log's.
+    fn appends(&self) -> Checked {
+        let appended_to = &self.node.step.appended_to;
+        let Status { id, role, .. } = *self.after;
+        if role != Role::Leader && !appended_to.is_empty() {
+            let to = listed(appended_to.iter());
+            return self.broken(E14, format!("{id}, a {role}, sends AppendEntries to {to}"));
+        }
+        let missed = self.rules.spoken_to(self.due, &self.node.known, id).find(|peer| !appended_to.contains(peer));
+        match missed.filter(|_| self.due.speaks && role == Role::Leader) {
+            Some(missed) => self.broken(E14, format!("{id}, a {role}, is to be heard, and says nothing to {missed}")),
+            None => Ok(()),
+        }
+    }
+
     fn speech(&mut self) -> Checked {
+        if self.rules.config.replication.is_some() {
+            self.appends()?;
+            if self.after.role == Role::Leader && self.node.step.spoken_to.is_empty() {
+                return self.successor();
+            }
+        }
         if !self.due.speaks && self.node.step.spoken_to.is_empty() && self.node.step.timeout_now.is_none() {
             return if self.due.timeout_now.is_none() { Ok(()) } else { self.successor() };
         }
@@ -373,6 +428,8 @@ impl Judge<'_> {
             Taken::Tick => "its deadline had come".to_owned(),
             Taken::Message(from, message) => format!("it took in {message} of {from}"),
             Taken::Command(_) => "it was to hand over the lead".to_owned(),
+            Taken::Request => "a client asked something of it".to_owned(),
+            Taken::Synced => "its log was written".to_owned(),
         };
         let (seen, text) = (self.seen, format!("{text}: {took}"));
         let Status { role, term, .. } = *self.before;

@@ -23,6 +23,8 @@ use crate::events::Sink;
 use crate::net::real::RealNet;
 use crate::net::signals::shutdown_signal;
 use crate::net::{Net, Socket};
+use crate::raft::post::DATAGRAM_BYTES;
+use crate::raft::segments::SEGMENT_BYTES;
 use crate::raft::server::{self, Event, Settings};
 use crate::raft::{ClockRate, ClusterId, Codec, Config, Event as Core, LogPosition, NodeId, Term};
 use crate::rng::fresh_seed;
@@ -128,6 +130,8 @@ impl Cluster {
             codec: self.codec.clone(),
             peers: others.map(|(other, address)| (*other, address.to_string())).collect(),
             log: LogPosition::default(),
+            segment_bytes: SEGMENT_BYTES,
+            datagram_bytes: DATAGRAM_BYTES,
             clock: ClockRate::default(),
         };
         let (events, failed) = (self.sink(id, first), self.failed.clone());

@@ -10,6 +10,8 @@ use clap::{CommandFactory as _, Parser};
 use tracing::level_filters::LevelFilter;
 
 use crate::raft::codec::KEY_BYTES_MIN;
+use crate::raft::post::DATAGRAM_BYTES;
+use crate::raft::segments::SEGMENT_BYTES;
 use crate::raft::server::Settings;
 use crate::raft::{ClockRate, ClusterId, ClusterKey, Codec, Config, LogPosition, NodeId};
 use crate::service::{host_and_port, parse_duration};
@@ -169,7 +171,16 @@ impl NodeOptions {
         config.validate(id).map_err(|error| error.to_string())?;
         let key = self.cluster_key_file.as_deref().map(read_key).transpose()?;
         let codec = Codec::new(ClusterId::named(&self.cluster), key);
-        Ok(Settings { id, config, codec, peers, log: LogPosition::default(), clock: ClockRate::default() })
+        Ok(Settings {
+            id,
+            config,
+            codec,
+            peers,
+            log: LogPosition::default(),
+            segment_bytes: SEGMENT_BYTES,
+            datagram_bytes: DATAGRAM_BYTES,
+            clock: ClockRate::default(),
+        })
     }
 }
 

@@ -19,12 +19,12 @@ impl Core {
             return self.ignore(from, &Message::AppendEntries(append.clone()), Ignored::Contradiction);
         }
         self.note_vouched(vouched);
+        self.write_log();
         // What this message does not vouch for may be another's, whatever the leader has committed.
         let commit = append.leader_commit.min(vouched);
         if commit > self.commit_index {
             self.commit(commit);
         }
-        self.write_log();
         if vouched <= self.durable_index || append.entries.is_empty() {
             self.accept(from, vouched.min(self.durable_index));
         }

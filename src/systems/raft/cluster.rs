@@ -1,5 +1,7 @@
 //! The nodes of one run: how they are started, what they tell, and what is expected of them in the end.
 
+mod counting;
+
 use std::cell::{Cell, Ref, RefCell};
 use std::collections::BTreeMap;
 use std::future::{pending, poll_fn};
@@ -11,20 +13,26 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 use crate::check::consensus::State;
-use crate::check::raft::{Agreement, Lead, RaftCheck, Seen, unelectable};
+use crate::check::raft::log::LogCheck;
+use crate::check::raft::{Agreement, Lead, RaftCheck, Scope, Seen, unelectable};
 use crate::events::Sink;
 use crate::net::Net as _;
 use crate::raft::by_node::ByNode;
+use crate::raft::post::DATAGRAM_BYTES;
 use crate::raft::server::{self, Command, Event, Node, Settings};
-use crate::raft::{Config, Event as CoreEvent, Message, NodeId, Role, Term};
-use crate::sim::trace::{Cause, HostId};
+use crate::raft::{Config, Event as CoreEvent, NodeId, Role, Term};
+use crate::sim::trace::HostId;
 use crate::sim::{Breach, Calm, CoreHost, Events, Host, HostResult, Report, WaitEnd};
 
 use super::codec;
 use super::options::{self, Expected, Leader, Order};
 use super::told::record;
+use super::workload::Calls;
 
-const PORT: u16 = 7000;
+pub(super) const PORT: u16 = 7000;
+
+/// So small that logs have several.
+const SEGMENT_BYTES: u64 = 16 << 10;
 
 /// From the start of the run until the first node campaigns.
 pub(super) const FIRST_CAMPAIGN: &str = "first campaign";
@@ -35,9 +43,11 @@ pub(super) const FAILOVER: &str = "failover";
 
 /// The nodes of one run.
 pub(super) struct Cluster {
-    plan: options::Cluster,
+    pub(super) plan: options::Cluster,
     expected: Expected,
     check: RefCell<RaftCheck>,
+    /// The check of the log, where one is replicated.
+    log_check: RefCell<Option<LogCheck>>,
     remotes: RefCell<BTreeMap<NodeId, Remote>>,
     term_max: Cell<Term>,
     /// Since when no majority has had a leader; `None` while one has.
@@ -53,6 +63,10 @@ pub(super) struct Cluster {
     newest: Cell<Campaign>,
     /// Who campaigned last because the leader said so, and in which term.
     successor: Cell<Option<(NodeId, Term)>>,
+    /// The highest index that anybody has committed.
+    commit_max: Cell<u64>,
+    /// What clients called, and what came of it.
+    pub(super) calls: RefCell<Calls>,
 }
 
 /// The newest term in which somebody has campaigned.
@@ -80,10 +94,14 @@ impl Cluster {
         if let Some(from) = expected.stable_from {
             check.stable_from(from);
         }
+        let replicates = plan.config.replication.is_some() && plan.scope == Scope::All;
+        let slowest = plan.conditions.latency.1 + plan.conditions.write;
+        let log_check = replicates.then(|| LogCheck::new(&plan.config, slowest));
         Self {
             plan,
             expected,
             check: RefCell::new(check),
+            log_check: RefCell::new(log_check),
             remotes: RefCell::default(),
             term_max: Cell::new(0),
             leaderless_since: Cell::new(Some(Duration::ZERO)),
@@ -93,6 +111,8 @@ impl Cluster {
             armed: RefCell::default(),
             newest: Cell::default(),
             successor: Cell::default(),
+            commit_max: Cell::default(),
+            calls: RefCell::default(),
         }
     }
 
@@ -171,6 +191,11 @@ impl Cluster {
                     let is_due = deadline.is_some_and(|at| time.has_come(at));
                     let pause = if is_due && node.is_deadline_first() {
                         node.tick(now())
+                    } else if let Poll::Ready(synced) = node.waits_for().1.poll_synced(cx) {
+                        match synced {
+                            Ok(number) => node.synced(now(), number),
+                            Err(error) => return Poll::Ready(Err(error)),
+                        }
                     } else if let Some(command) = self.poll_command(&mut commands, &mut heeded, cx) {
                         node.command(now(), command)
                     } else if let Some(datagram) = node.socket().try_recv() {
@@ -183,12 +208,12 @@ impl Cluster {
                         return Poll::Pending;
                     };
                     if pause.is_some() {
-                        return Poll::Ready(pause);
+                        return Poll::Ready(Ok(pause));
                     }
                     deadline = alarm(&node);
                 }
             });
-            let pause = pause.await;
+            let pause = pause.await?;
             node.finish(pause, || rate.shows(time.now() - start)).await?;
             deadline = alarm(&node);
         }
@@ -220,6 +245,8 @@ impl Cluster {
             codec: codec(),
             peers: peers.map(|peer| (peer, format!("{peer}:{PORT}"))).collect(),
             log: self.plan.logs.get(&id).copied().unwrap_or_default(),
+            segment_bytes: SEGMENT_BYTES,
+            datagram_bytes: DATAGRAM_BYTES,
             clock: self.plan.clocks.get(&id).copied().unwrap_or_default(),
         }
     }
@@ -244,6 +271,12 @@ impl Cluster {
         let written = match event {
             // Told for each heartbeat, and nobody but the causes asks for it.
             Event::Core(core @ CoreEvent::TimerArmed { .. }) => return self.trace_timer(events, id, core),
+            Event::Core(CoreEvent::Committed { index, .. }) => {
+                let more = index.saturating_sub(self.commit_max.get());
+                events.count("commits", more);
+                self.commit_max.set(self.commit_max.get() + more);
+                record(events, event)
+            }
             Event::Core(core) => self.heard_core(events, id, event, core),
             // A packet's own record tells of the message.
             Event::Sending { message, .. } => {
@@ -256,7 +289,8 @@ impl Cluster {
         };
         let seen = (events.now(), written.unwrap_or_else(|| events.next_record()));
         let breach = self.check.borrow_mut().event(id, seen, event);
-        if let Some(breach) = breach {
+        let of_log = self.log_check.borrow_mut().as_mut().and_then(|log| log.event(id, seen, event).err());
+        for breach in breach.into_iter().chain(of_log) {
             events.breach(*breach);
         }
         // What the nodes agree on follows from what each of them is after a step, and from nothing else.
@@ -281,76 +315,6 @@ impl Cluster {
         self.time_firsts(events, core);
         self.count_split_votes(events, core);
         written
-    }
-
-    /// A node's one task serves its election timer and all else: what a campaign comes of is not what the node took in
-    /// last, but what made it arm the timer.
-    fn trace_timer(&self, events: &Events, id: NodeId, core: &CoreEvent) {
-        let Some(cause) = events.cause() else { return };
-        let is_armed = matches!(core, CoreEvent::TimerArmed { .. });
-        if cause.timer && (is_armed || core.is_campaign()) {
-            let armed = self.armed.borrow().get(id).copied();
-            armed.into_iter().for_each(|record| events.continue_with(Cause { record, timer: true }));
-        }
-        if is_armed && !cause.timer {
-            self.armed.borrow_mut().insert(id, cause.record);
-        }
-    }
-
-    /// Who is asked again is asked because of the campaign, whatever the candidate took in meanwhile.
-    fn trace_asking(&self, events: &Events, id: NodeId, message: &Message) {
-        let asks = matches!(message, Message::PreVote(_) | Message::RequestVote(_));
-        if asks && events.cause().is_some_and(|cause| cause.timer) {
-            let armed = self.armed.borrow().get(id).copied();
-            armed.into_iter().for_each(|record| events.continue_with(Cause { record, timer: true }));
-        }
-    }
-
-    /// Counts terms in which several have campaigned and nobody has won, each when somebody campaigns in a newer one.
-    fn count_split_votes(&self, events: &Events, event: &CoreEvent) {
-        let newest = self.newest.get();
-        match event {
-            CoreEvent::BecameCandidate { term, .. } if *term > newest.term => {
-                if newest.candidates > 1 && !newest.is_won {
-                    events.count("split votes", 1);
-                }
-                self.newest.set(Campaign { term: *term, candidates: 1, is_won: false });
-            }
-            CoreEvent::BecameCandidate { term, .. } if *term == newest.term => {
-                self.newest.set(Campaign { candidates: newest.candidates + 1, ..newest });
-            }
-            CoreEvent::BecameLeader { term, .. } if *term == newest.term => {
-                self.newest.set(Campaign { is_won: true, ..newest });
-            }
-            _ => {}
-        }
-    }
-
-    /// Counts leaders who campaigned because the leader before them said so.
-    fn count_handed_over(&self, events: &Events, id: NodeId, event: &CoreEvent) {
-        match event {
-            CoreEvent::BecameCandidate { term, transfer: true } => self.successor.set(Some((id, *term))),
-            CoreEvent::BecameLeader { term, .. } if self.successor.get() == Some((id, *term)) => {
-                events.count("leads handed over", 1);
-            }
-            _ => {}
-        }
-    }
-
-    /// Keeps how long the nodes took to begin their first campaign, and to elect their first leader.
-    fn time_firsts(&self, events: &Events, event: &CoreEvent) {
-        let (campaigned, elected) = self.first_seen.get();
-        match event {
-            CoreEvent::BecamePreCandidate { .. } | CoreEvent::BecameCandidate { .. } if !campaigned => {
-                events.time(FIRST_CAMPAIGN, events.now());
-                self.first_seen.set((true, elected));
-            }
-            CoreEvent::BecameLeader { .. } if !elected => {
-                events.time(FIRST_LEADER, events.now());
-                self.first_seen.set((campaigned, true));
-            }
-            _ => {}
-        }
     }
 
     /// What the nodes agree on now, to be compared with later.
@@ -384,10 +348,16 @@ impl Cluster {
     /// A node's process has ended.
     pub(super) fn down(&self, host: HostId, seen: Seen) {
         let id = NodeId(u64::from(host.0) + 1);
+        if !self.plan.config.members.contains(&id) {
+            return;
+        }
         if let Some(remote) = self.remotes.borrow_mut().get_mut(&id) {
             remote.sender = None;
         }
         self.check.borrow_mut().down(id, seen);
+        if let Some(log) = &mut *self.log_check.borrow_mut() {
+            log.down(id);
+        }
         self.note_lead();
         if self.agreement().of_majority.is_none() && self.leaderless_since.get().is_none() {
             self.leaderless_since.set(Some(seen.0));
@@ -396,6 +366,9 @@ impl Cluster {
 
     pub(super) fn calm(&self, at: Duration) {
         self.check.borrow_mut().calm(at);
+        if let Some(log) = &mut *self.log_check.borrow_mut() {
+            log.calm(at);
+        }
     }
 
     /// Does what a step of the script says.
@@ -437,7 +410,11 @@ impl Cluster {
     pub(super) fn judge(&self, report: &Report) {
         let at = report.simulated();
         let check = self.check.borrow();
-        if let Some(breach) = check.at_end(at) {
+        let of_log = self.log_check.borrow().as_ref().and_then(|log| log.at_end(at));
+        if let Some(breach) = check.at_end(at).or(of_log) {
+            return report.breach(breach);
+        }
+        if let Some(breach) = self.calls.borrow().judge(report) {
             return report.breach(breach);
         }
         check.unchecked().into_iter().for_each(|note| report.note(note));

@@ -22,6 +22,18 @@ local f = {
   leader_commit = ProtoField.uint64("sgraft.leader_commit", "leader_commit"),
   match_index = ProtoField.uint64("sgraft.match_index", "match_index"),
   entries = ProtoField.uint32("sgraft.entries", "entries"),
+  round = ProtoField.uint64("sgraft.round", "round"),
+  rejected = ProtoField.uint64("sgraft.rejected", "rejected"),
+  conflict_term = ProtoField.uint64("sgraft.conflict_term", "conflict_term"),
+  conflict_first_index = ProtoField.uint64("sgraft.conflict_first_index", "conflict_first_index"),
+  has_conflict = ProtoField.bool("sgraft.has_conflict", "has_conflict"),
+  entry_term = ProtoField.uint64("sgraft.entry_term", "entry_term"),
+  entry = ProtoField.bytes("sgraft.entry", "entry"),
+  number = ProtoField.uint64("sgraft.number", "number"),
+  part_id = ProtoField.uint64("sgraft.part_id", "part_id", base.HEX),
+  part = ProtoField.uint32("sgraft.part", "part"),
+  parts = ProtoField.uint32("sgraft.parts", "parts"),
+  body = ProtoField.bytes("sgraft.body", "body"),
   transfer = ProtoField.bool("sgraft.transfer", "transfer"),
   vote_granted = ProtoField.bool("sgraft.vote_granted", "vote_granted"),
   success = ProtoField.bool("sgraft.success", "success"),
@@ -41,8 +53,17 @@ local KINDS = {
     { "term", "prev_log_index", "prev_log_term", "entries", "leader_commit" } },
   [6] = { "AppendEntriesResponse", { "term", "match_index", "success" }, { "term", "success", "match_index" } },
   [7] = { "TimeoutNow", { "term" } },
+  [8] = { "AppendEntries", { "term", "prev_log_index", "prev_log_term", "leader_commit", "round", "entries" },
+    { "term", "prev_log_index", "prev_log_term", "entries", "leader_commit", "round" } },
+  [9] = { "AppendEntriesResponse",
+    { "term", "match_index", "round", "success", "has_conflict", "rejected", "conflict_term", "conflict_first_index" },
+    { "term", "success", "match_index", "round", "rejected", "conflict_term", "conflict_first_index" } },
+  [32] = { "Request", { "number" } },
+  [33] = { "Response", { "number" } },
+  [34] = { "Part", { "part_id", "part", "parts" } },
+  [35] = { "PartsWanted", { "part_id" } },
 }
-local BYTES = { transfer = 1, vote_granted = 1, success = 1, entries = 4 }
+local BYTES = { transfer = 1, vote_granted = 1, success = 1, entries = 4, has_conflict = 1, part = 4, parts = 4 }
 
 local function is_ours(buffer)
   return buffer:len() >= HEADER_BYTES + TAG_BYTES and buffer(0, 4):string() == "SGRF" and KINDS[buffer(30, 1):uint()] ~= nil
@@ -69,6 +90,7 @@ function raft.dissector(buffer, pinfo, tree)
   subtree:add(f.message, buffer(30, 1), name)
   local values, info, at, last = {}, name, HEADER_BYTES, buffer:len() - TAG_BYTES
   for _, field in ipairs(fields) do
+    if values.has_conflict == "false" then break end
     if at + (BYTES[field] or 8) > last then
       subtree:add_proto_expert_info(malformed)
       break
@@ -77,6 +99,17 @@ function raft.dissector(buffer, pinfo, tree)
     values[field] = value
     at = at + bytes
   end
+  -- Whether there is a conflict is said before what it is.
+  local count = tonumber(values.entries or "0")
+  for _ = 1, count do
+    if at + 13 > last then break end
+    local length = buffer(at + 9, 4):le_uint()
+    subtree:add_le(f.entry_term, buffer(at, 8))
+    at = at + 13
+    if length > 0 and at + length <= last then subtree:add(f.entry, buffer(at, length)) end
+    at = at + length
+  end
+  if at < last then subtree:add(f.body, buffer(at, last - at)) end
   for _, field in ipairs(shown or fields) do
     if values[field] then info = info .. " " .. field .. "=" .. values[field] end
   end

@@ -8,6 +8,7 @@ mod figures;
 mod names;
 mod options;
 mod told;
+mod workload;
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -19,6 +20,8 @@ use schemars::{Schema, schema_for};
 use crate::events::Value;
 use crate::figure::Figure;
 use crate::model::{Bounds, Search};
+use crate::raft::codec::Datagram;
+use crate::raft::message::AppendEntriesResponse;
 use crate::raft::{ClusterId, Codec, Message, Role};
 use crate::rng::Rng;
 use crate::script::{Action, HostPattern, Lane, MessageRule, Script, ScriptError, Setting, Sometimes, SystemAction};
@@ -68,6 +71,15 @@ impl System for Raft {
             "former-candidate-double-vote",
             "hand-over",
             "hand-over-cut-off",
+            "kv-chaos",
+            "kv-cut-off",
+            "kv-hand-over",
+            "kv-hot-key",
+            "kv-large-values",
+            "kv-leader-crash",
+            "kv-lost-packets",
+            "kv-rolling-restart",
+            "kv-slow-leader-disk",
             "late-timeout-now",
             "leader-pause",
             "lost-answers",
@@ -128,7 +140,7 @@ impl System for Raft {
     }
 
     fn messages(&self) -> Option<Vec<&'static str>> {
-        Some(Message::NAMES.to_vec())
+        Some([&Message::NAMES[..], &["Part", "PartsWanted", "Request", "Response"]].concat())
     }
 
     fn counters(&self) -> Option<Vec<&'static str>> {
@@ -136,8 +148,16 @@ impl System for Raft {
     }
 
     fn label(&self, packet: &Packet) -> Option<Label> {
-        let envelope = codec().decode(&packet.payload).ok()?;
-        Some(Label { name: envelope.message.name().to_owned(), detail: detail(&envelope.message) })
+        let (name, detail) = match codec().decode_any(&packet.payload).ok()? {
+            Datagram::Member(envelope) => (envelope.message.name(), detail(&envelope.message)),
+            Datagram::Request { request, .. } => (request.name(), request.detail()),
+            Datagram::Response { response, .. } => (response.name(), response.detail()),
+            Datagram::Part { part, .. } => ("Part", format!("{} of {}", part.number + 1, part.count)),
+            Datagram::Wanted { wanted, .. } => {
+                ("PartsWanted", format!("{} parts", wanted.runs.iter().map(|(_, many)| u64::from(*many)).sum::<u64>()))
+            }
+        };
+        Some(Label { name: name.to_owned(), detail })
     }
 
     fn dissector(&self) -> Option<&'static str> {
@@ -201,12 +221,23 @@ impl System for Raft {
         let plan = options.cluster(setup)?;
         let expected = expect.understand(&setup.script().expect.section, &plan.config)?;
         let cluster = Rc::new(Cluster::new(plan, expected));
+        let callers = cluster.callers();
         for id in cluster.members() {
             let cluster = cluster.clone();
             match setup.lane() {
                 Lane::Turmoil => setup.host(id.to_string(), move |host| cluster.clone().run(id, host)),
                 Lane::Core => {
                     setup.core_host(id.to_string(), move |host| cluster.clone().run_in_core_lane(id, host));
+                }
+            }
+        }
+
+        for caller in callers {
+            let cluster = cluster.clone();
+            match setup.lane() {
+                Lane::Turmoil => setup.host(caller.name(), move |host| cluster.clone().call_in_turmoil(caller, host)),
+                Lane::Core => {
+                    setup.core_host(caller.name(), move |host| cluster.clone().call_in_core_lane(caller, host));
                 }
             }
         }
@@ -258,6 +289,7 @@ impl System for Raft {
 /// What an operator does: a lead is handed over, to anybody, and perhaps at once to somebody again; and `TimeoutNow` may be
 /// late, so that it comes in a term that is over.
 fn operate(hosts: &[String], rng: &mut Rng) -> Vec<Action> {
+    let hosts: Vec<&String> = hosts.iter().filter(|host| host.starts_with('n')).collect();
     let transfer = |rng: &mut Rng| {
         let to = &hosts[rng.random_range(0..hosts.len())];
         Action::System(SystemAction::new("raft", &format!("{{ transfer_to = \"{to}\" }}")))
@@ -282,7 +314,18 @@ fn detail(message: &Message) -> String {
     match message {
         Message::PreVoteResponse(answer) => granted(term, answer.vote_granted),
         Message::RequestVoteResponse(answer) => granted(term, answer.vote_granted),
+        Message::AppendEntries(append) if !append.entries.is_empty() => {
+            let (first, last) = (append.prev_log_index + 1, append.prev_log_index + append.entries.len() as u64);
+            let span = if first == last { first.to_string() } else { format!("{first}..{last}") };
+            format!("{span} term {term}")
+        }
+        Message::AppendEntriesResponse(AppendEntriesResponse { success: false, conflict: Some(conflict), .. }) => {
+            format!("term {term}, refused at {}", conflict.rejected)
+        }
         Message::AppendEntriesResponse(answer) if !answer.success => format!("term {term}, refused"),
+        Message::AppendEntriesResponse(answer) if answer.round > 0 => {
+            format!("term {term}, up to {}", answer.match_index)
+        }
         _ => format!("term {term}"),
     }
 }
@@ -296,6 +339,29 @@ mod tests {
     use super::*;
     use crate::rng::Seed;
     use crate::sim::drawn;
+
+    #[test]
+    fn what_makes_no_sense_of_clients_and_their_log_is_an_error() {
+        let refused = |table: &str| {
+            let text = format!("about = 'x'\nsystem = 'raft'\nduration = '9s'\n[raft]\n{table}\n");
+            let script = Script::parse("x.toml", &text).unwrap();
+            drawn(&Raft, &script, Seed(0)).map(drop).expect_err("it makes no sense").to_string()
+        };
+        for (table, says) in [
+            ("logs = 'drawn'\nclients = {}", "these stand in for logs, and here logs are replicated"),
+            ("clients = { count = 0 }", "expected 1 to 1000"),
+            ("clients = { keys = 0 }", "expected 1 to 10000"),
+            ("clients = { hot = 1.5 }", "expected a share from 0 to 1"),
+            ("clients = { reads = [] }", "expected one of log, index, lease and stale"),
+            ("clients = { retry = '3s' }", "not above `give_up`"),
+            ("clients = { mix = { get = 0, put = 0, delete = 0, cas = 0, append = 0 } }", "for one operation at least"),
+            ("replication = { window = [5, 4] }", "a window of 5 to 4 messages"),
+            ("leader_stickiness = false\nreplication = { lease = 0.1 }", "switch leader stickiness on"),
+        ] {
+            let error = refused(table);
+            assert!(error.contains(says), "{table}: {error}");
+        }
+    }
 
     #[test]
     fn what_a_seed_drew_is_said_beside_what_it_drew_from() {

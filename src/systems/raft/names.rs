@@ -4,7 +4,11 @@ use super::cluster::Cluster;
 use crate::raft::Role;
 
 /// All that is counted.
-pub(super) const COUNTERS: [&str; 13] = [
+pub(super) const COUNTERS: [&str; 19] = [
+    "calls answered",
+    "calls not done",
+    "calls unknown",
+    "commits",
     "elections",
     "leaders",
     "leads handed over",
@@ -15,7 +19,9 @@ pub(super) const COUNTERS: [&str; 13] = [
     "split votes",
     "step-downs",
     "terms",
+    "torn logs",
     "transfers",
+    "truncations",
     "votes granted",
     "votes refused",
 ];

@@ -7,8 +7,9 @@ use rand::Rng as _;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::workload::Clients;
 use crate::check::raft::{Conditions, Scope};
-use crate::raft::config::MEMBERS_MAX;
+use crate::raft::config::{ConfigError, MEMBERS_MAX, Replication};
 use crate::raft::{ClockRate, Config, LogPosition, NodeId};
 use crate::rng::between;
 use crate::script::{Latency, ScriptError, Section, Setting, TimeSpan};
@@ -42,6 +43,11 @@ pub(super) struct Options {
     clock_drift: f64,
     /// The last entry of single nodes' logs; the others' are empty. Or each seed draws them.
     logs: Logs,
+    /// Logs are replicated, and so; they are where there are `clients`, too. Else they stand still, and there are elections
+    /// and nothing else.
+    replication: Option<ReplicationTable>,
+    /// Clients of the cluster, called c1, c2 and so on.
+    clients: Option<Clients>,
     /// The planted bug that all nodes run with, in a build that has them.
     bug: Option<String>,
     /// Which checks are made.
@@ -64,6 +70,8 @@ impl Default for Options {
             resend: Switch::Set(true),
             clock_drift: 0.0,
             logs: Logs::Given(BTreeMap::new()),
+            replication: None,
+            clients: None,
             bug: None,
             check: Checks::default(),
             until_led: false,
@@ -132,6 +140,43 @@ enum Checks {
     LeadersOfOneMoment,
 }
 
+/// How logs are replicated.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+struct ReplicationTable {
+    /// Entries are put into one message as long as they come to at most so many bytes.
+    batch_bytes: u64,
+    /// The most entries in a message.
+    batch_entries: u64,
+    /// How many messages with entries may be under way to a peer, at the least and at the most.
+    window: [u32; 2],
+    /// Leaders answer reads by lease, with clocks that are off by this much at the most, as a fraction.
+    lease: Option<f64>,
+}
+
+impl Default for ReplicationTable {
+    fn default() -> Self {
+        let Replication { batch_bytes, batch_entries, window, .. } = Replication::default();
+        let (batch_bytes, batch_entries) = (batch_bytes as u64, batch_entries as u64);
+        Self { batch_bytes, batch_entries, window: [*window.start(), *window.end()], lease: None }
+    }
+}
+
+impl ReplicationTable {
+    fn understand(&self) -> Replication {
+        let many = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "what is too much is refused later")]
+        let lease = self.lease.map(|drift| libm::round(drift.max(0.0) * 1e6) as u32);
+        Replication {
+            batch_bytes: many(self.batch_bytes),
+            batch_entries: many(self.batch_entries),
+            window: self.window[0]..=self.window[1],
+            lease,
+            ..Replication::default()
+        }
+    }
+}
+
 /// The cluster that a script and a seed come to.
 pub(super) struct Cluster {
     pub(super) config: Config,
@@ -140,6 +185,7 @@ pub(super) struct Cluster {
     pub(super) scope: Scope,
     pub(super) conditions: Conditions,
     pub(super) until_led: bool,
+    pub(super) clients: Option<Clients>,
 }
 
 impl Cluster {
@@ -171,13 +217,31 @@ impl Options {
         config.leader_stickiness = drawn(self.leader_stickiness);
         config.resend = drawn(self.resend);
         plant(&mut config, self.bug.as_deref()).map_err(|message| table.error("bug", message))?;
-        config.validate(NodeId(1)).map_err(|error| table.error("heartbeat", error.to_string()))?;
+        self.replicate(table, &mut config)?;
+        let key = |error: &ConfigError| if error.is_about_replication() { "replication" } else { "heartbeat" };
+        config.validate(NodeId(1)).map_err(|error| table.error(key(&error), error.to_string()))?;
         let clocks = self.clocks(table, &config, &mut rng)?;
         let (logs, scope, until_led) = (self.logs(setup, &config)?, self.check.into(), self.until_led);
         let log = |id: &NodeId| logs.get(id).copied().unwrap_or_default();
         let same_logs = config.members.iter().all(|id| log(id) == log(&NodeId(1)));
+        let same_logs = same_logs && config.replication.is_none();
         let conditions = conditions::of(setup.script(), self.clock_drift, same_logs);
-        Ok(Cluster { config, logs, clocks, scope, conditions, until_led })
+        let clients = self.clients.clone();
+        clients.iter().try_for_each(|clients| clients.validate(table))?;
+        Ok(Cluster { config, logs, clocks, scope, conditions, until_led, clients })
+    }
+
+    /// Logs are replicated, or stand still.
+    fn replicate(&self, table: &Section, config: &mut Config) -> Result<(), ScriptError> {
+        if self.replication.is_none() && self.clients.is_none() {
+            return Ok(());
+        }
+        if !matches!(&self.logs, Logs::Given(logs) if logs.is_empty()) {
+            let message = "these stand in for logs, and here logs are replicated: leave out one or the other";
+            return Err(table.error("logs", message));
+        }
+        config.replication = Some(self.replication.clone().unwrap_or_default().understand());
+        Ok(())
     }
 
     /// What the seed draws, said.

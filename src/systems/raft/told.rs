@@ -11,7 +11,22 @@ pub(super) fn record(events: &Events, event: &Event) -> Option<u64> {
         | Event::Sending { .. }
         | Event::Received { .. }
         | Event::Commanded(_)
-        | Event::Stepped { .. } => return None,
+        | Event::Stepped { .. }
+        | Event::Core(CoreEvent::Progressed { .. })
+        | Event::Writing(_)
+        | Event::Synced { .. }
+        | Event::Applied { .. }
+        | Event::Requested { .. }
+        | Event::Responding { .. } => return None,
+        Event::LoadedLog { log, torn } => {
+            let last = log.last();
+            let mut fields = vec![("last_index", last.last_index.into()), ("last_term", last.last_term.into())];
+            if let Some(torn) = torn {
+                fields.push(("torn_bytes", torn.bytes.into()));
+                events.count("torn logs", 1);
+            }
+            events.event("loaded-log", fields)
+        }
         Event::Core(event) => events.event(event.name(), event.fields()),
         Event::Persisted(state) => {
             let voted_for = state.voted_for.map_or("none".to_owned(), |id| id.to_string());
@@ -45,6 +60,7 @@ fn count(events: &Events, event: &CoreEvent) {
         }
         CoreEvent::BecameLeader { .. } => events.count("leaders", 1),
         CoreEvent::SteppedDown { .. } => events.count("step-downs", 1),
+        CoreEvent::Truncated { .. } => events.count("truncations", 1),
         CoreEvent::VoteGranted { pre: false, .. } => events.count("votes granted", 1),
         CoreEvent::VoteRefused { pre: false, .. } => events.count("votes refused", 1),
         _ => {}
