@@ -20,6 +20,8 @@ impl Event {
                 _ => None,
             },
             Self::Stepped { status, .. } => Some(status.fact()),
+            // The state after an entry is the same at every node, and the more so the entry.
+            Self::Applied { index, term, digest } => Some(Fact::Applied { index: *index, term: *term, hash: *digest }),
             _ => None,
         }
     }

@@ -111,6 +111,12 @@ impl Check {
         }
     }
 
+    /// It was told what a node is, and whom it follows, by other means than a fact.
+    #[inline]
+    pub(in crate::check) fn is_given(&mut self, leader: Option<NodeId>) {
+        self.given.saw(&Fact::Is { role: Role::Follower, term: 0, leader });
+    }
+
     /// A node is this, at rest: what it has gone through and did not tell comes first.
     fn rests(&mut self, id: NodeId, seen: Seen, state: State) -> Option<Box<Breach>> {
         let State { role, term, leader } = state;

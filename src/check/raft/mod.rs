@@ -81,6 +81,8 @@ pub fn unelectable(config: &Config, conditions: &Conditions) -> Option<String> {
 #[derive(Clone)]
 pub struct RaftCheck {
     scope: Scope,
+    /// A log is replicated, and not only leaders elected.
+    replicates: bool,
     anyone: Check,
     armed: armed::Armed,
     steps: step::Steps,
@@ -91,6 +93,7 @@ impl RaftCheck {
     pub fn new(config: &Config, conditions: &Conditions, scope: Scope) -> Self {
         Self {
             scope,
+            replicates: config.replication.is_some(),
             anyone: Check::new(&settings(config), conditions),
             armed: armed::Armed::new(config),
             steps: step::Steps::new(config),
@@ -185,6 +188,7 @@ impl RaftCheck {
         if let Err(breach) = self.steps.stepped(seen, status, (now, done), deadline) {
             return Some(breach);
         }
+        self.anyone.is_given(status.leader);
         self.anyone.liveness.rests(status.id, seen, state(status))
     }
 
@@ -206,7 +210,12 @@ impl RaftCheck {
 
     /// What is not checked under the conditions of the run, and why, a sentence each.
     pub fn unchecked(&self) -> Vec<String> {
-        if self.scope == Scope::All { self.anyone.unbounded() } else { Vec::new() }
+        match self.scope {
+            Scope::All if self.replicates => self.anyone.unchecked(),
+            // Of a log that stands still nothing is applied, and that is no news.
+            Scope::All => self.anyone.unbounded(),
+            _ => Vec::new(),
+        }
     }
 
     /// How long after the nodes were [left alone](Self::calm) a majority is to have a leader; `None`: nobody can tell.
