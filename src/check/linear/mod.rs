@@ -37,7 +37,7 @@ pub struct Call {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Trouble {
     /// It is not.
-    NotLinearizable(NotLinearizable),
+    NotLinearizable(Box<NotLinearizable>),
     /// The search was given up.
     Undecided {
         /// At which key.
@@ -138,13 +138,12 @@ pub fn check(history: &[Call]) -> Result<(), Trouble> {
     for (key, calls) in by_key(history) {
         search::search(&calls, STEPS_MAX).map_err(|failed| match failed {
             search::Failed::TooLong => Trouble::Undecided { key: key.clone() },
-            search::Failed::No { prefix, holds, stuck } => Trouble::NotLinearizable(NotLinearizable {
-                key: key.clone(),
-                prefix: prefix.into_iter().map(|place| calls[place].place).collect(),
-                holds,
-                stuck: calls[stuck].place,
-                needed: calls[stuck].act.needs(),
-            }),
+            search::Failed::No { prefix, holds, stuck } => {
+                let prefix = prefix.into_iter().map(|place| calls[place].place).collect();
+                let (needed, stuck) = (calls[stuck].act.needs(), calls[stuck].place);
+                let found = NotLinearizable { key: key.clone(), prefix, holds, stuck, needed };
+                Trouble::NotLinearizable(Box::new(found))
+            }
         })?;
     }
     Ok(())
@@ -174,9 +173,11 @@ fn by_key(history: &[Call]) -> BTreeMap<Bytes, Vec<AtKey>> {
 
 fn acts(keys: &BTreeSet<Bytes>, operation: &Operation, answer: Option<&Answer>) -> Vec<(Bytes, Act)> {
     let one = |act| vec![(operation.key().clone(), act)];
+    // What was refused, and what only reads and was not answered, says nothing.
+    if let Some(Answer::Failed(_)) = answer {
+        return Vec::new();
+    }
     match (operation, answer) {
-        // What was refused, and what only reads and was not answered, says nothing.
-        (_, Some(Answer::Failed(_))) => Vec::new(),
         (Operation::Get { .. }, Some(Answer::Value(value))) => one(Act::Found(value.clone())),
         (Operation::Scan { prefix, limit }, Some(Answer::Pairs(pairs))) => {
             let found: BTreeMap<&Bytes, &Bytes> = pairs.iter().map(|(key, value)| (key, value)).collect();

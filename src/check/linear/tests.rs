@@ -45,7 +45,7 @@ fn open(operation: Operation, began: u64) -> Call {
 
 fn wrong(history: &[Call]) -> NotLinearizable {
     match check(history) {
-        Err(Trouble::NotLinearizable(wrong)) => wrong,
+        Err(Trouble::NotLinearizable(wrong)) => *wrong,
         other => panic!("it is not linearizable, and {other:?}"),
     }
 }

@@ -128,7 +128,7 @@ impl Core {
         let (this_term, heard_at) = (self.term(), self.now);
         match &mut self.state {
             State::Follower { leader: Some(leader) } if term == this_term && leader.id == from => {
-                leader.heard_at = heard_at
+                leader.heard_at = heard_at;
             }
             State::Follower { leader: Some(leader) } if term == this_term => *leader = Contact::new(from, heard_at),
             State::Follower { leader } if term == this_term => {
