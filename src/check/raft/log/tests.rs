@@ -326,7 +326,7 @@ fn who_stays_behind_though_nothing_is_in_the_way_breaks_l4() {
     told.commit(N2, 1).unwrap();
     told.check.calm(Duration::from_secs(1));
     assert!(told.check.at_end(Duration::from_secs(9)).is_none(), "there is time");
-    is(&told.check.at_end(Duration::from_secs(60)).expect("n3 has nothing").invariant, L4);
+    is(&told.check.at_end(Duration::from_mins(1)).expect("n3 has nothing").invariant, L4);
     told.check.down(N3);
-    assert!(told.check.at_end(Duration::from_secs(60)).is_none(), "the dead catch up with nothing");
+    assert!(told.check.at_end(Duration::from_mins(1)).is_none(), "the dead catch up with nothing");
 }
