@@ -300,7 +300,7 @@ impl Worker {
 
     /// The next message.
     fn next(&mut self, launch: &Launch) -> Result<Message, Silence> {
-        let clock = Stopwatch::start();
+        let mut left = launch.stall;
         loop {
             if self.looked.elapsed() >= LOOK {
                 self.looked = Stopwatch::start();
@@ -308,11 +308,12 @@ impl Worker {
                     return Err(Silence::TookMemory);
                 }
             }
-            let left = launch.stall.saturating_sub(clock.elapsed());
-            match wall::wait(&self.messages, left.min(LOOK)) {
+            let wait = left.min(LOOK);
+            match wall::wait(&self.messages, wait) {
                 Ok(message) => return Ok(message),
                 Err(RecvTimeoutError::Timeout) if left.is_zero() => return Err(Silence::Stalled),
-                Err(RecvTimeoutError::Timeout) => {}
+                // Not the time that went by: all this may have been stopped together, and then nobody had to say a word.
+                Err(RecvTimeoutError::Timeout) => left -= wait,
                 Err(RecvTimeoutError::Disconnected) => return Err(Silence::Died),
             }
         }
