@@ -1,0 +1,3 @@
+fn main() -> std::process::ExitCode {
+    stormglass::cli::main(&[&gossip::sim::Gossip])
+}
