@@ -213,13 +213,16 @@ impl Election {
     }
 
     fn vote_leaves(&mut self, id: NodeId, seen: Seen, term: Term, candidate: NodeId) -> Checked {
+        let is_known = self.history.vote(id, term).is_some_and(|(known, _)| known == candidate);
         // First whether it may be given at all: a second vote is the graver finding.
         let voted = self.history.votes(id, term, candidate, seen);
         self.heed(voted)?;
         let tells_durable = self.tells_durable;
         let node = self.node(id);
         let (disk, (at, record)) = (node.disk, node.disk_seen);
-        if disk == (HardState { term, voted_for: Some(candidate) }) || !tells_durable {
+        // One that was durable in its own term may leave in a newer one: it is late, and binds nobody.
+        let was_durable = is_known && disk.term > term;
+        if disk == (HardState { term, voted_for: Some(candidate) }) || was_durable || !tells_durable {
             return Ok(());
         }
         let on_disk = match disk.voted_for {

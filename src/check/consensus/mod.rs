@@ -5,7 +5,7 @@
 //! |---|---|---|
 //! | E1 | A term has one leader, **over history**: whoever becomes leader of a term, or sends what only its leader sends, is the only one that ever did. Comparing the leaders of one moment misses two leaders of a term at different times. | roles, or leaders' messages |
 //! | E2 | A vote of a server in a term never changes, across crashes too. It counts from when it leaves, or its whole write has completed. | what is durable, or votes |
-//! | E3 | No message at all leaves in a term that is not durable at its sender; a vote only when the vote is too. | what is durable, and messages |
+//! | E3 | No message at all leaves in a term that is not durable at its sender; a vote only when the vote is too, or was in its own term. | what is durable, and messages |
 //! | E4 | The durable term never falls, and the term in memory is never below it. | what is durable, or roles |
 //! | E5 | A message's term is at most its sender's. | roles, and messages |
 //! | E6 | A leader has the votes of a majority of all members in its term. | roles, and votes or what is durable |

@@ -121,6 +121,10 @@ fn what_leaves_is_durable() {
     written().right(&[(N2, says(Says::Other, 1))]);
     assert_eq!(written().breaks(N2, vote(N1, 1)), "E3");
     assert_eq!(written().breaks(N2, says(Says::Candidacy, 1)), "E3");
+    let newer = [(N2, Fact::Entered { term: 2 }), (N2, Fact::Persisted(disk(2, None)))];
+    let voted = entered().right(&[(N2, Fact::Persisted(disk(1, Some(N1))))]).right(&newer);
+    voted.right(&[(N2, vote(N1, 1))]);
+    assert_eq!(written().right(&newer).breaks(N2, vote(N1, 1)), "E3", "late or not, it never was durable");
 }
 
 #[test]
