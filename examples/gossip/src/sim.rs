@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
+use stormglass::disk::Disk as _;
 use stormglass::rng::between;
 use stormglass::script::ScriptError;
 use stormglass::sim::trace::{Label, Packet};
@@ -17,10 +18,17 @@ use crate::service::Member;
 pub struct Gossip;
 
 /// The table `[gossip]` of a script.
-#[derive(serde::Deserialize)]
+#[derive(Clone, Copy, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Options {
     members: u64,
+    /// Whether members keep their generation. Without it one that has started anew is taken for an old message.
+    #[serde(default = "yes")]
+    generations: bool,
+}
+
+fn yes() -> bool {
+    true
 }
 
 /// The generation that each member last had, and whom each then takes for alive: by name, with the generation.
@@ -30,8 +38,11 @@ struct Seen {
     views: BTreeMap<String, BTreeMap<String, u64>>,
 }
 
-async fn member(host: Host, members: u64, seen: Rc<RefCell<Seen>>) -> HostResult {
+async fn member(host: Host, Options { members, generations }: Options, seen: Rc<RefCell<Seen>>) -> HostResult {
     let Host { name, disk, mut rng, events, .. } = host;
+    if !generations {
+        disk.write("generation", b"0").await?;
+    }
     // Each knows the next two: the others it hears of.
     let own: u64 = name.trim_start_matches('n').parse()?;
     let seeds = [own % members + 1, (own + 1) % members + 1].map(|seed| format!("n{seed}:7946"));
@@ -75,7 +86,10 @@ impl System for Gossip {
     }
 
     fn sims(&self) -> &'static [(&'static str, &'static str)] {
-        &[("chaos", include_str!("../sims/chaos.toml"))]
+        &[
+            ("chaos", include_str!("../sims/chaos.toml")),
+            ("without-generations", include_str!("../sims/without-generations.toml")),
+        ]
     }
 
     fn counters(&self) -> Option<Vec<&'static str>> {
@@ -89,11 +103,11 @@ impl System for Gossip {
     }
 
     fn build(&self, setup: &mut Setup<'_>) -> Result<(), ScriptError> {
-        let Options { members } = setup.section()?;
+        let options: Options = setup.section()?;
         let seen = Rc::new(RefCell::new(Seen::default()));
-        for number in 1..=members {
+        for number in 1..=options.members {
             let seen = seen.clone();
-            setup.process(format!("n{number}"), move |host| member(host, members, seen.clone()));
+            setup.process(format!("n{number}"), move |host| member(host, options, seen.clone()));
         }
         setup.at_end(move |report| {
             let Seen { generations, views } = &*seen.borrow();
@@ -113,5 +127,10 @@ mod tests {
     #[test]
     fn in_the_end_all_know_all() {
         stormglass::testing::check(&Gossip, "gossip/chaos", 0..5);
+    }
+
+    #[test]
+    fn without_generations_one_that_starts_anew_stays_dead() {
+        stormglass::testing::check(&Gossip, "gossip/without-generations", 0..3);
     }
 }
