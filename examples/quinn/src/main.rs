@@ -9,3 +9,8 @@ fn main() -> std::process::ExitCode {
 fn no_acknowledged_record_is_lost() {
     stormglass::testing::check(&quinn_records::sim::Records, "records/chaos", 0..5);
 }
+
+#[test]
+fn without_a_disk_they_are_lost() {
+    stormglass::testing::check(&quinn_records::sim::Records, "records/without-disk", 0..2);
+}

@@ -5,6 +5,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use quinn::rustls::pki_types::CertificateDer;
+use stormglass::disk::Disk as _;
 use stormglass::rng::between;
 use stormglass::script::ScriptError;
 use stormglass::sim::{Host, HostResult, Setup, System};
@@ -25,9 +26,19 @@ pub struct Records;
 struct Options {
     clients: u64,
     records: u64,
+    /// Whether what the server has written is there when it starts anew.
+    #[serde(default = "yes")]
+    disk: bool,
 }
 
-async fn server(host: Host, identity: Rc<Identity>) -> HostResult {
+fn yes() -> bool {
+    true
+}
+
+async fn server(host: Host, identity: Rc<Identity>, keeps_disk: bool) -> HostResult {
+    if !keeps_disk {
+        host.disk.write("log", b"").await?;
+    }
     let endpoint = endpoint(UdpSocket::bind("0.0.0.0:4433").await?, Some(identity.server()?))?;
     Ok(serve(endpoint, host.disk.clone()).await?)
 }
@@ -71,7 +82,7 @@ impl System for Records {
     }
 
     fn sims(&self) -> &'static [(&'static str, &'static str)] {
-        &[("chaos", include_str!("../sims/chaos.toml"))]
+        &[("chaos", include_str!("../sims/chaos.toml")), ("without-disk", include_str!("../sims/without-disk.toml"))]
     }
 
     fn counters(&self) -> Option<Vec<&'static str>> {
@@ -79,12 +90,12 @@ impl System for Records {
     }
 
     fn build(&self, setup: &mut Setup<'_>) -> Result<(), ScriptError> {
-        let Options { clients, records } = setup.section()?;
+        let Options { clients, records, disk } = setup.section()?;
         let mut rng = setup.rng("identity");
         let key = std::array::from_fn(|_| between(&mut rng, 0, 255).to_le_bytes()[0]);
         let identity = Rc::new(Identity::new(key).expect("any 32 bytes are a key"));
         let certificate = identity.certificate.clone();
-        setup.process("server", move |host| server(host, identity.clone()));
+        setup.process("server", move |host| server(host, identity.clone(), disk));
         let acknowledged = Rc::new(Cell::new(0));
         for number in 1..=clients {
             let (certificate, acknowledged) = (certificate.clone(), acknowledged.clone());

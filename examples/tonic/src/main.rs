@@ -9,3 +9,8 @@ fn main() -> std::process::ExitCode {
 fn each_entry_counts_once() {
     stormglass::testing::check(&tonic_ledger::sim::LedgerSystem, "ledger/chaos", 0..5);
 }
+
+#[test]
+fn without_ids_one_counts_twice() {
+    stormglass::testing::check(&tonic_ledger::sim::LedgerSystem, "ledger/without-ids", 0..2);
+}

@@ -21,11 +21,18 @@ const PATIENCE: Duration = Duration::from_millis(400);
 pub struct LedgerSystem;
 
 /// The table `[ledger]` of a script.
-#[derive(serde::Deserialize)]
+#[derive(Clone, Copy, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Options {
     clients: u64,
     entries: u64,
+    /// Whether an entry that is sent again is the same one. If not, it counts as often as it arrives.
+    #[serde(default = "yes")]
+    ids: bool,
+}
+
+fn yes() -> bool {
+    true
 }
 
 async fn server(host: Host) -> HostResult {
@@ -37,11 +44,14 @@ async fn server(host: Host) -> HostResult {
 }
 
 /// Books one entry after the other, each until it is acknowledged.
-async fn client(host: Host, entries: u64, highest: Rc<Cell<u64>>) -> HostResult {
+async fn client(host: Host, Options { entries, ids, .. }: Options, highest: Rc<Cell<u64>>) -> HostResult {
     let mut client = LedgerClient::new(channel("server:50051")?);
     for number in 1..=entries {
-        let entry = Entry { id: format!("{}-{number}", host.name), amount: 1 };
+        let mut entry = Entry { id: format!("{}-{number}", host.name), amount: 1 };
         let total = loop {
+            if !ids {
+                entry.id.push('+');
+            }
             match timeout(PATIENCE, client.add(entry.clone())).await {
                 Ok(Ok(answer)) => break answer.total,
                 Ok(Err(_)) | Err(_) => host.events.count("retries", 1),
@@ -85,7 +95,7 @@ impl System for LedgerSystem {
     }
 
     fn sims(&self) -> &'static [(&'static str, &'static str)] {
-        &[("chaos", include_str!("../sims/chaos.toml"))]
+        &[("chaos", include_str!("../sims/chaos.toml")), ("without-ids", include_str!("../sims/without-ids.toml"))]
     }
 
     fn counters(&self) -> Option<Vec<&'static str>> {
@@ -93,16 +103,16 @@ impl System for LedgerSystem {
     }
 
     fn build(&self, setup: &mut Setup<'_>) -> Result<(), ScriptError> {
-        let Options { clients, entries } = setup.section()?;
+        let options: Options = setup.section()?;
         let highest = Rc::new(Cell::new(0));
         setup.process("server", server);
         setup.process("watcher", watcher);
-        for number in 1..=clients {
+        for number in 1..=options.clients {
             let highest = highest.clone();
-            setup.process_workload(format!("c{number}"), move |host| client(host, entries, highest.clone()));
+            setup.process_workload(format!("c{number}"), move |host| client(host, options, highest.clone()));
         }
         setup.at_end(move |report| {
-            let (total, made) = (highest.get(), clients * entries);
+            let (total, made) = (highest.get(), options.clients * options.entries);
             if total != made && !report.is_cut_off() {
                 report.violation("each entry counts once", format!("{made} were booked, and the total is {total}"));
             }
