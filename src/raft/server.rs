@@ -1,6 +1,6 @@
-//! The driver: one loop over socket, deadlines and disk that makes a running node of a [`Core`].
+//! The driver: one loop over socket, deadlines and disk that makes a running node of a [`Core`](super::Core).
 //!
-//! Whatever the core wants done is done strictly in order, and a [`Persist`](Output::Persist) is synced before what
+//! Whatever the core wants done is done strictly in order, and a [`Persist`](super::Output::Persist) is synced before what
 //! follows it begins. Meanwhile the node does nothing else: what arrives waits in the socket, as deadlines wait.
 //!
 //! A leader's deadline that has passed comes before what has arrived, so that a flood of datagrams cannot keep it from its
@@ -82,7 +82,7 @@ pub enum Command {
         /// The successor.
         to: NodeId,
     },
-    /// Let the next election timeout be this one; see [`Core::pin_next_timeout`].
+    /// Let the next election timeout be this one; see [`Core::pin_next_timeout`](super::Core::pin_next_timeout).
     PinNextTimeout(Duration),
 }
 
