@@ -18,6 +18,11 @@ impl HostPattern {
         Some(role.strip_prefix("any-").map_or((role, false), |role| (role, true)))
     }
 
+    /// Whether it may name many, and none of them by name.
+    fn is_wide(&self) -> bool {
+        self.0.ends_with('*')
+    }
+
     /// Whether it is everybody whom the rest of the step does not name.
     pub fn is_others(&self) -> bool {
         self.0 == OTHERS
@@ -117,13 +122,14 @@ impl Action {
     }
 
     /// Puts hosts in the place of roles, of `all` hosts there are; `who` tells who has a role, unless the cast does already.
-    /// Where a step names somebody twice, as one of a group and by a role, the first counts.
+    /// Where a step names somebody twice, a name or a role counts before a pattern, and of equals the first.
     pub fn cast(&mut self, all: &[String], cast: &mut Cast, who: &mut dyn FnMut(&str, bool) -> Vec<String>) {
         if !self.has_roles() {
             return;
         }
         let parts = matches!(self, Self::Partition(_) | Self::Cut { .. });
         let mut lists = self.hosts_mut();
+        lists.sort_by_key(|list| parts && list.iter().any(HostPattern::is_wide));
         let mut named: Vec<String> = Vec::new();
         for list in &mut lists {
             let mut hosts: Vec<String> = Vec::new();
@@ -202,6 +208,10 @@ mod tests {
             cast("cut = { from = '@others', to = '@leader' }"),
             "cut n1 n3 n4 -> n2 (@leader = n2; @others = n1 n3 n4)"
         );
+        let cut = cast("cut = { from = '*', to = '@leader' }");
+        assert_eq!(cut, "cut n1 n3 n4 -> n2 (@leader = n2)", "a role counts before a pattern");
+        assert_eq!(cast("cut = { from = '@leader', to = 'n*' }"), "cut n2 -> n1 n3 n4 (@leader = n2)");
+        assert_eq!(cast("partition = [['n*'], ['@leader']]"), "partition [n1 n3 n4] | [n2] (@leader = n2)");
         assert!(action("kill = 'n1'").hosts().len() == 1 && !action("kill = 'n1'").is_for_nobody());
     }
 }
