@@ -66,16 +66,17 @@ impl Progress {
         }
     }
 
-    /// Whether a message with entries may leave.
+    /// Whether a message with entries may leave. None does behind one that goes in parts: it would be there first, and be
+    /// refused; and of several in parts the peer would put none together.
     pub(super) fn has_room(&self) -> bool {
         let most = if self.is_probed { 1 } else { self.window as usize };
-        self.flights.len() < most
+        self.flights.len() < most && self.flights.back().is_none_or(|flight| flight.large.is_none())
     }
 
     /// The entry that a heartbeat comes after: the last one that was sent, so that a loss shows; or, while a long entry is
     /// under way, that before it.
     pub(super) fn heartbeat_after(&self) -> LogIndex {
-        let large = self.flights.iter().find(|flight| flight.large.is_some());
+        let large = self.flights.back().filter(|flight| flight.large.is_some());
         large.map_or(self.next_index, |flight| flight.first_index) - 1
     }
 
@@ -101,7 +102,7 @@ impl Progress {
 
     /// The long message that was sent before `until` and is not acknowledged: it is to be sent once more, as it is.
     pub(super) fn overdue(&mut self, until: Duration, now: Duration) -> Option<AppendEntries> {
-        let large = self.flights.iter_mut().find_map(|flight| flight.large.as_mut());
+        let large = self.flights.back_mut().and_then(|flight| flight.large.as_mut());
         let (append, at) = large.filter(|(_, at)| *at <= until)?;
         *at = now;
         Some(append.clone())
@@ -189,6 +190,22 @@ mod tests {
         peer.sent(&append(14, 10, 1), NOW, false);
         peer.matched(11, 8);
         assert_eq!(peer.window, 3);
+    }
+
+    #[test]
+    fn nothing_follows_a_message_in_parts_until_it_is_acknowledged() {
+        let mut peer = Progress::new(NOW, 0, &(4..=8));
+        peer.matched(0, 8);
+        peer.sent(&append(1, 0, 1), NOW, false);
+        assert!(peer.has_room());
+        peer.sent(&append(2, 1, 1), NOW, true);
+        assert!(!peer.has_room());
+        assert_eq!(peer.heartbeat_after(), 1);
+        assert!(peer.overdue(NOW, NOW).is_some_and(|append| append.round == 2));
+        peer.matched(1, 8);
+        assert!(!peer.has_room(), "it is under way");
+        peer.matched(2, 8);
+        assert!(peer.has_room());
     }
 
     #[test]
