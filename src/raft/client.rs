@@ -253,11 +253,10 @@ impl Client {
             return self.ask(now);
         }
         // Nobody knows a leader: there may be an election. The next one is asked in a while.
-        self.try_next();
+        (self.leader, self.hints) = (None, 0);
         self.again_at = now + self.patience.retry / 4;
         // What comes late to the last request must not move it once more.
         self.number += 1;
-        self.place = (self.place + self.servers.len() - 1) % self.servers.len();
         Vec::new()
     }
 }
