@@ -73,10 +73,15 @@ impl Progress {
         self.flights.len() < most && self.flights.back().is_none_or(|flight| flight.large.is_none())
     }
 
+    fn large(&self) -> Option<&Flight> {
+        self.flights.back().filter(|flight| flight.large.is_some())
+    }
+
     /// The entry that a heartbeat comes after: the last one that was sent, so that a loss shows; or, while a long entry is
-    /// under way, that before it.
-    pub(super) fn heartbeat_after(&self) -> LogIndex {
-        let large = self.flights.back().filter(|flight| flight.large.is_some());
+    /// under way, that before it, unless it `is_overdue`: its acknowledgement may be what was lost, and whoever has put
+    /// the message together does not do so again.
+    pub(super) fn heartbeat_after(&self, is_overdue: bool) -> LogIndex {
+        let large = self.large().filter(|_| !is_overdue);
         large.map_or(self.next_index, |flight| flight.first_index) - 1
     }
 
@@ -138,7 +143,8 @@ impl Progress {
         window_min: u32,
     ) -> bool {
         let is_old = round <= self.stepped_back_at || rejected <= self.match_index || rejected >= self.next_index;
-        if is_old {
+        let is_under_way = self.large().is_some_and(|flight| rejected >= flight.first_index);
+        if is_old || is_under_way {
             return false;
         }
         self.stepped_back_at = latest;
@@ -200,8 +206,10 @@ mod tests {
         assert!(peer.has_room());
         peer.sent(&append(2, 1, 1), NOW, true);
         assert!(!peer.has_room());
-        assert_eq!(peer.heartbeat_after(), 1);
+        assert_eq!(peer.heartbeat_after(false), 1);
         assert!(peer.overdue(NOW, NOW).is_some_and(|append| append.round == 2));
+        assert_eq!(peer.heartbeat_after(true), 2, "is it there?");
+        assert!(!peer.refused((3, 3), 2, 2, 1), "not yet, which is no loss");
         peer.matched(1, 8);
         assert!(!peer.has_room(), "it is under way");
         peer.matched(2, 8);

@@ -119,8 +119,8 @@ impl Core {
         let (now, patience) = (self.now, self.config.heartbeat * LARGE_RESENT_AFTER);
         let State::Leader(lead) = &mut self.state else { return };
         let peer = lead.progress.get_mut(to).expect("a leader keeps the progress of every peer");
-        let prev_log_index = peer.heartbeat_after();
         let overdue = now.checked_sub(patience).and_then(|until| peer.overdue(until, now));
+        let prev_log_index = peer.heartbeat_after(overdue.is_some());
         self.send_append(to, prev_log_index, Vec::new());
         if let Some(append) = overdue {
             self.send(to, Message::AppendEntries(append));
