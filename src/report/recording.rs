@@ -108,13 +108,22 @@ impl Recording {
         changes
     }
 
+    /// What the numbers of each host were from when on, as `meaning` tells it from the events.
+    pub fn gauges(&self, meaning: &Meanings<'_>) -> Vec<GaugeChange> {
+        let change = |(record, host, told): (u64, &str, Meaning)| match told {
+            Meaning::Gauge { name, value } => Some(GaugeChange { record, host: host.to_owned(), name, value }),
+            _ => None,
+        };
+        self.told(meaning).filter_map(change).collect()
+    }
+
     /// The workload, as `meaning` tells it from the events, in the order in which requests began.
     pub fn requests(&self, meaning: &Meanings<'_>) -> Vec<RequestSpan> {
         let mut spans: Vec<RequestSpan> = Vec::new();
         let mut open: BTreeMap<(&str, String), usize> = BTreeMap::new();
         for (record, host, told) in self.told(meaning) {
             match told {
-                Meaning::State { .. } => {}
+                Meaning::State { .. } | Meaning::Gauge { .. } => {}
                 Meaning::Begins { request } => {
                     open.entry((host, request.clone())).or_insert_with(|| {
                         let host = host.to_owned();
@@ -157,6 +166,19 @@ pub struct StateChange {
     pub state: String,
     /// What else there is to say: `term 3`. May be empty.
     pub detail: String,
+}
+
+/// From a record on, a number of a host is another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GaugeChange {
+    /// The record.
+    pub record: u64,
+    /// The host.
+    pub host: String,
+    /// What it counts.
+    pub name: String,
+    /// How much.
+    pub value: u64,
 }
 
 /// A request of the workload, from the record that began it to the one that ended it.
@@ -220,7 +242,12 @@ mod tests {
         let failure = Some("refused".to_owned());
         let span = RequestSpan { begin: 0, end: Some(1), host: "c1".to_owned(), name: "request 3".to_owned(), failure };
         assert_eq!(run.requests(&meaning), [span]);
-        assert_eq!(run.states(&meaning), []);
+        assert_eq!((run.states(&meaning), run.gauges(&meaning)), (vec![], vec![]));
+        let gauge = |name: &str, _: &IndexMap<String, Value>| {
+            (name == "refused").then(|| Meaning::Gauge { name: "refusals".to_owned(), value: 3 })
+        };
+        let change = GaugeChange { record: 1, host: "c1".to_owned(), name: "refusals".to_owned(), value: 3 };
+        assert_eq!(run.gauges(&gauge), [change]);
     }
 
     #[test]

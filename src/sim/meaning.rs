@@ -12,6 +12,13 @@ pub enum Meaning {
         /// What else there is to say: `term 3`. May be empty.
         detail: String,
     },
+    /// A number of the host, such as how long its log is, is this from now on.
+    Gauge {
+        /// What it counts, in a word: `log`. The page fills the area below the one that is told first.
+        name: String,
+        /// How much.
+        value: u64,
+    },
     /// A request of the host begins, or is tried again.
     Begins {
         /// Which one, by a name that is its own at this host while it is open: `request 25`.

@@ -1,8 +1,12 @@
 // The steps of a script in words. A record of a step has the short form that the script's own display gives it; what this
 // page does not know is left as it is written there, but for its units and arrows.
 
+/** Who had which role when the step fired: `kill n1 (@leader = n1)`. */
+const ROLES = / \((@[^()]*)\)$/;
+
 /** A fault's first word, and between whom it is where that can be told. */
-function parseFault(action) {
+function parseFault(text) {
+  const action = text.replace(ROLES, "");
   const verb = action.split(" ", 1)[0];
   if (verb === "partition") {
     const groups = [...action.matchAll(/\[([^\]]*)\]/g)].map((match) => match[1].split(/\s+/).filter(Boolean));
@@ -45,6 +49,11 @@ function ruled(rule, done) {
   return found && `${found.words} ${found.isOne ? "is" : "are"} ${done}`;
 }
 
+const DISK_FAULTS = {
+  "sync-fails": "syncs fail", "sync-hangs": "syncs hang", "no-space": "no space is left", "torn-writes": "writes are torn",
+  "bit-flip": "a bit flips", emptied: "it comes back empty",
+};
+
 /** What each step of the testbed does, from what stands behind its first word. Null: it is written in a way unknown here. */
 const STEP_WORDS = {
   heal: () => "all faults end",
@@ -58,14 +67,17 @@ const STEP_WORDS = {
   drop: (rule) => ruled(rule, "dropped"),
   link: (rule) => `the link ${spelled(rule)}`,
   disk: (rule) => {
-    const match = rule.match(/^(.*): sync (.*)$/);
-    return match && `a sync to the disk of ${named(match[1])} takes ${spelled(match[2])}`;
+    const [, hosts, sync, fault] = rule.match(/^(.*?):(?: sync (.*?))?(?: ([a-z]+-[a-z]+|emptied))?$/) ?? [];
+    const disk = hosts && `the disk of ${named(hosts)}`;
+    const words = [sync && `a sync to ${disk} takes ${spelled(sync)}`, fault && `${disk}: ${DISK_FAULTS[fault] ?? fault}`].filter(Boolean);
+    return words.join("; ") || null;
   },
 };
 
 /** Steps that a system has of its own: from their table. Null: it has no sentence here, and is listed. */
 const SYSTEM_WORDS = {
-  raft: ({ pin, timeout, transfer_to: to }) => {
+  raft: ({ pin, timeout, jump, by, transfer_to: to }) => {
+    if (jump && by) return `the clock of ${listed(jump)} jumps ahead by ${spelled(by)}`;
     if (pin && timeout) return `the election timeout of ${listed(pin)} is ${spelled(timeout)}`;
     return to ? `the leader is told to hand over to ${to}` : null;
   },
@@ -80,7 +92,13 @@ const SYSTEM_WORDS = {
 function listed(value) { return named([value].flat().join(" ")); }
 
 /** What a fault does, in a sentence's words. */
-function faultWords({ verb, groups, isOneWay }, action) {
+function faultWords(fault, action) {
+  const roles = action.match(ROLES)?.[1].split("; ").map((role) => role.replace(/^@(\S+) = (.*)$/, (_, who, hosts) => `${spaced(who)}: ${named(hosts)}`));
+  const words = bareWords(fault, action.replace(ROLES, ""));
+  return roles ? `${words} (${roles.join("; ")})` : words;
+}
+
+function bareWords({ verb, groups, isOneWay }, action) {
   const sides = groups.map((group) => group.join(" "));
   if (verb === "partition" && sides.length > 1) return `cut off from each other: ${sides.join(" | ")}`;
   if (verb === "partition" && sides.length === 1) return `cut off from all others: ${sides[0]}`;
@@ -100,7 +118,7 @@ function faultName({ verb, groups, isOneWay, action }) {
   const sides = groups.map((group) => group.join(" "));
   if (verb === "partition" && sides.length) return `partition  ${sides.join(" ✕ ")}`;
   if (isOneWay) return `cut  ${sides[0]} ⇥ ${sides[1]}`;
-  return faultWords({ verb, groups, isOneWay }, action);
+  return bareWords({ verb, groups, isOneWay }, action.replace(ROLES, ""));
 }
 
 /** Each entry of a table in words: `close 50 %` is `close 0.5`, a list is joined, a table within stands in brackets. */

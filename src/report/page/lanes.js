@@ -131,6 +131,7 @@ class Lanes {
       pen.moveTo(this.gutter, y);
       pen.lineTo(Math.min(this.x(this.run.end), this.width), y);
       pen.stroke();
+      drawGauges(this, pen, host);
       this.visited += drawBand(this, pen, this.run.bands[host], y, this.bandOf(host));
     }
   }
@@ -182,6 +183,8 @@ class Lanes {
       const { words } = hostAt(this.run, host, this.state.shownMoment);
       clippedText(pen, this.run.hosts[host].name, 12, y - (words ? 8 : 0), this.gutter - 20, PALETTE.ink, FONT_HOST);
       if (words) clippedText(pen, words, 12, y + 9, this.gutter - 16, PALETTE.soft, FONT);
+      const told = gaugeWords(this.run, host, this.state.shownMoment);
+      if (told) clippedText(pen, told, 12, y + 23, this.gutter - 16, PALETTE.soft, FONT);
     }
     pen.restore();
     this.drawHiddenHosts(pen);

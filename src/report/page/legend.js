@@ -9,6 +9,7 @@ function buildLegend(root, runs, state) {
   }
   if (runs.some((run) => run.faults.some((fault) => fault.groups.length))) draws.push(legendEntry(root, { text: "cut off from each other", all: "" }, drawSidesSwatch));
   if (runs.some((run) => run.faultRows)) draws.push(legendEntry(root, { text: "a fault", all: "" }, (pen) => { pen.fillStyle = PALETTE.fault; pen.fillRect(1, 0, 28, 12); }));
+  draws.push(...gaugeLegend(root, runs));
   const draw = () => { for (const one of draws) one(); };
   state.listen((what) => { if (what === "theme") draw(); });
   draw();

@@ -8,7 +8,7 @@
 //! - `model.js` decodes the [columns] and pairs each transmission with its fate; `levels.js` makes beforehand what is drawn
 //!   of very many; `bands.js` knows what each host is; `story.js` tells;
 //! - `state.js` is what the reader has chosen, and everything that draws listens to it; `search.js` finds;
-//! - `lanes.js`, `marks.js`, `arrows.js`, `density.js`, `latency.js`, `overview.js` draw on canvas, at most once a frame;
+//! - `lanes.js`, `gauges.js`, `marks.js`, `arrows.js`, `density.js`, `latency.js`, `overview.js` draw on canvas, at most once a frame;
 //! - `head.js`, `legend.js`, `panels.js`, `table.js`, `filters.js`, `compare.js` are the rest of the page; `hits.js`,
 //!   `pointer.js`, `keys.js` its handling.
 //!
@@ -76,6 +76,7 @@ const SCRIPTS: &[&str] = &[
     include_str!("search.js"),
     include_str!("palette.js"),
     include_str!("bands.js"),
+    include_str!("gauges.js"),
     include_str!("lanes.js"),
     include_str!("marks.js"),
     include_str!("arrows.js"),
@@ -147,6 +148,8 @@ struct Run<'a> {
     /// Record, host, state, detail.
     states: Vec<(u64, usize, String, String)>,
     requests: Vec<Request>,
+    /// Record, host, name, value.
+    gauges: Vec<(u64, usize, String, u64)>,
 }
 
 impl<'a> Run<'a> {
@@ -159,6 +162,8 @@ impl<'a> Run<'a> {
         let requests = of.run.requests(of.meaning).into_iter();
         let requests =
             requests.filter_map(|span| Some((span.begin, span.end, host(&span.host)?, span.name, span.failure)));
+        let gauges = of.run.gauges(of.meaning).into_iter();
+        let gauges = gauges.filter_map(|change| Some((change.record, host(&change.host)?, change.name, change.value)));
         Self {
             sim: &header.sim,
             about,
@@ -177,6 +182,7 @@ impl<'a> Run<'a> {
             columns: Columns::new(&header.hosts, records),
             states: states.collect(),
             requests: requests.collect(),
+            gauges: gauges.collect(),
         }
     }
 }

@@ -24,6 +24,7 @@ class Run {
     this.collectFaults();
     this.collectHosts();
     this.collectRequests();
+    collectGauges(this);
     this.end = Math.max(data.sim_ms, this.count ? this.t[this.count - 1] : 0, 1e-3);
     this.bands = this.hosts.map((_, host) => new Band(this, host));
     this.drawnUntil = this.tx1.map((t1, i) => (this.txFate[i] === LOST ? Math.max(t1, this.tx0[i] + this.usualLatency * 0.55) : Math.min(t1, this.end)));
@@ -203,7 +204,7 @@ class Run {
         for (let i = open.length; i--;) if (open[i].end >= 0) open.splice(i, 1);
       } else if (fault.verb === "restart" || fault.verb === "resume") {
         for (let i = open.length; i--;) {
-          const isUndone = ["kill", "power", "pause"].includes(open[i].verb) && open[i].action.endsWith(fault.action.split(" ").slice(1).join(" "));
+          const isUndone = ["kill", "power", "pause"].includes(open[i].verb) && open[i].action.replace(ROLES, "").endsWith(fault.action.replace(ROLES, "").split(" ").slice(1).join(" "));
           if (isUndone) { close(open[i], n); open.splice(i, 1); }
         }
       }
