@@ -25,8 +25,8 @@
 //!   comes from.
 //! - [`sockets`] have tokio's names, and are the operating system's or simulated, as they are made: by them software that
 //!   is there already comes into a run.
-//! - [`echo`] is a host: TCP and UDP echo, servers and clients. [`raft`] is another: leader elections, a core without
-//!   sockets or clocks, the loop that drives it, and `raft-node`, which runs it on real ones.
+//! - [`echo`] is a host: TCP and UDP echo, servers and clients. [`raft`] is another: leader elections and a replicated store,
+//!   a core without sockets or clocks, the loop that drives it, and `raft-node`, which runs it on real ones.
 //!   [`balancer`] is the third: an HTTP load balancer, a pure policy under a proxy over hyper.
 //! - [`consensus`] is what any Raft tells of itself, this crate's and those of others.
 //! - [`watched`] is a value that tasks wait for, in the same order in every run.

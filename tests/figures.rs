@@ -51,7 +51,7 @@ fn steady(mut report: Value) -> Value {
 fn without_a_name_the_figures_are_listed() {
     let listed = call(&[]).expect(0).out;
     let names: Vec<_> = listed.lines().filter_map(|line| line.split_whitespace().next()).collect();
-    assert_eq!(names, ["availsim", "raft-16", "split-votes"]);
+    assert_eq!(names, ["availsim", "raft-16", "split-votes", "commit-latency", "parallel-disk", "leaseguard"]);
 }
 
 #[test]

@@ -55,6 +55,8 @@ fn scripts() -> Vec<(String, Script)> {
         }
         scripts.push(((*name).to_owned(), script));
     }
+    // Those of clients that speak HTTP have one lane.
+    scripts.retain(|(_, script)| Raft.script_lacks_in_core_lane(script).is_none());
     scripts
 }
 

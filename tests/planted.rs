@@ -23,7 +23,7 @@ fn every_bug_is_caught_and_the_control_is_not() {
     let ledger: Value = serde_json::from_slice(&output.stdout).expect("one JSON object");
     assert!(output.status.success(), "{ledger:#}");
     let bugs = ledger["bugs"].as_array().expect("a list");
-    assert_eq!(bugs.len(), 46);
+    assert_eq!(bugs.len(), 65);
     let (mut by_history, mut by_moment) = (0, 0);
     for bug in bugs {
         let is_control = bug["may_break"].as_array().expect("a list").is_empty();

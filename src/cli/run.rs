@@ -73,7 +73,7 @@ fn slow(chosen: &Chosen, seed: u64) -> anyhow::Result<Option<String>> {
     if setup.lane() == Lane::Core || ticks * of_tick < LONG.as_secs_f64() {
         return Ok(None);
     }
-    let other = match system.lacks_in_core_lane() {
+    let other = match system.script_lacks_in_core_lane(&chosen.script) {
         None => "`--lane core` makes the same run from event to event".to_owned(),
         Some(lacking) => {
             format!("the core lane, which goes from event to event, has no {lacking}; a longer `tick` helps")

@@ -14,6 +14,9 @@ use super::kv::{Answer, Failure, Operation};
 use super::request::{Ask, Consistency, Reply, Request, Response};
 use crate::rng::Rng;
 
+/// A request of so many bytes is given twice the time before it is asked again, one of twice as many three times.
+const LONG_BYTES: u32 = 1 << 16;
+
 /// How a client asks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Patience {
@@ -156,8 +159,8 @@ impl Client {
         let Some(call) = &mut self.call else { return Vec::new() };
         self.number += 1;
         self.tries += 1;
-        self.again_at = now + self.patience.retry;
         let operation = call.operation.clone();
+        self.again_at = now + self.patience.retry * (1 + operation.size() / LONG_BYTES);
         let ask = match (call.consistency, self.session) {
             (Some(consistency), _) => Ask::Read { consistency, operation },
             (None, None) => Ask::Open,

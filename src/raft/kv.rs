@@ -109,6 +109,16 @@ impl Operation {
         }
     }
 
+    /// How many bytes its key and its values have, about.
+    pub fn size(&self) -> u32 {
+        let values = match self {
+            Self::Get { .. } | Self::Delete { .. } | Self::Scan { .. } => 0,
+            Self::Put { value, .. } | Self::Append { value, .. } => value.len(),
+            Self::Cas { expected, value, .. } => value.len() + expected.as_ref().map_or(0, Bytes::len),
+        };
+        u32::try_from(self.key().len() + values).unwrap_or(u32::MAX)
+    }
+
     /// Why no store takes it, if none does.
     pub fn fault(&self) -> Option<Failure> {
         let value = match self {
@@ -235,6 +245,25 @@ pub struct Machine {
     /// Sessions by when they were used last.
     by_use: BTreeMap<LogIndex, u64>,
     digest: u64,
+    #[cfg(feature = "planted-bugs")]
+    config: super::planted::Planted,
+}
+
+#[cfg(feature = "planted-bugs")]
+impl Machine {
+    /// Has the machine run with a bug.
+    pub(super) fn plant(&mut self, bug: Option<super::planted::Bug>) {
+        self.config.bug = bug;
+    }
+
+    /// Closes the session that was used least lately, whatever others do.
+    pub(super) fn expire(&mut self) {
+        if let Some((_, oldest)) = self.by_use.pop_first()
+            && let Some(closed) = self.sessions.remove(&oldest)
+        {
+            self.digest ^= digest_of_session(oldest, &closed);
+        }
+    }
 }
 
 impl Machine {
@@ -299,7 +328,11 @@ impl Machine {
             return Answer::Failed(Failure::Superseded);
         }
         let before = digest_of_session(name, session);
-        let answer = if serial == session.serial { session.answer.clone() } else { self.run(operation) };
+        let answer = if serial == session.serial && !planted!(self, RetryTwice) {
+            session.answer.clone()
+        } else {
+            self.run(operation)
+        };
         let session = self.sessions.get_mut(&name).expect("it was there");
         self.by_use.remove(&session.used);
         self.by_use.insert(index, name);

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::codec::Rejected;
 use super::server::Event;
-use super::{Message, Role, Status};
+use super::{LogIndex, Message, NodeId, Role, Status};
 use crate::pages::exposition::Exposition;
 
 const ROLES: [Role; 4] = [Role::Follower, Role::PreCandidate, Role::Candidate, Role::Leader];
@@ -21,6 +21,17 @@ pub struct Metrics {
     send_failures: u64,
     receive_failures: u64,
     persists: u64,
+    /// The log, where one is replicated.
+    log: Option<LogNow>,
+}
+
+/// What a node with a log tells of it, beside its [`Status`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct LogNow {
+    /// The last entry that was given to the state machine.
+    pub(super) applied: LogIndex,
+    /// Of a leader: up to where each peer's log is its own, as it knows.
+    pub(super) matched: BTreeMap<NodeId, LogIndex>,
 }
 
 impl Default for Metrics {
@@ -36,6 +47,7 @@ impl Default for Metrics {
             send_failures: 0,
             receive_failures: 0,
             persists: 0,
+            log: None,
         }
     }
 }
@@ -44,6 +56,7 @@ impl Metrics {
     /// Counts an event.
     pub fn count(&mut self, event: &Event) {
         use super::Event as Core;
+        self.note_log(event);
         let count = match event {
             Event::Core(Core::BecameCandidate { .. }) => &mut self.elections_started,
             Event::Core(Core::BecameLeader { .. }) => &mut self.elections_won,
@@ -57,6 +70,24 @@ impl Metrics {
             _ => return,
         };
         *count += 1;
+    }
+
+    fn note_log(&mut self, event: &Event) {
+        use super::Event as Core;
+        match event {
+            Event::LoadedLog { .. } => self.log = Some(LogNow::default()),
+            Event::Applied { index, .. } => self.log.iter_mut().for_each(|log| log.applied = *index),
+            Event::Core(Core::Progressed { peer, match_index, .. }) => {
+                self.log.iter_mut().for_each(|log| _ = log.matched.insert(*peer, *match_index));
+            }
+            Event::Core(core) if core.is_new_role() => self.log.iter_mut().for_each(|log| log.matched.clear()),
+            _ => {}
+        }
+    }
+
+    /// The log, where one is replicated.
+    pub(super) fn log(&self) -> Option<&LogNow> {
+        self.log.as_ref()
     }
 
     /// All counts, with the node as it is now.
@@ -83,7 +114,26 @@ impl Metrics {
         page.counter("raft_send_failures_total", "Messages that could not be sent.", self.send_failures);
         page.counter("raft_receive_failures_total", "Times that the socket failed to receive.", self.receive_failures);
         page.counter("raft_persists_total", "Times that term and vote were written to disk.", self.persists);
+        self.log.iter().for_each(|log| log.write(now, &mut page));
         page.text()
+    }
+}
+
+impl LogNow {
+    fn write(&self, now: &Status, page: &mut Exposition) {
+        let last = now.log.last_index;
+        page.gauge("raft_log_last_index", "The last entry of the node's log.", last);
+        page.gauge("raft_log_durable_index", "The last entry that is on the node's disk.", now.durable);
+        page.gauge("raft_commit_index", "The last entry that the node knows to be committed.", now.commit);
+        page.gauge("raft_applied_index", "The last entry that the state machine was given.", self.applied);
+        let names: Vec<(String, LogIndex)> =
+            self.matched.iter().map(|(peer, index)| (peer.0.to_string(), *index)).collect();
+        let matched = names.iter().map(|(peer, index)| (peer.as_str(), *index));
+        let help = "Of a leader: up to where each peer has its log, as it knows.";
+        page.family("raft_peer_match_index", "gauge", help, "peer", matched.clone());
+        let help = "Of a leader: how many entries each peer is behind.";
+        let lag = matched.map(|(peer, index)| (peer, last.saturating_sub(index)));
+        page.family("raft_peer_lag", "gauge", help, "peer", lag);
     }
 }
 

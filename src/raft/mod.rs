@@ -121,6 +121,7 @@ macro_rules! planted {
     };
 }
 
+pub mod caller;
 pub mod cli;
 pub mod client;
 mod clock;
@@ -129,6 +130,7 @@ pub mod config;
 mod core;
 pub mod event;
 mod facts;
+pub mod front;
 pub mod kv;
 pub mod log;
 pub mod message;
@@ -155,6 +157,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 pub use self::clock::ClockRate;
+pub(crate) use self::clock::Face;
 pub use self::codec::{ClusterId, ClusterKey, Codec};
 pub use self::config::{Config, ConfigError};
 pub use self::core::Core;

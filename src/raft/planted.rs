@@ -56,6 +56,51 @@ crate::planted_bugs! {
     HeartbeatsBeginLate = "heartbeats-begin-late" from "willemt/raft #48",
     /// Another algorithm: no terms, and a vote for anyone from all who do not lead.
     SeedDocument = "seed-document" from "the post that this crate began with",
+    /// All that comes after the entry before the new ones is cut off, whether or not it contradicts them.
+    TruncateAfterPrev = "truncate-after-prev" from "async-raft <= 0.6.1, hashicorp/raft #113, lerna #152",
+    /// A follower commits what its leader has, and not only what this message vouches for.
+    CommitUnmatched = "commit-unmatched" from "async-raft, scylladb #9965, tinykv #191",
+    /// A leader commits entries of older terms by counting (figure 8).
+    CommitOldTerm = "commit-old-term" from "async-raft #106, logcabin #44",
+    /// A late answer takes the match index back.
+    MatchAssigned = "match-assigned" from "raftos #25, little_raft",
+    /// A late refusal takes the next index below what is known to match.
+    NextUnderMatch = "next-under-match" from "raft-rs #555, etcd #149",
+    /// A follower acknowledges all that it has, whatever the message vouches for.
+    AckOwnLast = "ack-own-last" from "CCF #6016, ratis #1519",
+    /// The hint of a refusal is always the follower's last entry, and is believed.
+    HintOff = "hint-off" from "async-raft #73, cubefs #2376, CCF #2803",
+    /// Entries are acknowledged before they are on disk.
+    AckUnsynced = "ack-unsynced" from "raft-rs #128, tikv #994",
+    /// A sync that failed is forgotten once a later one succeeds.
+    SyncErrorIgnored = "sync-error-ignored" from "cockroach #37102",
+    /// What was cut off of the log is back after a restart.
+    TruncationVolatile = "truncation-volatile" from "etcd #22442, qdrant #1329",
+    /// What is written after a torn record is lost at the next restart.
+    TornTailLeft = "torn-tail-left" from "neo4j #8726",
+    /// Damage in the middle of a log is cut off like a torn end.
+    TornAnywhere = "torn-anywhere" from "Protocol-Aware Recovery (FAST 2018), pebble #453",
+    /// A leader reads by rounds before it has committed an entry of its own term.
+    ReadBeforeOwnTerm = "read-before-own-term" from "etcd #7331, tikv #6340",
+    /// A leader reads before its round is answered.
+    ReadUnconfirmed = "read-unconfirmed" from "d-engine #381, etcd #741",
+    /// A lease runs from when an answer came, and clocks are taken to be right.
+    LeaseFromAnswer = "lease-from-answer" from "sofa-jraft #34, tikv #964",
+    /// A command that comes again takes effect again.
+    RetryTwice = "retry-twice" from "curvine #676, sofa-jraft #1014",
+    /// Each server closes sessions when it thinks fit.
+    ExpiryLocal = "expiry-local" from "copycat #40, databend #7325",
+    /// A leader commits entries that are not on its own disk.
+    ApplyOnAppend = "apply-on-append" from "etcd #14370",
+    /// A control: one message at a time. Slow, harmless, and not to be caught.
+    WindowOne = "window-one" from "figure 2, without pipelining",
     /// The control: term and vote in two writes, the term first. Harmless, and not to be caught.
     TwoWrites = "two-writes" from "hashicorp/raft #661",
+}
+
+/// The bug of a part of a node that has no settings of its own.
+#[derive(Clone, Debug, Default)]
+pub struct Planted {
+    /// Which one.
+    pub bug: Option<Bug>,
 }

@@ -64,13 +64,20 @@ impl Post {
         if Codec::claims_part(datagram) {
             return self.part_arrived(now, from, datagram, replies);
         }
-        if !self.receiver.is_idle()
-            && let Some(to) = Codec::claimed_sender(datagram)
-        {
-            let wants = self.receiver.heard(now, from);
-            replies.extend(wants.iter().map(|wanted| Bytes::from(self.codec.encode_wanted(self.me, to, wanted))));
-        }
         Arrival::Itself
+    }
+
+    /// When it wants to be asked what is [`overdue`](Self::overdue), if nothing arrives before.
+    #[inline]
+    pub fn deadline(&self) -> Option<Duration> {
+        if self.receiver.is_idle() { None } else { self.receiver.deadline() }
+    }
+
+    /// What is to be sent because parts of messages do not come.
+    pub fn overdue(&mut self, now: Duration) -> Vec<(NodeId, SocketAddr, Bytes)> {
+        let Self { receiver, codec, me, .. } = self;
+        let wants = receiver.overdue(now).into_iter();
+        wants.map(|(address, to, wanted)| (to, address, codec.encode_wanted(*me, to, &wanted).into())).collect()
     }
 
     fn part_arrived(
@@ -81,15 +88,17 @@ impl Post {
         replies: &mut Vec<Bytes>,
     ) -> Arrival {
         match self.codec.decode_any(datagram) {
-            Ok(Datagram::Part { from, to, part }) if to == self.me => match self.receiver.take(now, address, part) {
-                Came::Nothing => Arrival::Nothing,
-                Came::Wants(wanted) => {
-                    replies.push(self.codec.encode_wanted(self.me, from, &wanted).into());
-                    Arrival::Nothing
+            Ok(Datagram::Part { from, to, part }) if to == self.me => {
+                match self.receiver.take(now, (address, from), part) {
+                    Came::Nothing => Arrival::Nothing,
+                    Came::Wants(wanted) => {
+                        replies.push(self.codec.encode_wanted(self.me, from, &wanted).into());
+                        Arrival::Nothing
+                    }
+                    Came::Whole(whole) => Arrival::Whole(whole),
+                    Came::Malformed => Arrival::Rejected(Rejected::Malformed("it is a part that fits no message")),
                 }
-                Came::Whole(whole) => Arrival::Whole(whole),
-                Came::Malformed => Arrival::Rejected(Rejected::Malformed("it is a part that fits no message")),
-            },
+            }
             Ok(Datagram::Wanted { from, to, wanted }) if to == self.me => {
                 let parts = self.sender.wanted(address, &wanted, self.datagram_bytes - OVERHEAD_BYTES);
                 replies.extend(parts.iter().map(|part| Bytes::from(self.codec.encode_part(self.me, from, part))));

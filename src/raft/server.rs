@@ -84,6 +84,8 @@ pub enum Command {
     },
     /// Let the next election timeout be this one; see [`Core::pin_next_timeout`](super::Core::pin_next_timeout).
     PinNextTimeout(Duration),
+    /// Let its clock show so much more, from now on.
+    JumpClock(Duration),
 }
 
 /// What a node tells of itself.
@@ -212,7 +214,7 @@ pub async fn serve<N: Net, D: Disk>(
 ) -> Result<(), ServeError> {
     let (rate, peers) = (settings.clock, settings.peers.clone());
     let mut node = Node::load(socket, disk, settings, rng, events).await?;
-    let clock = Clock::start(rate);
+    let mut clock = Clock::start(rate);
     let _lookups = look_up(net, peers, node.addresses());
 
     let mut buffer = vec![0; DATAGRAM_BYTES_MAX];
@@ -231,6 +233,9 @@ pub async fn serve<N: Net, D: Disk>(
             synced = writer.synced() => node.synced(clock.now(), synced?),
             command = commands.recv(), if commanded => {
                 commanded = command.is_some();
+                if let Some(Command::JumpClock(by)) = command {
+                    clock.jump(by);
+                }
                 command.and_then(|command| node.command(clock.now(), command))
             }
             received = socket.recv_from(&mut buffer) => match received {

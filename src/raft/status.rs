@@ -3,6 +3,7 @@
 //! All of it comes out of the node's events; the node does not know that anybody asks.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -11,9 +12,9 @@ use http_body_util::Full;
 use hyper::{Response, StatusCode};
 use serde::Serialize;
 
-use super::metrics::Metrics;
+use super::metrics::{LogNow, Metrics};
 use super::server::Event;
-use super::{Role, Status, Term};
+use super::{LogIndex, NodeId, Role, Status, Term};
 use crate::net::Net;
 use crate::pages::{self, Pages, exposition};
 
@@ -53,6 +54,27 @@ struct Report {
     term: Term,
     leader: Option<u64>,
     since: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    log: Option<LogReport>,
+}
+
+/// What it says of the log, where one is replicated.
+#[derive(Serialize)]
+struct LogReport {
+    last: LogIndex,
+    durable: LogIndex,
+    commit: LogIndex,
+    applied: LogIndex,
+    /// Of a leader, by peer.
+    peers: BTreeMap<u64, PeerReport>,
+}
+
+#[derive(Serialize)]
+struct PeerReport {
+    #[serde(rename = "match")]
+    matched: LogIndex,
+    /// How many entries it is behind.
+    lag: LogIndex,
 }
 
 impl Board {
@@ -88,7 +110,7 @@ impl Board {
     fn page(&self, path: &str) -> Option<Response<Full<Bytes>>> {
         let shown = self.shown.borrow();
         let body: fn(&Shown, &Status, Duration) -> (&'static str, String) = match path {
-            "/status" => |_, status, since| (pages::JSON, report(status, since)),
+            "/status" => |shown, status, since| (pages::JSON, report(status, since, shown.metrics.log())),
             "/metrics" => |shown, status, _| (exposition::CONTENT_TYPE, shown.metrics.text(status)),
             _ => return None,
         };
@@ -101,9 +123,20 @@ impl Board {
     }
 }
 
-fn report(status: &Status, since: Duration) -> String {
+fn report(status: &Status, since: Duration, log: Option<&LogNow>) -> String {
+    let last = status.log.last_index;
+    let peer = |(id, matched): (&NodeId, &LogIndex)| {
+        (id.0, PeerReport { matched: *matched, lag: last.saturating_sub(*matched) })
+    };
+    let log = log.map(|log| LogReport {
+        last,
+        durable: status.durable,
+        commit: status.commit,
+        applied: log.applied,
+        peers: log.matched.iter().map(peer).collect(),
+    });
     let (id, leader) = (status.id.0, status.leader.map(|leader| leader.0));
-    let report = Report { id, role: status.role.name(), term: status.term, leader, since: rfc3339(since) };
+    let report = Report { id, role: status.role.name(), term: status.term, leader, since: rfc3339(since), log };
     serde_json::to_string(&report).expect("numbers and texts have a JSON form") + "\n"
 }
 
@@ -117,7 +150,7 @@ mod tests {
     use hyper::Method;
     use hyper::header::{ALLOW, CONTENT_TYPE};
 
-    use super::super::{LogPosition, NodeId};
+    use super::super::LogPosition;
     use super::*;
 
     fn noon() -> Duration {
@@ -146,7 +179,7 @@ mod tests {
     fn told(board: &Board) -> String {
         let shown = board.shown.borrow();
         let (status, since) = shown.now.as_ref().expect("it has stepped");
-        report(status, *since)
+        report(status, *since, shown.metrics.log())
     }
 
     #[test]
@@ -160,6 +193,23 @@ mod tests {
         board.take(&stepped(Role::Leader, 89, 90));
         let expected = r#"{"id":2,"role":"leader","term":4,"leader":2,"since":"1970-01-01T11:59:59.000Z"}"#;
         assert_eq!(told(&board).trim_end(), expected);
+    }
+
+    #[test]
+    fn a_log_that_is_replicated_is_told_of() {
+        use crate::raft::Event as Core;
+        let board = Board::new(noon);
+        board.take(&Event::LoadedLog { log: Rc::default(), torn: None });
+        board.take(&Event::Core(Core::Progressed { peer: NodeId(3), match_index: 5, next_index: 8 }));
+        board.take(&Event::Applied { index: 6, term: 4, digest: 0 });
+        let Event::Stepped { status, now, done, deadline } = stepped(Role::Leader, 0, 60) else { unreachable!() };
+        let log = LogPosition { last_index: 7, last_term: 4 };
+        board.take(&Event::Stepped { status: Status { log, commit: 6, durable: 7, ..status }, now, done, deadline });
+        let told = told(&board);
+        let expected = r#""log":{"last":7,"durable":7,"commit":6,"applied":6,"peers":{"3":{"match":5,"lag":2}}}"#;
+        assert!(told.contains(expected), "{told}");
+        let metrics = board.page("/metrics").expect("it is there");
+        assert_eq!(metrics.status(), StatusCode::OK);
     }
 
     #[test]

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use schemars::JsonSchema;
+use serde::Deserialize;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -56,12 +58,14 @@ pub enum Action {
     Heal,
     /// Changes links.
     Link(LinkRule),
-    /// The disks' syncs take another time.
+    /// The disks' syncs take another time, or the disks fail.
     Disk {
         /// Whose disks.
         hosts: Vec<HostPattern>,
-        /// How long a sync takes.
-        sync: Latency,
+        /// How long a sync takes; `None`: as long as before.
+        sync: Option<Latency>,
+        /// How they fail, if they do.
+        fault: Option<DiskFault>,
     },
     /// The process dies.
     Kill(Vec<HostPattern>),
@@ -81,6 +85,42 @@ pub enum Action {
     Release,
     /// What the script's system alone understands.
     System(SystemAction),
+}
+
+/// How a disk fails, while a step of it is in force.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum DiskFault {
+    /// Syncs of files fail. What was to be durable is not, and no later sync makes it so: it has to be written anew.
+    SyncFails,
+    /// Syncs do not come to their end before the step does.
+    SyncHangs,
+    /// Nothing more can be written.
+    NoSpace,
+    /// Of what was not synced, a power loss leaves a part: writes are cut in two.
+    TornWrites,
+    /// At once, a bit of what is on the disk is another.
+    BitFlip,
+    /// When its host starts next, the disk is empty.
+    Emptied,
+}
+
+impl DiskFault {
+    /// All of them.
+    pub const ALL: [Self; 6] =
+        [Self::SyncFails, Self::SyncHangs, Self::NoSpace, Self::TornWrites, Self::BitFlip, Self::Emptied];
+
+    /// Its name in scripts.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::SyncFails => "sync-fails",
+            Self::SyncHangs => "sync-hangs",
+            Self::NoSpace => "no-space",
+            Self::TornWrites => "torn-writes",
+            Self::BitFlip => "bit-flip",
+            Self::Emptied => "emptied",
+        }
+    }
 }
 
 /// An action of the script's own system: a step's table under the system's name. The system says what it means, with

@@ -34,7 +34,7 @@ use serde::{Deserialize, Serialize};
 
 use document::Part;
 
-pub use action::{Action, HostPattern, MessageRule, Step, SystemAction, Trigger};
+pub use action::{Action, DiskFault, HostPattern, MessageRule, Step, SystemAction, Trigger};
 pub use comparison::Comparison;
 pub use error::{ScriptError, Source};
 pub(crate) use error::{did_you_mean, one_of};
@@ -307,10 +307,23 @@ pub enum Family {
     Disk,
     /// What an operator does to the system, if it lets one do something: hands over the lead, say.
     Operator,
+    /// Disks that fail. Only where a script names it: what a system does not survive is no fault of it.
+    BadDisk,
 }
 
 impl Family {
-    /// All of them, in the order in which they are drawn.
+    /// All that can be named.
+    pub const EVERY: [Self; 14] = {
+        let mut every = [Self::BadDisk; 14];
+        let mut place = 0;
+        while place < Self::ALL.len() {
+            every[place] = Self::ALL[place];
+            place += 1;
+        }
+        every
+    };
+
+    /// All that are drawn where a script names none, in the order in which they are drawn.
     pub const ALL: [Self; 13] = [
         Self::Loss,
         Self::Burst,
@@ -343,6 +356,7 @@ impl Family {
             Self::Pause => "pause",
             Self::Disk => "disk",
             Self::Operator => "operator",
+            Self::BadDisk => "bad-disk",
         }
     }
 }

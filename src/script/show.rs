@@ -100,7 +100,11 @@ impl Display for Action {
             Self::Cut { from, to } => write!(f, "cut {} -> {}", names(from), names(to)),
             Self::Heal => f.write_str("heal"),
             Self::Link(rule) => write!(f, "link {rule}"),
-            Self::Disk { hosts, sync } => write!(f, "disk {}: sync {sync}", names(hosts)),
+            Self::Disk { hosts, sync, fault } => {
+                write!(f, "disk {}:", names(hosts))?;
+                sync.iter().try_for_each(|sync| write!(f, " sync {sync}"))?;
+                fault.iter().try_for_each(|fault| write!(f, " {}", fault.name()))
+            }
             Self::Kill(hosts) => write!(f, "kill {}", names(hosts)),
             Self::Power(hosts) => write!(f, "power {}", names(hosts)),
             Self::Pause(hosts) => write!(f, "pause {}", names(hosts)),

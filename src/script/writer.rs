@@ -129,9 +129,11 @@ fn action(action: &Action) -> (String, Value) {
         Action::Cut { from, to } => ("cut", inline([("from", hosts(from)), ("to", hosts(to))])),
         Action::Heal => ("heal", Value::Boolean(true)),
         Action::Link(rule) => ("link", link(rule)),
-        Action::Disk { hosts: whose, sync } => {
+        Action::Disk { hosts: whose, sync, fault } => {
             let whose = (!is_all(whose)).then(|| ("hosts", hosts(whose)));
-            ("disk", inline(whose.into_iter().chain([("sync", latency(sync))])))
+            let sync = sync.as_ref().map(|sync| ("sync", latency(sync)));
+            let fault = fault.map(|fault| ("fault", Value::String(fault.name().to_owned())));
+            ("disk", inline(whose.into_iter().chain(sync).chain(fault)))
         }
         Action::Kill(whom) => ("kill", hosts(whom)),
         Action::Power(whom) => ("power", hosts(whom)),

@@ -10,11 +10,14 @@ use rand::Rng as _;
 
 use crate::rng::{Rng, Seed};
 use crate::script::{
-    Action, Burst, Chaos, Family, HostPattern, Latency, LinkRule, LinkSettings, Reorder, Step, Trigger,
+    Action, Burst, Chaos, DiskFault, Family, HostPattern, Latency, LinkRule, LinkSettings, Reorder, Step, Trigger,
 };
 
 use super::latency::sample;
 use super::links::named;
+
+/// What is drawn apart from the other faults.
+const APART: [Family; 2] = [Family::Operator, Family::BadDisk];
 
 /// What an operator may do to a system at some moment, drawn.
 pub(crate) type Operate<'a> = &'a dyn Fn(&mut Rng) -> Vec<Action>;
@@ -25,6 +28,47 @@ pub(crate) fn draw(chaos: &Chaos, hosts: &[String], seed: Seed, operate: Operate
     if chaos.families.contains(&Family::Operator) {
         steps.extend(draw_operations(chaos, seed, operate));
         steps.sort_by_key(|step| if let Trigger::At(at) = step.trigger { at } else { Duration::ZERO });
+    }
+    if chaos.families.contains(&Family::BadDisk) {
+        steps.extend(draw_bad_disks(chaos, hosts, seed));
+        steps.sort_by_key(|step| if let Trigger::At(at) = step.trigger { at } else { Duration::ZERO });
+    }
+    steps
+}
+
+/// Disks that fail are drawn apart from all else, too. What is lost for good is lost of fewer than half of the hosts only.
+fn draw_bad_disks(chaos: &Chaos, hosts: &[String], seed: Seed) -> Vec<Step> {
+    let mut rng = seed.stream("bad disks");
+    let mut victims: Vec<&String> = hosts.iter().filter(|host| named(&chaos.hosts, host)).collect();
+    let mut steps = Vec::new();
+    if (!rng.random_bool(0.7) && chaos.families.len() > 1) || victims.is_empty() {
+        return steps;
+    }
+    for place in (1..victims.len()).rev() {
+        victims.swap(place, rng.random_range(0..=place));
+    }
+    let may_be_lost = (victims.len() - 1) / 2;
+    let mut at = sample(&chaos.every, rng.random());
+    while at < chaos.until {
+        let lasts = sample(&chaos.lasts, rng.random()).max(Duration::from_millis(4)).min(chaos.until - at);
+        let (place, fault) = (rng.random_range(0..victims.len()), rng.random_range(0..6));
+        let victim = vec![HostPattern(victims[place].clone())];
+        let disk = |fault| Action::Disk { hosts: victim.clone(), sync: None, fault: Some(fault) };
+        match fault {
+            0 => steps.push(step(at, disk(DiskFault::SyncFails), lasts)),
+            1 => steps.push(step(at, disk(DiskFault::SyncHangs), lasts)),
+            2 => steps.push(step(at, disk(DiskFault::NoSpace), lasts)),
+            3 if place < may_be_lost => {
+                // It is found when the log is read.
+                steps.push(step(at, disk(DiskFault::BitFlip), lasts));
+                steps.push(step(at, Action::Kill(victim.clone()), lasts));
+            }
+            _ => {
+                steps.push(step(at, disk(DiskFault::TornWrites), lasts));
+                steps.push(step(at + lasts / 4, Action::Power(victim.clone()), lasts / 2));
+            }
+        }
+        at += sample(&chaos.every, rng.random()).max(Duration::from_millis(1));
     }
     steps
 }
@@ -51,7 +95,7 @@ fn draw_operations(chaos: &Chaos, seed: Seed, operate: Operate<'_>) -> Vec<Step>
 
 fn draw_faults(chaos: &Chaos, hosts: &[String], seed: Seed) -> Vec<Step> {
     let mut rng = seed.stream("chaos");
-    let families: Vec<Family> = chaos.families.iter().copied().filter(|family| *family != Family::Operator).collect();
+    let families: Vec<Family> = chaos.families.iter().copied().filter(|family| !APART.contains(family)).collect();
     let families = draw_families(&families, &mut rng);
     let victims: Vec<&String> = hosts.iter().filter(|host| named(&chaos.hosts, host)).collect();
     let mut steps: Vec<Step> = families
@@ -144,7 +188,9 @@ fn strike(family: Family, hosts: &[String], victims: &[&String], rng: &mut Rng) 
         Family::Kill if !victims.is_empty() => Some(Action::Kill(victim(rng))),
         Family::Power if !victims.is_empty() => Some(Action::Power(victim(rng))),
         Family::Pause if !victims.is_empty() => Some(Action::Pause(victim(rng))),
-        Family::Disk if !victims.is_empty() => Some(Action::Disk { hosts: victim(rng), sync: slowly(rng) }),
+        Family::Disk if !victims.is_empty() => {
+            Some(Action::Disk { hosts: victim(rng), sync: Some(slowly(rng)), fault: None })
+        }
         _ => None,
     }
 }
@@ -184,7 +230,7 @@ mod tests {
     fn chaos() -> Chaos {
         let ms = Duration::from_millis;
         Chaos {
-            families: Family::ALL.to_vec(),
+            families: Family::EVERY.to_vec(),
             hosts: vec![HostPattern("n*".into())],
             every: Latency::Uniform { min: ms(100), max: ms(900) },
             lasts: Latency::Uniform { min: ms(100), max: ms(2000) },
@@ -273,7 +319,7 @@ mod tests {
         let only = Chaos { families: vec![Family::Disk], ..chaos() };
         let steps: Vec<Step> = (0..200).flat_map(|seed| draw(&only, &hosts, Seed(seed), NOBODY)).collect();
         let medians = steps.iter().map(|step| match step.action {
-            Action::Disk { sync: Latency::Uniform { min, max }, .. } => (min + max) / 2,
+            Action::Disk { sync: Some(Latency::Uniform { min, max }), .. } => (min + max) / 2,
             _ => panic!("{step} is no slow disk"),
         });
         let medians: Vec<Duration> = medians.collect();

@@ -14,7 +14,7 @@ use crate::rng::{Rng, Seed};
 use super::Watch;
 use super::causality;
 use super::panics;
-use super::platter::Platter;
+use super::platter::{DiskChange, Platter};
 use super::recorder::Breach;
 use super::shared::{Events, Shared};
 use super::trace::{Cause, HostId, What};
@@ -75,6 +75,8 @@ pub(crate) struct Control {
     incarnation: Cell<u32>,
     /// Whether the root future has ended by itself.
     pub(crate) finished: Cell<bool>,
+    /// Whether it has ended because the disk failed.
+    failed_by_disk: Cell<bool>,
     /// What led to its last death or start.
     led_by: Cell<Option<Cause>>,
     /// Whether the machine is without power.
@@ -102,6 +104,7 @@ impl Control {
             fresh: Cell::new(false),
             incarnation: Cell::new(0),
             finished: Cell::new(false),
+            failed_by_disk: Cell::new(false),
             led_by: Cell::new(None),
             off: Cell::new(waits),
             waker: RefCell::new(None),
@@ -119,6 +122,16 @@ impl Control {
 
     pub(crate) fn platter(&self) -> &Rc<Platter> {
         &self.platter
+    }
+
+    /// A step changes the disk.
+    pub(crate) fn change_disk(&self, change: &DiskChange) {
+        self.platter.change(*change, self.seed, self.id);
+    }
+
+    /// Whether the process has ended because the disk failed, as it may.
+    pub(crate) fn failed_by_disk(&self) -> bool {
+        self.failed_by_disk.get() && self.finished.get() && self.wanted.get() == Wanted::Running
     }
 
     /// Says what the host is to be from the next step on.
@@ -147,7 +160,7 @@ impl Control {
         self.off.set(true);
         self.wanted.set(Wanted::Dead);
         self.steady.set(false);
-        self.platter.power_lost();
+        self.platter.power_lost(self.seed, self.id, self.incarnation.get());
         self.waker.take();
     }
 
@@ -229,6 +242,8 @@ impl Control {
     fn start_record(&self) -> Start {
         let incarnation = self.incarnation.get();
         self.incarnation.set(incarnation + 1);
+        self.failed_by_disk.set(false);
+        self.platter.starts();
         let what = What::Started { incarnation };
         let record = self.shared.record_at(self.shared.now(), Some(self.id), self.led_by.get(), what);
         let name = self.shared.name(self.id).to_owned();
@@ -254,6 +269,10 @@ impl Control {
 
     fn failed(&self, message: &str) {
         self.shared.record(Some(self.id), What::Failed { message: message.to_owned() });
+        if self.platter.is_bad() {
+            // To end is what a process may do about a disk that a step has spoilt.
+            return self.failed_by_disk.set(true);
+        }
         let text = format!("{} ended with an error: {message}", self.shared.name(self.id));
         self.shared.breach(Some(self.id), Breach::new("host error", text));
     }

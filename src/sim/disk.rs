@@ -2,8 +2,9 @@
 //!
 //! It holds what POSIX promises and no more: a kill keeps all that was written; a power loss keeps the content of a file
 //! as of its last sync, under the names as of the directory's last sync. A file that was renamed and never synced is
-//! therefore empty after a power loss, which [`crate::disk::replace`] avoids by its order. Writes themselves are never cut
-//! in two, neither by a kill nor by a power loss: what was not synced is gone whole.
+//! therefore empty after a power loss, which [`crate::disk::replace`] avoids by its order. Writes themselves are not cut
+//! in two, neither by a kill nor by a power loss: what was not synced is gone whole, unless a step of the script has it torn.
+//! Such steps ([`DiskFault`](crate::script::DiskFault)) have disks fail in other ways, too.
 //!
 //! Reads and writes take no time. A sync, of a file or of the directory, waits for the disk's latency and is done at the
 //! end of it, so that whoever dies meanwhile has synced nothing. Latencies are drawn one by one, from the host, its
@@ -22,6 +23,9 @@ use crate::sim::platter::Platter;
 use crate::sim::trace::HostId;
 
 use crate::disk::{Disk, cannot, checked};
+
+/// How long until it is looked again whether syncs hang.
+const HANGS_FOR: Duration = Duration::from_millis(1);
 
 /// Lets simulated time pass, as a lane has it.
 pub trait Wait: Clone + 'static {
@@ -60,6 +64,16 @@ impl<W: Wait> SimDisk<W> {
         Self { platter, draws: Rc::new(Draws { seed, host, incarnation, syncs: Cell::new(0) }), time }
     }
 
+    /// Whether the disk was empty when this process started, and had not been: a step has done that.
+    pub fn was_emptied(&self) -> bool {
+        self.platter.was_emptied()
+    }
+
+    /// Whether a bit of what is on the disk has flipped.
+    pub fn was_flipped(&self) -> bool {
+        self.platter.was_flipped()
+    }
+
     async fn wait(&self) {
         let number = self.draws.syncs.get();
         self.draws.syncs.set(number + 1);
@@ -67,6 +81,9 @@ impl<W: Wait> SimDisk<W> {
         let latency = self.platter.latency(seed, host, incarnation, number);
         if !latency.is_zero() {
             carried(self.time.wait(latency)).await;
+        }
+        while self.platter.hangs() {
+            carried(self.time.wait(HANGS_FOR)).await;
         }
     }
 }
@@ -77,13 +94,11 @@ impl<W: Wait> Disk for SimDisk<W> {
     }
 
     async fn write(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
-        self.platter.write(checked(name)?, bytes);
-        Ok(())
+        self.platter.write(checked(name)?, bytes).map_err(|error| cannot("write", name, &error))
     }
 
     async fn append(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
-        self.platter.append(checked(name)?, bytes);
-        Ok(())
+        self.platter.append(checked(name)?, bytes).map_err(|error| cannot("append to", name, &error))
     }
 
     async fn truncate(&self, name: &str, length: u64) -> io::Result<()> {

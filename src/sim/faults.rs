@@ -10,6 +10,7 @@ use crate::script::{Action, Family, HostPattern, LinkSettings, Step, Trigger};
 use super::causality;
 use super::control::Wanted;
 use super::links::named;
+use super::platter::DiskChange;
 use super::recorder::Breach;
 use super::schedule::Due;
 use super::shared::Events;
@@ -104,8 +105,9 @@ impl World {
             }
             Action::Heal => any = self.heal(now),
             Action::Link(rule) => self.shared.wire.borrow_mut().links.change(index, rule),
-            Action::Disk { hosts, sync } => {
-                self.hosts(&hosts).into_iter().for_each(|host| self.control(host).platter().change(index, sync));
+            Action::Disk { hosts, sync, fault } => {
+                let change = DiskChange { step: index, sync, fault };
+                self.hosts(&hosts).into_iter().for_each(|host| self.control(host).change_disk(&change));
             }
             Action::Kill(hosts) => any = self.any(&hosts, Self::kill),
             Action::Power(hosts) => any = self.any(&hosts, Self::power),
@@ -143,7 +145,9 @@ impl World {
             Action::Partition(_) | Action::Cut { .. } => self.uncut(index),
             Action::Link(_) => self.shared.wire.borrow_mut().links.unchange(index),
             Action::Disk { hosts, .. } => {
-                self.hosts(&hosts).into_iter().for_each(|host| self.control(host).platter().unchange(index));
+                let hosts = self.hosts(&hosts);
+                hosts.iter().for_each(|host| self.control(*host).platter().unchange(index));
+                self.look_after(hosts);
             }
             Action::Kill(hosts) | Action::Power(hosts) => {
                 let is_dead = |world: &Self, host| world.control(host).wanted() == Wanted::Dead;
@@ -178,9 +182,20 @@ impl World {
             }
         }
         self.controls().for_each(|control| any |= control.platter().heal());
+        let all: Vec<HostId> = self.controls().map(|control| control.id).collect();
+        self.look_after(all);
         let mut wire = self.shared.wire.borrow_mut();
         any |= wire.links.heal();
         any | wire.release(&self.shared, None, now)
+    }
+
+    /// Somebody looks after a machine whose disk failed, as after one that died: it starts again.
+    fn look_after(&mut self, hosts: Vec<HostId>) {
+        for host in hosts {
+            if self.control(host).failed_by_disk() {
+                self.restart(host);
+            }
+        }
     }
 
     fn cut(&mut self, step: usize, from: &[HostId], to: &[HostId], now: Duration) {
@@ -316,7 +331,10 @@ pub(super) fn families(action: &Action) -> Vec<&'static str> {
     match action {
         Action::Partition(_) => vec![Family::Partition.name()],
         Action::Cut { .. } => vec![Family::OneWay.name()],
-        Action::Disk { .. } => vec![Family::Disk.name()],
+        Action::Disk { sync, fault, .. } => {
+            let slow = sync.map(|_| Family::Disk.name());
+            slow.into_iter().chain(fault.map(|_| Family::BadDisk.name())).collect()
+        }
         Action::Kill(_) => vec![Family::Kill.name()],
         Action::Power(_) => vec![Family::Power.name()],
         Action::Pause(_) => vec![Family::Pause.name()],

@@ -29,6 +29,8 @@ pub(crate) enum Purpose {
     DiskSync = 11,
     Ticks = 12,
     Runtime = 13,
+    DiskTear = 14,
+    DiskFlip = 15,
 }
 
 /// One direction of a link.

@@ -2,19 +2,25 @@
 //!
 //! Files are inodes, and names lead to them, as in POSIX: a sync of a file makes its content durable under whatever
 //! name, a sync of the directory makes the names durable. Both have a state that is seen and one that is durable; a
-//! power loss makes the durable one the one that is seen. What was not synced is gone whole.
+//! power loss makes the durable one the one that is seen. What was not synced is gone whole, unless a step has it torn.
+//!
+//! A sync that fails is what it is on Linux: what was to be written is taken for written, can be read, and is not on the
+//! disk. No later sync makes it durable, and a power loss shows zeros in its place, or nothing.
 //!
 //! This is not turmoil's own file system (`unstable-fs`), which keeps paths instead of inodes and so loses or mixes up
 //! synced content where a name is used again before the directory is synced: `tests/disk/turmoils.rs` shows it. Its
 //! chances are drawn from one generator for the whole simulation, too.
 
-use std::cell::RefCell;
+#[cfg(test)]
+mod tests;
+
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::io::{self, ErrorKind};
 use std::time::Duration;
 
 use crate::rng::Seed;
-use crate::script::Latency;
+use crate::script::{DiskFault, Latency};
 
 use super::deeds::Deeds;
 use super::latency;
@@ -25,10 +31,25 @@ use super::trace::HostId;
 pub(crate) struct Platter {
     /// How long a sync takes, unless a step changes it.
     sync: Latency,
-    /// The steps in force that change it: the last one wins.
-    changes: RefCell<Vec<(usize, Latency)>>,
+    /// The steps in force that change it or have it fail: the last one wins.
+    changes: RefCell<Vec<DiskChange>>,
+    /// A step has spoilt what is on it, or had it fail.
+    is_bad: Cell<bool>,
+    /// A bit has flipped.
+    is_flipped: Cell<bool>,
+    /// The process that runs has found it empty, though it was not.
+    was_emptied: Cell<bool>,
     directory: RefCell<Directory>,
     deeds: Deeds,
+}
+
+/// What a step does to a disk.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct DiskChange {
+    pub(crate) step: usize,
+    /// How long a sync takes.
+    pub(crate) sync: Option<Latency>,
+    pub(crate) fault: Option<DiskFault>,
 }
 
 #[derive(Default)]
@@ -45,11 +66,14 @@ struct Inode {
     durable: Vec<u8>,
     /// So many bytes from the start are the same in both: a sync of a long file that grew copies what is new.
     same: usize,
+    /// From here on a sync writes: above `same` where one has failed.
+    unwritten: usize,
 }
 
 impl Inode {
     fn set_len(&mut self, length: usize) {
         self.same = self.same.min(length);
+        self.unwritten = self.unwritten.min(length);
         self.seen.resize(length, 0);
     }
 
@@ -58,15 +82,40 @@ impl Inode {
     }
 
     fn sync(&mut self) {
-        self.durable.truncate(self.same);
-        self.durable.extend_from_slice(&self.seen[self.same..]);
-        self.same = self.durable.len();
+        self.durable.resize(self.unwritten, 0);
+        self.durable.extend_from_slice(&self.seen[self.unwritten..]);
+        if self.same == self.unwritten {
+            self.same = self.durable.len();
+        }
+        self.unwritten = self.durable.len();
+    }
+
+    /// Nothing is written, and taken for written.
+    fn fail_to_sync(&mut self) {
+        self.unwritten = self.seen.len();
     }
 
     fn power_lost(&mut self) {
         self.seen.truncate(self.same);
         self.seen.extend_from_slice(&self.durable[self.same..]);
         self.same = self.seen.len();
+        self.unwritten = self.seen.len();
+    }
+
+    /// Part of what was to be written has reached the disk when the power goes: as much as `share` of it, from 0 to 1.
+    /// Whether anything was to be written.
+    fn tear(&mut self, share: f64) -> bool {
+        let unsynced = self.seen.len() - self.unwritten;
+        if unsynced == 0 {
+            return false;
+        }
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a part of what is in memory")]
+        let part = (share * (unsynced + 1) as f64) as usize;
+        if part > 0 {
+            self.durable.resize(self.unwritten, 0);
+            self.durable.extend_from_slice(&self.seen[self.unwritten..self.unwritten + part.min(unsynced)]);
+        }
+        true
     }
 }
 
@@ -98,17 +147,33 @@ impl Directory {
 
 impl Platter {
     pub(crate) fn new(sync: Latency, deeds: Deeds) -> Self {
-        Self { sync, changes: RefCell::default(), directory: RefCell::default(), deeds }
+        Self {
+            sync,
+            changes: RefCell::default(),
+            is_bad: Cell::new(false),
+            is_flipped: Cell::new(false),
+            was_emptied: Cell::new(false),
+            directory: RefCell::default(),
+            deeds,
+        }
     }
 
-    /// Takes a step's change of the time that a sync takes into force.
-    pub(crate) fn change(&self, step: usize, sync: Latency) {
-        self.changes.borrow_mut().push((step, sync));
+    /// Takes a step's change into force.
+    pub(crate) fn change(&self, change: DiskChange, seed: Seed, host: HostId) {
+        if change.fault == Some(DiskFault::BitFlip) {
+            let key = |which: u64| [Purpose::DiskFlip as u64, u64::from(host.0), change.step as u64, which];
+            if self.flip(seed.draw_unit(&key(0)), seed.draw_unit(&key(1))) {
+                self.is_bad.set(true);
+                self.is_flipped.set(true);
+                self.deeds.acted(change.step);
+            }
+        }
+        self.changes.borrow_mut().push(change);
     }
 
     /// Ends a step's change.
     pub(crate) fn unchange(&self, step: usize) {
-        self.changes.borrow_mut().retain(|(of, _)| *of != step);
+        self.changes.borrow_mut().retain(|change| change.step != step);
     }
 
     /// Ends all changes of steps. `true`: there was one.
@@ -116,15 +181,59 @@ impl Platter {
         !std::mem::take(&mut *self.changes.borrow_mut()).is_empty()
     }
 
-    /// Whether a change of a step is in force.
+    /// Whether a change of a step is in force; that a bit has flipped is none.
     pub(crate) fn is_changed(&self) -> bool {
-        !self.changes.borrow().is_empty()
+        let stays = |change: &DiskChange| change.sync.is_some() || change.fault != Some(DiskFault::BitFlip);
+        self.changes.borrow().iter().any(stays)
+    }
+
+    /// Whether a process may end for what steps have done to the disk.
+    pub(crate) fn is_bad(&self) -> bool {
+        self.is_bad.get()
+    }
+
+    /// Whether the process that runs has found it empty, though it was not.
+    pub(crate) fn was_emptied(&self) -> bool {
+        self.was_emptied.get()
+    }
+
+    /// Whether a bit has flipped since it was made.
+    pub(crate) fn was_flipped(&self) -> bool {
+        self.is_flipped.get()
+    }
+
+    /// The step in force that has it fail so.
+    fn failing(&self, fault: DiskFault) -> Option<usize> {
+        let changes = self.changes.borrow();
+        changes.iter().rev().find(|change| change.fault == Some(fault)).map(|change| change.step)
+    }
+
+    /// Whether it fails so, and then that it did.
+    fn fails(&self, fault: DiskFault) -> bool {
+        let Some(step) = self.failing(fault) else { return false };
+        self.deeds.acted(step);
+        true
+    }
+
+    /// A process is about to start.
+    pub(crate) fn starts(&self) {
+        let is_empty = self.directory.borrow().names.is_empty();
+        let emptied = !is_empty && self.fails(DiskFault::Emptied);
+        if emptied {
+            *self.directory.borrow_mut() = Directory::default();
+        }
+        self.was_emptied.set(emptied);
+    }
+
+    /// Whether syncs hang.
+    pub(crate) fn hangs(&self) -> bool {
+        self.fails(DiskFault::SyncHangs)
     }
 
     /// How long the sync of this number takes.
     pub(crate) fn latency(&self, seed: Seed, host: HostId, incarnation: u32, number: u64) -> Duration {
         let key = [Purpose::DiskSync as u64, u64::from(host.0), u64::from(incarnation), number];
-        let change = self.changes.borrow().last().copied();
+        let change = self.changes.borrow().iter().rev().find_map(|change| Some((change.step, change.sync?)));
         let sync = change.map_or(self.sync, |(step, sync)| {
             self.deeds.acted(step);
             sync
@@ -132,19 +241,51 @@ impl Platter {
         latency::sample(&sync, seed.draw_unit(&key))
     }
 
+    /// Flips a bit of a file, both drawn from 0 to 1. Whether there was one.
+    fn flip(&self, which: f64, place: f64) -> bool {
+        let mut directory = self.directory.borrow_mut();
+        let named: Vec<u64> = directory.names.values().copied().collect();
+        let long =
+            named.into_iter().filter(|number| directory.files.get(number).is_some_and(|f| !f.durable.is_empty()));
+        let long: Vec<u64> = long.collect();
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a place in what is in memory")]
+        let nth = |share: f64, count: usize| ((share * count as f64) as usize).min(count.saturating_sub(1));
+        let Some(number) = long.get(nth(which, long.len())) else { return false };
+        let file = directory.files.get_mut(number).expect("a name leads to a file");
+        let bit = nth(place, file.durable.len() * 8);
+        let (byte, mask) = (bit / 8, 1 << (bit % 8));
+        file.durable[byte] ^= mask;
+        if byte < file.same {
+            file.seen[byte] ^= mask;
+        }
+        true
+    }
+
+    fn room(&self) -> io::Result<()> {
+        if self.fails(DiskFault::NoSpace) {
+            self.is_bad.set(true);
+            return Err(ErrorKind::StorageFull.into());
+        }
+        Ok(())
+    }
+
     pub(crate) fn read(&self, name: &str) -> Option<Vec<u8>> {
         self.directory.borrow_mut().file(name).ok().map(|file| file.seen.clone())
     }
 
-    pub(crate) fn write(&self, name: &str, bytes: &[u8]) {
+    pub(crate) fn write(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
+        self.room()?;
         let mut directory = self.directory.borrow_mut();
         let file = directory.file_or_new(name);
         file.set_len(0);
         file.append(bytes);
+        Ok(())
     }
 
-    pub(crate) fn append(&self, name: &str, bytes: &[u8]) {
+    pub(crate) fn append(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
+        self.room()?;
         self.directory.borrow_mut().file_or_new(name).append(bytes);
+        Ok(())
     }
 
     pub(crate) fn truncate(&self, name: &str, length: usize) -> io::Result<()> {
@@ -152,7 +293,15 @@ impl Platter {
     }
 
     pub(crate) fn sync(&self, name: &str) -> io::Result<()> {
-        self.directory.borrow_mut().file(name).map(Inode::sync)
+        let mut directory = self.directory.borrow_mut();
+        let file = directory.file(name)?;
+        if self.fails(DiskFault::SyncFails) {
+            file.fail_to_sync();
+            self.is_bad.set(true);
+            return Err(io::Error::other("input/output error"));
+        }
+        file.sync();
+        Ok(())
     }
 
     pub(crate) fn rename(&self, from: &str, to: &str) -> io::Result<()> {
@@ -182,137 +331,19 @@ impl Platter {
         self.directory.borrow().names.keys().cloned().collect()
     }
 
-    /// What was not durable is gone.
-    pub(crate) fn power_lost(&self) {
+    /// What was not durable is gone, or a part of it.
+    pub(crate) fn power_lost(&self, seed: Seed, host: HostId, incarnation: u32) {
         let mut directory = self.directory.borrow_mut();
+        if let Some(step) = self.failing(DiskFault::TornWrites) {
+            for (number, file) in &mut directory.files {
+                let key = [Purpose::DiskTear as u64, u64::from(host.0), u64::from(incarnation), *number];
+                if file.tear(seed.draw_unit(&key)) {
+                    self.deeds.acted(step);
+                }
+            }
+        }
         directory.names = directory.durable_names.clone();
         directory.forget_unnamed();
         directory.files.values_mut().for_each(Inode::power_lost);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn disk() -> Platter {
-        Platter::new(Latency::Constant(Duration::ZERO), Deeds::default())
-    }
-
-    fn read(disk: &Platter, name: &str) -> Option<String> {
-        disk.read(name).map(|bytes| String::from_utf8(bytes).unwrap())
-    }
-
-    #[test]
-    fn a_content_and_a_name_are_durable_each_for_itself() {
-        let disk = disk();
-        disk.write("both", b"1");
-        disk.sync("both").unwrap();
-        disk.write("name", b"1");
-        disk.sync_dir();
-        disk.write("content", b"1");
-        disk.sync("content").unwrap();
-        disk.power_lost();
-        assert_eq!(disk.list(), ["both", "name"]);
-        assert_eq!(read(&disk, "both").unwrap(), "1");
-        assert_eq!(read(&disk, "name").unwrap(), "", "the name was durable, and the content was not");
-    }
-
-    #[test]
-    fn a_power_loss_takes_back_what_came_after_the_sync() {
-        let disk = disk();
-        disk.write("log", b"abc");
-        disk.sync("log").unwrap();
-        disk.sync_dir();
-        disk.append("log", b"def");
-        disk.power_lost();
-        assert_eq!(read(&disk, "log").unwrap(), "abc");
-        disk.truncate("log", 1).unwrap();
-        disk.append("log", b"xyz");
-        disk.power_lost();
-        assert_eq!(read(&disk, "log").unwrap(), "abc");
-        disk.truncate("log", 1).unwrap();
-        disk.append("log", b"x");
-        disk.sync("log").unwrap();
-        disk.write("log", b"all new");
-        disk.power_lost();
-        assert_eq!(read(&disk, "log").unwrap(), "ax");
-        disk.truncate("log", 4).unwrap();
-        assert_eq!(read(&disk, "log").unwrap(), "ax\0\0");
-    }
-
-    #[test]
-    fn a_removal_and_a_rename_are_durable_with_the_directory() {
-        let disk = disk();
-        for name in ["a", "b"] {
-            disk.write(name, name.as_bytes());
-            disk.sync(name).unwrap();
-        }
-        disk.sync_dir();
-        disk.remove("a").unwrap();
-        disk.rename("b", "c").unwrap();
-        assert_eq!((disk.list(), read(&disk, "c").unwrap()), (vec!["c".to_owned()], "b".to_owned()));
-        disk.power_lost();
-        assert_eq!((disk.list(), read(&disk, "a").unwrap()), (vec!["a".to_owned(), "b".to_owned()], "a".to_owned()));
-        disk.rename("b", "a").unwrap();
-        disk.sync_dir();
-        disk.power_lost();
-        assert_eq!((disk.list(), read(&disk, "a").unwrap()), (vec!["a".to_owned()], "b".to_owned()));
-        assert_eq!(disk.directory.borrow().files.len(), 1, "files without a name take no room");
-    }
-
-    #[test]
-    fn a_name_may_be_used_again_before_the_directory_is_synced() {
-        let disk = disk();
-        disk.write("a", b"old");
-        disk.sync("a").unwrap();
-        disk.sync_dir();
-        disk.remove("a").unwrap();
-        disk.write("a", b"new");
-        disk.sync("a").unwrap();
-        assert_eq!(read(&disk, "a").unwrap(), "new");
-        disk.sync_dir();
-        disk.power_lost();
-        assert_eq!(read(&disk, "a").unwrap(), "new");
-        disk.rename("a", "b").unwrap();
-        disk.write("a", b"other");
-        disk.append("b", b"er");
-        disk.sync("b").unwrap();
-        disk.power_lost();
-        assert_eq!((disk.list(), read(&disk, "a").unwrap()), (vec!["a".to_owned()], "newer".to_owned()));
-    }
-
-    #[test]
-    fn the_latest_change_in_force_wins() {
-        let ms = Duration::from_millis;
-        let deeds = Deeds::new(6);
-        (3..6).for_each(|step| {
-            deeds.begin(step);
-            deeds.done(step, true);
-        });
-        let disk = Platter::new(Latency::Constant(ms(1)), deeds.clone());
-        let latency = || disk.latency(Seed(1), HostId(0), 0, 0);
-        assert_eq!(latency(), ms(1));
-        disk.change(3, Latency::Constant(ms(30)));
-        disk.change(4, Latency::Constant(ms(40)));
-        disk.change(5, Latency::Constant(ms(50)));
-        assert_eq!(latency(), ms(50));
-        disk.unchange(4);
-        assert_eq!(latency(), ms(50), "one below has ended");
-        disk.unchange(5);
-        assert_eq!(latency(), ms(30), "the one below is uncovered");
-        assert!(disk.heal());
-        assert_eq!(latency(), ms(1));
-        assert!(!disk.heal());
-        assert_eq!(deeds.inert(false), [4], "no sync was ever made under it");
-    }
-
-    #[test]
-    fn what_is_not_there_is_not_found() {
-        let disk = disk();
-        assert_eq!(disk.read("a"), None);
-        for missing in [disk.sync("a"), disk.truncate("a", 0), disk.remove("a"), disk.rename("a", "b")] {
-            assert_eq!(missing.unwrap_err().kind(), ErrorKind::NotFound);
-        }
     }
 }

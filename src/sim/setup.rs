@@ -84,7 +84,7 @@ pub struct Setup<'a> {
 
 impl<'a> Setup<'a> {
     pub(crate) fn new(system: &dyn System, script: &'a Script, seed: Seed) -> Self {
-        let able = if system.lacks_in_core_lane().is_none() { Lane::Core } else { Lane::Turmoil };
+        let able = if system.script_lacks_in_core_lane(script).is_none() { Lane::Core } else { Lane::Turmoil };
         Self {
             script,
             seed,
@@ -100,7 +100,7 @@ impl<'a> Setup<'a> {
     /// All that a system sets up for a script, and whether it makes sense.
     pub(crate) fn built(system: &dyn System, script: &'a Script, seed: Seed) -> Result<Self, ScriptError> {
         if script.lane == Some(Lane::Core)
-            && let Some(lacking) = system.lacks_in_core_lane()
+            && let Some(lacking) = system.script_lacks_in_core_lane(script)
         {
             let message = format!("the core lane has no {lacking}, which system `{}` needs", script.system);
             return Err(script.error_in_lane(&message));

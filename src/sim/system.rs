@@ -39,6 +39,12 @@ pub trait System: Sync {
         Some("runtime for tasks, nor sockets")
     }
 
+    /// The same of one script: a system that runs in the core lane may have scripts which do not.
+    fn script_lacks_in_core_lane(&self, script: &Script) -> Option<&'static str> {
+        let _ = script;
+        self.lacks_in_core_lane()
+    }
+
     /// Whether its hosts may draw from tokio's own generator: by a `select!` without `biased;`, or by tasks that wait for
     /// one `tokio::sync::watch`. It is seeded only in a build with `--cfg tokio_unstable`, and without that flag no run of
     /// such a system begins. `false` declares that they do not, and every build will do; then tasks are spawned through

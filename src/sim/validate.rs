@@ -156,7 +156,7 @@ impl Setup<'_> {
     /// A counter that no run can have is 0 for ever, and every bound that 0 is within would hold.
     fn known_counter(&self, system: &dyn System, place: &[Part<'_>], name: &str) -> Result<(), ScriptError> {
         let own = system.counters();
-        let of_faults = || Family::ALL.iter().map(|family| family.name()).chain(OTHER_FAULTS);
+        let of_faults = || Family::EVERY.iter().map(|family| family.name()).chain(OTHER_FAULTS);
         let is_known = match name.split_once('.') {
             Some(("faults" | "inert" | "acted", fault)) => of_faults().any(|known| known == fault),
             Some(("packets", _)) => PacketCounts::NAMES.contains(&name),

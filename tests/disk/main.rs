@@ -1,6 +1,7 @@
 //! The disk: what a kill, a power loss and a slow disk do to files, and that both worlds agree on all the rest.
 
 mod crashes;
+mod faults;
 mod real;
 mod time;
 mod turmoils;

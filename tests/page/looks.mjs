@@ -18,6 +18,17 @@ export async function looks({ check, open, leader, records }) {
     await page.done();
   });
 
+  await check("a log is shown as it grows, and calls as they take", async () => {
+    const page = await open("kv.html");
+    const [first, last, calls, highest] = await texts(page, "gaugeWords(page.state.runs[0], 0, 0)", "gaugeWords(page.state.runs[0], 0, 6000)",
+      "page.state.runs[0].spans.length", "page.state.runs[0].gaugeMost");
+    assert.equal(first, "log 0");
+    assert.equal(last, `log ${highest}, committed ${highest}`);
+    assert.ok(highest > 100 && calls > 100);
+    assert.match(await page.textContent("#legend"), /log.*committed/);
+    await page.done();
+  });
+
   await check("steps and timers are in words", async () => {
     const page = await open("long.html");
     const words = (action) => `faultWords(parseFault(${JSON.stringify(action)}), ${JSON.stringify(action)})`;
@@ -36,6 +47,10 @@ export async function looks({ check, open, leader, records }) {
       "link c1 <-> server: latency 1ms..5ms, loss 1 %": "the link c1 ↔ server: latency 1 ms to 5 ms, loss 1 %",
       'link * -> *: latency { min = "10.5795ms", median = "21.159ms", p99 = "42.318ms" }': "the link * → *: latency min 10.6 ms, median 21.2 ms, p99 42.3 ms",
       "disk n1 n2: sync 1ms..5ms": "a sync to the disk of n1 and n2 takes 1 ms to 5 ms", "cut n1 -> n2 n3": "nothing passes from n1 to n2 and n3",
+      'raft jump = ["n1", "n2"], by = "1h"': "the clock of n1 and n2 jumps ahead by 1 h",
+      "disk n2: sync-fails": "the disk of n2: syncs fail",
+      "disk n1: sync 1ms no-space": "a sync to the disk of n1 takes 1 ms; the disk of n1: no space is left",
+      "kill n1 (@leader = n1)": "n1 is killed (leader: n1)",
       "frobnicate n1 by 3ms": "frobnicate n1 by 3 ms",
     };
     assert.deepEqual(await texts(page, ...Object.keys(steps).map(words)), Object.values(steps));

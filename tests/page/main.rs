@@ -216,6 +216,7 @@ fn the_pages_can_be_used_in_a_browser() {
     save(folder, "echo/tcp-loss", "echo");
     report(folder, &[RAFT, "--seed", "7"], "raft.html");
     report(folder, &["echo/tcp-loss", "--seed", "7"], "echo.html");
+    report(folder, &["raft/kv-leader-crash", "--seed", "7"], "kv.html");
     report(folder, &["--compare", RAFT, "raft/cloudflare-2020", "--seed", "7"], "compare.html");
     made_up(folder, "hostile", &hostile());
     made_up(folder, "large", &large());

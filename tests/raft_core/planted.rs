@@ -63,7 +63,9 @@ fn bugs_are_caught_each_by_its_invariant() {
 
 #[test]
 fn a_slow_disk_alone_and_the_control_are_not() {
-    for bug in Bug::ALL.iter().filter(|bug| SEEN.iter().all(|(seen, _)| seen != *bug)) {
+    // Logs stand still here: bugs of theirs have nothing to show in.
+    let of_elections = Bug::ALL.iter().take_while(|bug| **bug != Bug::TruncateAfterPrev).chain(&[Bug::TwoWrites]);
+    for bug in of_elections.filter(|bug| SEEN.iter().all(|(seen, _)| seen != *bug)) {
         assert_eq!(first_violation(*bug), None, "{bug}");
     }
 }

@@ -1,5 +1,6 @@
 //! Clusters of `raft-node` processes.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader};
 use std::net::{SocketAddr, UdpSocket};
@@ -36,6 +37,8 @@ pub struct Status {
 pub struct Cluster {
     pub nodes: BTreeMap<u64, Node>,
     pub ports: BTreeMap<u64, SocketAddr>,
+    /// Where nodes that were told to serve their store do.
+    pub stores: RefCell<BTreeMap<u64, SocketAddr>>,
     options: BTreeMap<u64, Vec<String>>,
     directory: TempDir,
 }
@@ -53,7 +56,8 @@ impl Cluster {
         drop(held);
         let options = (1..).zip(options).map(|(id, own)| (id, own.iter().map(ToString::to_string).collect()));
         let directory = tempfile::tempdir().expect("a directory");
-        let mut cluster = Self { nodes: BTreeMap::new(), ports, options: options.collect(), directory };
+        let mut cluster =
+            Self { nodes: BTreeMap::new(), ports, stores: RefCell::default(), options: options.collect(), directory };
         for id in cluster.ports.keys().copied().collect::<Vec<_>>() {
             let node = cluster.spawn(id)?;
             cluster.nodes.insert(id, node);
@@ -89,7 +93,12 @@ impl Cluster {
             return None;
         }
         let expected = format!("listening on {}, status on http://", self.ports[&id]);
-        let addr = line.trim_end().strip_prefix(&expected).expect(&line).parse().expect(&line);
+        let rest = line.trim_end().strip_prefix(&expected).expect(&line);
+        let (addr, store) = rest.split_once(", store on http://").unwrap_or((rest, ""));
+        if let Some(store) = store.strip_suffix("/kv/") {
+            self.stores.borrow_mut().insert(id, store.parse().expect(&line));
+        }
+        let addr = addr.parse().expect(&line);
         Some(Process { child, addr })
     }
 

@@ -9,6 +9,7 @@
 mod cluster;
 mod elections;
 mod http;
+mod kv;
 #[allow(dead_code, reason = "these tests need a part of it")]
 #[path = "../processes/mod.rs"]
 mod processes;

@@ -168,8 +168,8 @@ impl Steps {
             (Some(before), Taken::Command(Command::TransferLeadership { to })) => {
                 rules.step(before, &mut node.known, &Input::Transfer(*to), now)
             }
-            // The script has set the timer, and nothing else may have come of it.
-            (Some(_), Taken::Command(Command::PinNextTimeout(_))) => {
+            // The script has set the timer, or the clock, and nothing else may have come of it.
+            (Some(_), Taken::Command(Command::PinNextTimeout(_) | Command::JumpClock(_))) => {
                 node.step.clear();
                 return Ok(());
             }

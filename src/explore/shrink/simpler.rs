@@ -107,9 +107,13 @@ fn simpler_actions(action: &Action) -> Vec<Action> {
             let senders = fewer(from).map(|from| Action::Cut { from, to: to.clone() });
             senders.chain(fewer(to).map(|to| Action::Cut { from: from.clone(), to })).collect()
         }
-        Action::Disk { hosts, sync } => {
-            let times = single_times(sync).into_iter().map(|sync| Action::Disk { hosts: hosts.clone(), sync });
-            fewer(hosts).map(|hosts| Action::Disk { hosts, sync: *sync }).chain(times).collect()
+        Action::Disk { hosts, sync, fault } => {
+            let (sync, fault) = (*sync, *fault);
+            let times = sync.iter().flat_map(single_times).map(Some);
+            let less = if fault.is_some() && sync.is_some() { vec![(None, fault), (sync, None)] } else { Vec::new() };
+            let changes = times.map(|sync| (sync, fault)).chain(less);
+            let plainer = changes.map(|(sync, fault)| Action::Disk { hosts: hosts.clone(), sync, fault });
+            fewer(hosts).map(|hosts| Action::Disk { hosts, sync, fault }).chain(plainer).collect()
         }
         Action::Link(rule) => {
             let with = |settings| Action::Link(LinkRule { settings, ..rule.clone() });

@@ -18,11 +18,14 @@ use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 use super::LocalOptions;
 use super::lines::{Narrator, names};
 use super::screen::Screen;
+use super::writes::{Applied, Writer};
 use crate::disk::real::RealDisk;
 use crate::events::Sink;
 use crate::net::real::RealNet;
 use crate::net::signals::shutdown_signal;
 use crate::net::{Net, Socket};
+use crate::raft::caller::Servers;
+use crate::raft::config::Replication;
 use crate::raft::post::DATAGRAM_BYTES;
 use crate::raft::segments::SEGMENT_BYTES;
 use crate::raft::server::{self, Event, Settings};
@@ -42,7 +45,10 @@ pub async fn local(options: LocalOptions) -> io::Result<ExitCode> {
     let ids: Vec<NodeId> = (1..=options.nodes).map(NodeId).collect();
     let (failed, mut failures) = mpsc::unbounded_channel();
     let mut cluster = Cluster {
-        config: options.protocol.config(ids.iter().copied()),
+        config: Config {
+            replication: options.write_every.map(|_| Replication::default()),
+            ..options.protocol.config(ids.iter().copied())
+        },
         codec: Codec::new(ClusterId::named(&name), None),
         home,
         addresses: BTreeMap::new(),
@@ -50,24 +56,37 @@ pub async fn local(options: LocalOptions) -> io::Result<ExitCode> {
         lead: Rc::new(watch::Sender::new(None)),
         screen: Screen::new(&ids),
         failed,
+        applied: Rc::default(),
     };
     cluster.start_all(&ids).await?;
     let screen = cluster.screen.clone();
+    let mut writer = options.write_every.map(|every| cluster.writer(every));
     let ended = tokio::select! {
         biased;
         () = shutdown => Ok(()),
         () = screen.closed() => Ok(()),
         () = or_never(options.time) => Ok(()),
         Some(error) = failures.recv() => Err(error),
+        failed = write(&mut writer) => match failed? {},
         failed = cluster.fail_leaders(options.fail_leader_every) => match failed? {},
     };
     let lead = *cluster.lead.borrow();
+    if let (Some(writer), Ok(())) = (writer, &ended) {
+        writer.end().await;
+    }
     cluster.stop().await;
     match lead {
         Some((id, term)) => screen.line(&[id], format_args!("leads term {term} at the end")),
         None => screen.line(&[], "nobody leads at the end"),
     }
     ended.map(|()| ExitCode::SUCCESS)
+}
+
+async fn write(writer: &mut Option<Writer>) -> io::Result<Infallible> {
+    match writer {
+        Some(writer) => writer.run().await,
+        None => std::future::pending().await,
+    }
 }
 
 /// Where the directories are, the cluster's name, and what removes a temporary place.
@@ -102,6 +121,7 @@ struct Cluster {
     screen: Screen,
     /// Takes the errors of nodes that ended by themselves.
     failed: mpsc::UnboundedSender<io::Error>,
+    applied: Applied,
 }
 
 impl Cluster {
@@ -150,12 +170,13 @@ impl Cluster {
 
     fn sink(&self, id: NodeId, first: bool) -> Sink<Event> {
         let narrator = RefCell::new(Narrator::default());
-        let (screen, lead) = (self.screen.clone(), self.lead.clone());
+        let (screen, lead, applied) = (self.screen.clone(), self.lead.clone(), self.applied.clone());
         Sink::new(move |event| {
             match event {
                 // That all start has been said.
                 Event::Core(Core::Booted { term: 0, .. }) if first => return,
                 Event::Core(Core::BecameLeader { term, .. }) => _ = lead.send_replace(Some((id, *term))),
+                Event::Applied { index, .. } => _ = applied.borrow_mut().insert(id, *index),
                 Event::Core(Core::SteppedDown { term, .. }) => lost(&lead, (id, *term)),
                 _ => {}
             }
@@ -163,6 +184,12 @@ impl Cluster {
                 screen.change(id, change);
             }
         })
+    }
+
+    fn writer(&self, every: Duration) -> Writer {
+        let addresses = self.addresses.iter().map(|(id, address)| (*id, address.to_string())).collect();
+        let servers = Servers { codec: self.codec.clone(), addresses };
+        Writer::new(servers, every, self.config.election_timeout_max, self.screen.clone(), self.applied.clone())
     }
 
     async fn fail_leaders(&mut self, every: Option<Duration>) -> io::Result<Infallible> {

@@ -3,24 +3,31 @@
 //! The addresses go to stdout, in a line that a script can read; changes of role go to stderr. A cluster to look at
 //! writes to stdout only.
 
+mod kv;
 mod lines;
 mod local;
 mod options;
 mod screen;
+mod writes;
 
 use std::cell::RefCell;
 use std::fmt::Display;
 use std::io;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
 
+pub use self::kv::kv;
 use self::lines::{Change, Narrator};
 pub use self::local::local;
-pub use self::options::{Job, LocalOptions, Node, NodeOptions, Options, Peers, ProtocolOptions};
+pub use self::options::{Job, KvCall, LocalOptions, Node, NodeOptions, Options, Peers, ProtocolOptions};
 use super::NodeId;
-use super::server::{self, Event, ServeError};
+use super::caller::Servers;
+use super::client::Patience;
+use super::front::Front;
+use super::server::{self, Event, ServeError, Settings};
 use super::status::{self, Board, rfc3339};
 use crate::disk::real::RealDisk;
 use crate::events::Sink;
@@ -29,6 +36,9 @@ use crate::net::signals::shutdown_signal;
 use crate::net::{Listener, Net, Socket};
 use crate::rng::fresh_seed;
 use crate::service;
+
+/// How long the store's front waits for an answer of the cluster.
+const FRONT_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Runs a member until SIGINT or SIGTERM.
 pub async fn node(node: Node) -> io::Result<ExitCode> {
@@ -40,7 +50,12 @@ pub async fn node(node: Node) -> io::Result<ExitCode> {
         Some(address) => Some(RealNet.listen(address).await?),
         None => None,
     };
-    announce(&socket, listener.as_ref())?;
+    let store = match &options.kv {
+        Some(address) => Some(RealNet.listen(address).await?),
+        None => None,
+    };
+    announce(&socket, listener.as_ref(), store.as_ref())?;
+    let front = front(&settings, &socket)?;
     let board = Board::new(wall_clock);
     let (events, rng) = (sink(id, board.clone()), fresh_seed().stream("raft-node"));
     let (_commands, commanded) = mpsc::unbounded_channel();
@@ -51,8 +66,15 @@ pub async fn node(node: Node) -> io::Result<ExitCode> {
             None => std::future::pending().await,
         }
     };
+    let fronted = async {
+        match store {
+            Some(listener) => front.serve(listener).await,
+            None => std::future::pending().await,
+        }
+    };
     tokio::select! {
         biased;
+        () = fronted => {}
         served = served => served.map_err(|error| ended(id, &options, &error))?,
         () = told => {}
     }
@@ -69,12 +91,29 @@ fn ended(id: NodeId, options: &NodeOptions, error: &ServeError) -> io::Error {
     })
 }
 
-fn announce(socket: &impl Socket, status: Option<&impl Listener>) -> io::Result<()> {
+/// The store's front, which calls the cluster as any client does, its own node too.
+fn front(settings: &Settings, socket: &impl Socket) -> io::Result<Front<RealNet>> {
+    let mut own = socket.local_addr()?;
+    if own.ip().is_unspecified() {
+        own.set_ip(if own.is_ipv4() { Ipv4Addr::LOCALHOST.into() } else { Ipv6Addr::LOCALHOST.into() });
+    }
+    let mut addresses = settings.peers.clone();
+    addresses.insert(settings.id, own.to_string());
+    let servers = Servers { codec: settings.codec.clone(), addresses };
+    let patience = Patience { retry: settings.config.election_timeout_max, deadline: FRONT_PATIENCE };
+    Ok(Front::new(RealNet, settings.id, servers, patience, fresh_seed().stream("raft-front")))
+}
+
+fn announce(socket: &impl Socket, status: Option<&impl Listener>, store: Option<&impl Listener>) -> io::Result<()> {
     let status = match status {
         Some(listener) => format!(", status on http://{}", listener.local_addr()?),
         None => String::new(),
     };
-    service::announce(format_args!("{}{status}", socket.local_addr()?));
+    let store = match store {
+        Some(listener) => format!(", store on http://{}/kv/", listener.local_addr()?),
+        None => String::new(),
+    };
+    service::announce(format_args!("{}{status}{store}", socket.local_addr()?));
     Ok(())
 }
 

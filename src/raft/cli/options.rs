@@ -9,8 +9,13 @@ use clap::error::ErrorKind;
 use clap::{CommandFactory as _, Parser};
 use tracing::level_filters::LevelFilter;
 
+use crate::raft::caller::Servers;
+use crate::raft::client::Patience;
 use crate::raft::codec::KEY_BYTES_MIN;
+use crate::raft::config::Replication;
+use crate::raft::kv::{Operation, SCAN_MAX};
 use crate::raft::post::DATAGRAM_BYTES;
+use crate::raft::request::Consistency;
 use crate::raft::segments::SEGMENT_BYTES;
 use crate::raft::server::Settings;
 use crate::raft::{ClockRate, ClusterId, ClusterKey, Codec, Config, LogPosition, NodeId};
@@ -26,6 +31,8 @@ pub struct Options {
     node: Option<NodeOptions>,
     // Beside the node's and not among them: clap finds no options there that may be missing as a whole.
     #[command(flatten)]
+    wire: WireOptions,
+    #[command(flatten)]
     protocol: ProtocolOptions,
 }
 
@@ -33,6 +40,8 @@ pub struct Options {
 enum Subcommand {
     /// Watch a whole cluster on this machine elect its leaders, in one process
     Local(LocalOptions),
+    /// Read and write the store of a cluster whose members run with --kv
+    Kv(KvOptions),
 }
 
 /// What there is to be done.
@@ -42,6 +51,8 @@ pub enum Job {
     Node(Box<Node>),
     /// Run a cluster.
     Local(LocalOptions),
+    /// Call a cluster.
+    Kv(Box<KvCall>),
 }
 
 /// A member of a cluster.
@@ -71,15 +82,116 @@ pub struct NodeOptions {
     /// Answer GET /status and GET /metrics over HTTP here, as host:port; port 0 takes a free one
     #[arg(long, value_name = "ADDR", value_parser = parse_listen)]
     pub status: Option<String>,
+    /// Replicate a store, and serve it over HTTP here, at /kv/KEY; all members have to, or none
+    #[arg(long, value_name = "ADDR", value_parser = parse_listen)]
+    pub kv: Option<String>,
+    /// How much to log to stderr, beside the changes of role: off, error, warn, info, debug or trace
+    #[arg(long, value_name = "LEVEL", default_value = "warn")]
+    pub log: LevelFilter,
+}
+
+/// What members and clients of a cluster have the same.
+#[derive(Clone, Debug, clap::Args)]
+pub struct WireOptions {
     /// The cluster's name; datagrams of clusters with other names are dropped
     #[arg(long, value_name = "NAME", default_value = "raft")]
     pub cluster: String,
     /// A file with the cluster's secret, of 16 bytes or more: only who has it is heard
     #[arg(long, value_name = "FILE")]
     pub cluster_key_file: Option<PathBuf>,
-    /// How much to log to stderr, beside the changes of role: off, error, warn, info, debug or trace
-    #[arg(long, value_name = "LEVEL", default_value = "warn")]
-    pub log: LevelFilter,
+}
+
+impl WireOptions {
+    fn codec(&self) -> Result<Codec, String> {
+        let key = self.cluster_key_file.as_deref().map(read_key).transpose()?;
+        Ok(Codec::new(ClusterId::named(&self.cluster), key))
+    }
+}
+
+/// The options of a client.
+#[derive(Clone, Debug, clap::Args)]
+pub struct KvOptions {
+    /// All members, as 1=host:port,2=host:port,…
+    #[arg(long, value_name = "MEMBERS", value_parser = parse_peers)]
+    peers: Peers,
+    /// How members write messages.
+    #[command(flatten)]
+    wire: WireOptions,
+    /// How a read is made sure to be fresh: log, index, lease, or stale, which need not be
+    #[arg(long, default_value = "index", value_parser = parse_consistency)]
+    consistency: Consistency,
+    /// Ask again, another member if need be, after this time
+    #[arg(long, value_name = "DURATION", default_value = "300ms", value_parser = parse_duration)]
+    retry: Duration,
+    /// Give up after this time: of what writes it is unknown then whether it was done
+    #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = parse_duration)]
+    give_up: Duration,
+    #[command(subcommand)]
+    operation: KvOperation,
+}
+
+#[derive(Clone, Debug, clap::Subcommand)]
+enum KvOperation {
+    /// Print a value
+    Get { key: String },
+    /// Write a value
+    Put { key: String, value: String },
+    /// Remove a key
+    Delete { key: String },
+    /// Write a value if the one that is there is EXPECTED
+    Cas { key: String, expected: String, value: String },
+    /// Write a value if there is none
+    Create { key: String, value: String },
+    /// Add to the end of a value
+    Append { key: String, value: String },
+    /// Print all keys that begin with a prefix, and their values
+    Scan {
+        #[arg(default_value = "")]
+        prefix: String,
+    },
+}
+
+impl From<KvOperation> for Operation {
+    fn from(operation: KvOperation) -> Self {
+        match operation {
+            KvOperation::Get { key } => Self::Get { key: key.into() },
+            KvOperation::Put { key, value } => Self::Put { key: key.into(), value: value.into() },
+            KvOperation::Delete { key } => Self::Delete { key: key.into() },
+            KvOperation::Cas { key, expected, value } => {
+                Self::Cas { key: key.into(), expected: Some(expected.into()), value: value.into() }
+            }
+            KvOperation::Create { key, value } => Self::Cas { key: key.into(), expected: None, value: value.into() },
+            KvOperation::Append { key, value } => Self::Append { key: key.into(), value: value.into() },
+            KvOperation::Scan { prefix } => Self::Scan { prefix: prefix.into(), limit: SCAN_MAX },
+        }
+    }
+}
+
+/// A call of a cluster.
+#[derive(Clone, Debug)]
+pub struct KvCall {
+    /// Whom to call.
+    pub servers: Servers,
+    /// How long to wait.
+    pub patience: Patience,
+    /// What to do.
+    pub operation: Operation,
+    /// How fresh a read has to be.
+    pub consistency: Consistency,
+}
+
+impl KvOptions {
+    fn call(self) -> Result<KvCall, String> {
+        if self.give_up < self.retry {
+            return Err(format!("--give-up {:?} is below --retry {:?}", self.give_up, self.retry));
+        }
+        Ok(KvCall {
+            servers: Servers { codec: self.wire.codec()?, addresses: self.peers.0 },
+            patience: Patience { retry: self.retry, deadline: self.give_up },
+            operation: self.operation.into(),
+            consistency: self.consistency,
+        })
+    }
 }
 
 /// The options of a cluster in one process.
@@ -94,6 +206,9 @@ pub struct LocalOptions {
     /// Crash the leader this often, and start it again when there is another
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     pub fail_leader_every: Option<Duration>,
+    /// Replicate a store, write to it this often, and show how far the writes have come
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    pub write_every: Option<Duration>,
     /// Keep the members' directories here; without it they are temporary
     #[arg(long, value_name = "DIR")]
     pub data: Option<PathBuf>,
@@ -126,7 +241,7 @@ pub struct Peers(BTreeMap<NodeId, String>);
 impl Options {
     /// What the process was asked to do. Anything that is wrong with that ends it, with exit code 2.
     pub fn job() -> Job {
-        let Self { command, node, protocol } = Self::parse();
+        let Self { command, node, wire, protocol } = Self::parse();
         let wrong = |why: String| -> ! { Self::command().error(ErrorKind::ValueValidation, why).exit() };
         match (command, node) {
             (Some(Subcommand::Local(options)), _) => {
@@ -135,8 +250,9 @@ impl Options {
                 config.validate(NodeId(1)).unwrap_or_else(|error| wrong(error.to_string()));
                 Job::Local(options)
             }
+            (Some(Subcommand::Kv(options)), _) => Job::Kv(Box::new(options.call().unwrap_or_else(|why| wrong(why)))),
             (None, Some(options)) => {
-                let settings = options.settings(protocol).unwrap_or_else(|why| wrong(why));
+                let settings = options.settings(&wire, protocol).unwrap_or_else(|why| wrong(why));
                 Job::Node(Box::new(Node { options, settings }))
             }
             (None, None) => wrong("neither a node's options nor `local` is given: try `raft-node --help`".to_owned()),
@@ -149,14 +265,14 @@ impl Job {
     pub fn log_level(&self) -> LevelFilter {
         match self {
             Self::Node(node) => node.options.log,
-            Self::Local(_) => LevelFilter::WARN,
+            Self::Local(_) | Self::Kv(_) => LevelFilter::WARN,
         }
     }
 }
 
 impl NodeOptions {
     /// What the node is told at its start.
-    fn settings(&self, protocol: ProtocolOptions) -> Result<Settings, String> {
+    fn settings(&self, wire: &WireOptions, protocol: ProtocolOptions) -> Result<Settings, String> {
         let id = NodeId(self.id);
         let mut peers = self.peers.0.clone();
         if peers.remove(&id).is_none() {
@@ -167,10 +283,10 @@ impl NodeOptions {
                 members = members.join(", "),
             ));
         }
-        let config = protocol.config(peers.keys().copied().chain([id]));
+        let mut config = protocol.config(peers.keys().copied().chain([id]));
+        config.replication = self.kv.as_ref().map(|_| Replication::default());
         config.validate(id).map_err(|error| error.to_string())?;
-        let key = self.cluster_key_file.as_deref().map(read_key).transpose()?;
-        let codec = Codec::new(ClusterId::named(&self.cluster), key);
+        let codec = wire.codec()?;
         Ok(Settings {
             id,
             config,
@@ -247,6 +363,11 @@ fn parse_peers(text: &str) -> Result<Peers, String> {
     Ok(Peers(peers))
 }
 
+fn parse_consistency(text: &str) -> Result<Consistency, String> {
+    let known = Consistency::ALL.into_iter().find(|known| known.name() == text);
+    known.ok_or_else(|| "it is log, index, lease or stale".to_owned())
+}
+
 fn parse_listen(text: &str) -> Result<String, String> {
     host_and_port(text).map(|_| text.to_owned()).ok_or_else(|| "write it as host:port, like 127.0.0.1:7001".to_owned())
 }
@@ -267,6 +388,11 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Options::command().debug_assert();
+        let node = ["raft-node", "--id", "1", "--listen", "0.0.0.0:1", "--peers", "1=a:1", "--data", "d"];
+        let options = Options::try_parse_from(node).expect("that is a node");
+        assert!(options.command.is_none() && options.node.is_some_and(|node| node.id == 1));
+        let call = ["raft-node", "kv", "--peers", "1=a:1", "get", "k"];
+        assert!(Options::try_parse_from(call).is_ok_and(|options| options.command.is_some()));
     }
 
     #[test]

@@ -21,9 +21,13 @@ impl Core {
         self.note_vouched(vouched);
         self.write_log();
         // What this message does not vouch for may be another's, whatever the leader has committed.
-        let commit = append.leader_commit.min(vouched);
+        let known = if planted!(self, CommitUnmatched) { self.log.last().last_index } else { vouched };
+        let commit = append.leader_commit.min(known);
         if commit > self.commit_index {
             self.commit(commit);
+        }
+        if planted!(self, AckUnsynced) {
+            return self.accept(from, vouched);
         }
         if vouched <= self.durable_index || append.entries.is_empty() {
             self.accept(from, vouched.min(self.durable_index));
@@ -43,6 +47,9 @@ impl Core {
     /// away what came after it. `false`: it contradicts what is committed.
     fn store(&mut self, append: &AppendEntries) -> bool {
         let mut first_new = None;
+        if planted!(self, TruncateAfterPrev) && self.log.last().last_index > append.prev_log_index {
+            self.cut_off(append.prev_log_index + 1);
+        }
         for (index, entry) in (append.prev_log_index + 1..).zip(&append.entries) {
             if first_new.is_none() {
                 match self.log.term_at(index) {
@@ -86,6 +93,9 @@ impl Core {
         }
         self.unwritten_from = first + entries.len() as u64;
         self.push_write(LogChange::Append { first, entries });
+        if planted!(self, ApplyOnAppend) {
+            self.advance_commit();
+        }
     }
 
     fn push_write(&mut self, change: LogChange) {
@@ -120,6 +130,7 @@ impl Core {
 
     fn accept(&mut self, to: NodeId, match_index: LogIndex) {
         let term = self.term();
+        let match_index = if planted!(self, AckOwnLast) { self.durable_index } else { match_index };
         let State::Follower { leader: Some(leader) } = &mut self.state else { return };
         leader.acknowledged = leader.acknowledged.max(match_index);
         let answer = AppendEntriesResponse { term, success: true, match_index, round: leader.round, conflict: None };
@@ -129,8 +140,10 @@ impl Core {
     fn refuse(&mut self, to: NodeId, rejected: LogIndex) {
         let term = self.term();
         let conflict = match self.log.term_at(rejected) {
-            Some(of) => Conflict { rejected, term: of, first_index: self.log.first_of_same_term(rejected) },
-            None => Conflict { rejected, term: 0, first_index: self.log.last().last_index + 1 },
+            Some(of) if !planted!(self, HintOff) => {
+                Conflict { rejected, term: of, first_index: self.log.first_of_same_term(rejected) }
+            }
+            _ => Conflict { rejected, term: 0, first_index: self.log.last().last_index + 1 },
         };
         let State::Follower { leader: Some(leader) } = &self.state else { return };
         let (round, conflict) = (leader.round, Some(conflict));

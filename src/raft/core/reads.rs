@@ -8,6 +8,7 @@
 use std::cmp::Reverse;
 use std::time::Duration;
 
+use super::progress::Progress;
 use super::role::{Lead, PendingRead};
 use super::{Core, State};
 use crate::raft::{Declined, LogIndex, Output, ReadBy};
@@ -33,13 +34,13 @@ impl Core {
     }
 
     fn has_committed_in_term(&self) -> bool {
-        self.log.term_at(self.commit_index) == Some(self.term())
+        self.log.term_at(self.commit_index) == Some(self.term()) || planted!(self, ReadBeforeOwnTerm)
     }
 
     /// Answers the reads whose round a majority has answered.
     pub(super) fn serve_reads(&mut self) {
         let (commit_index, is_ready) = (self.commit_index, self.has_committed_in_term());
-        let confirmed = self.round_confirmed();
+        let confirmed = if planted!(self, ReadUnconfirmed) { u64::MAX } else { self.round_confirmed() };
         let State::Leader(lead) = &mut self.state else { return };
         if !is_ready || lead.reads.is_empty() {
             return;
@@ -68,7 +69,10 @@ impl Core {
         if lead.gave_up_lease {
             return false;
         }
-        let confirmed = lead.progress.values().map(|peer| peer.confirmed_at).chain([Some(self.now)]);
+        let from_answer = planted!(self, LeaseFromAnswer);
+        let drift = if from_answer { 0 } else { drift };
+        let confirmed_at = |peer: &Progress| if from_answer { Some(peer.last_contact) } else { peer.confirmed_at };
+        let confirmed = lead.progress.values().map(confirmed_at).chain([Some(self.now)]);
         let mut confirmed: Vec<Option<Duration>> = confirmed.collect();
         confirmed.sort_unstable_by_key(|at| Reverse(*at));
         let from = confirmed[self.quorum() - 1];

@@ -1,6 +1,7 @@
 //! How a leader's log comes to its peers, and what is committed of it (§5.3, §5.4.2).
 
 use std::cmp::Reverse;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -54,6 +55,14 @@ impl Core {
     /// How the log is replicated.
     pub(super) fn replication(&self) -> &Replication {
         self.config.replication.as_ref().expect("what has to do with entries is asked only where they are replicated")
+    }
+
+    /// How many messages with entries may be under way to a peer.
+    pub(super) fn window(&self) -> RangeInclusive<u32> {
+        if planted!(self, WindowOne) {
+            return 1..=1;
+        }
+        self.config.replication.as_ref().map_or(0..=0, |replication| replication.window.clone())
     }
 
     fn append_own(&mut self, payloads: impl IntoIterator<Item = Payload>) {
@@ -121,6 +130,10 @@ impl Core {
         let peer = lead.progress.get_mut(to).expect("a leader keeps the progress of every peer");
         let overdue = now.checked_sub(patience).and_then(|until| peer.overdue(until, now));
         let prev_log_index = peer.heartbeat_after(overdue.is_some());
+        // Where these bugs were real, heartbeats came after what was known to match.
+        #[cfg(feature = "planted-bugs")]
+        let prev_log_index =
+            if planted!(self, CommitUnmatched) || planted!(self, AckOwnLast) { 0 } else { prev_log_index };
         self.send_append(to, prev_log_index, Vec::new());
         if let Some(append) = overdue {
             self.send(to, Message::AppendEntries(append));
@@ -129,7 +142,7 @@ impl Core {
 
     /// An answer of this term came to the leader.
     pub(super) fn take_answer(&mut self, from: NodeId, answer: &AppendEntriesResponse) {
-        let window = self.replication().window.clone();
+        let window = self.window();
         let next = answer.conflict.map(|conflict| (conflict, self.meeting_point(conflict)));
         let last_index = self.log.last().last_index;
         let State::Leader(lead) = &mut self.state else { return };
@@ -139,9 +152,20 @@ impl Core {
         let mut is_news = false;
         if answer.success {
             is_news = peer.matched(answer.match_index.min(last_index), *window.end());
+            if planted!(self, MatchAssigned) {
+                peer.match_index = answer.match_index.min(last_index);
+            }
         } else if let Some((conflict, next)) = next {
-            let rounds = (answer.round, latest);
-            if peer.refused(rounds, conflict.rejected, next, *window.start()) && conflict.term != 0 {
+            let known = peer.match_index;
+            if planted!(self, NextUnderMatch) {
+                peer.match_index = 0;
+            }
+            let steps_back = peer.refused((answer.round, latest), conflict.rejected, next, *window.start());
+            peer.match_index = known;
+            if steps_back && planted!(self, HintOff) {
+                peer.next_index = next.min(last_index + 1).max(known + 1);
+            }
+            if steps_back && conflict.term != 0 {
                 peer.probe();
             }
         }
@@ -166,10 +190,11 @@ impl Core {
     pub(super) fn advance_commit(&mut self) {
         let State::Leader(lead) = &self.state else { return };
         let peers = lead.progress.values().map(|peer| peer.match_index);
-        let mut matched: Vec<LogIndex> = peers.chain([self.durable_index]).collect();
+        let own = if planted!(self, ApplyOnAppend) { self.log.last().last_index } else { self.durable_index };
+        let mut matched: Vec<LogIndex> = peers.chain([own]).collect();
         matched.sort_unstable_by_key(|index| Reverse(*index));
         let index = matched[self.quorum() - 1];
-        let is_own = self.log.term_at(index) == Some(self.term());
+        let is_own = self.log.term_at(index) == Some(self.term()) || planted!(self, CommitOldTerm);
         if index > self.commit_index && is_own {
             self.commit(index);
             self.serve_reads();

@@ -159,7 +159,7 @@ impl Core {
             panic!("{}: only a candidate is elected, not a {}", self.id, self.role());
         };
         let voters = ballot.granted.iter().copied().collect();
-        let window = self.config.replication.as_ref().map_or(0..=0, |replication| replication.window.clone());
+        let window = self.window();
         let fresh = Progress::new(self.now, self.log.last().last_index, &window);
         let progress = self.peers().into_iter().map(|peer| (peer, fresh.clone())).collect();
         self.timer.stop();

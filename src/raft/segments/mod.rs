@@ -16,6 +16,8 @@
 //!
 //! A write or a sync that fails leaves unknown what is on disk. Whoever meets one stops.
 
+#[cfg(feature = "planted-bugs")]
+mod planted;
 mod record;
 #[cfg(test)]
 mod tests;
@@ -25,7 +27,7 @@ use std::rc::Rc;
 
 use self::record::{HEADER_BYTES, Header};
 use super::{ClusterId, Entry, Log, LogChange, LogIndex, LogPosition, LogWrite, NodeId, Term};
-use crate::disk::Disk;
+use crate::disk::{Disk, replace};
 
 /// A segment that has so many bytes is followed by another.
 pub const SEGMENT_BYTES: u64 = 8 << 20;
@@ -41,6 +43,8 @@ pub struct Segments<D> {
     segment_bytes: u64,
     /// In order; each follows the one before.
     all: Vec<Segment>,
+    #[cfg(feature = "planted-bugs")]
+    config: super::planted::Planted,
 }
 
 /// A file.
@@ -90,30 +94,65 @@ impl Segment {
 impl<D: Disk> Segments<D> {
     /// The log that a disk has; that of a new node is empty. What is torn is cut off, and what is read is durable.
     pub async fn load(disk: D, cluster: ClusterId, id: NodeId, segment_bytes: u64) -> io::Result<(Self, Loaded)> {
-        let mut segments = Self { disk, cluster, id, segment_bytes, all: Vec::new() };
-        let names: Vec<String> =
-            segments.disk.list().await?.into_iter().filter(|name| name.starts_with(PREFIX)).collect();
+        Self::of(disk, cluster, id, segment_bytes).read_all().await
+    }
+
+    /// The files of a disk that are not read yet.
+    pub(in crate::raft) fn of(disk: D, cluster: ClusterId, id: NodeId, segment_bytes: u64) -> Self {
+        Self {
+            disk,
+            cluster,
+            id,
+            segment_bytes,
+            all: Vec::new(),
+            #[cfg(feature = "planted-bugs")]
+            config: super::planted::Planted::default(),
+        }
+    }
+
+    /// [`load`](Self::load), for files that are not read yet.
+    pub(in crate::raft) async fn read_all(self) -> io::Result<(Self, Loaded)> {
+        let mut segments = self;
+        let (names, left_over): (Vec<String>, Vec<String>) = segments
+            .disk
+            .list()
+            .await?
+            .into_iter()
+            .filter(|name| name.starts_with(PREFIX))
+            .partition(|name| name[PREFIX.len()..].bytes().all(|byte| byte.is_ascii_digit()));
+        for name in left_over {
+            segments.disk.remove(&name).await?;
+        }
         let (mut log, mut torn) = (Log::default(), None);
         for (place, name) in names.iter().enumerate() {
             let bytes = segments.disk.read(name).await?.unwrap_or_default();
             let is_last = place + 1 == names.len();
             torn = segments.read(name, &bytes, is_last, &mut log).map_err(|why| unusable(name, &why))?;
         }
-        if let Some(Torn { file, at, .. }) = &torn {
+        if let Some(Torn { file, at, .. }) = torn.as_ref().filter(|_| !planted!(segments, TornTailLeft)) {
             if segments.all.last().is_some_and(|last| last.name == *file) {
                 segments.disk.truncate(file, *at).await?;
             } else {
                 segments.disk.remove(file).await?;
             }
         }
-        // A process that was killed has left what can be read and need not be durable.
-        if let Some(last) = segments.all.last() {
-            segments.disk.sync(&last.name).await?;
+        #[cfg(feature = "planted-bugs")]
+        if planted!(segments, TruncationVolatile) {
+            segments.bring_back(&mut log).await?;
         }
-        if !names.is_empty() {
+        segments.make_durable().await?;
+        if segments.all.is_empty() && !names.is_empty() {
             segments.disk.sync_dir().await?;
         }
         Ok((segments, Loaded { log, torn }))
+    }
+
+    /// A process that was killed has left what can be read and need not be durable. One whose sync failed has left what no
+    /// later sync makes durable, though it can be read: the kernel takes it for written. So it is written anew.
+    async fn make_durable(&self) -> io::Result<()> {
+        let Some(last) = self.all.last() else { return Ok(()) };
+        let bytes = self.disk.read(&last.name).await?.unwrap_or_default();
+        replace(&self.disk, &last.name, &bytes).await
     }
 
     /// Takes in a file, and returns what has to be cut off of it.
@@ -164,7 +203,10 @@ impl<D: Disk> Segments<D> {
             }
         }
         let is_whole = at == bytes.len();
-        if !is_whole && (!is_last || record::find(bytes, at + 1).is_some()) {
+        let is_damaged = !is_whole && record::find(bytes, at + 1).is_some();
+        #[cfg(feature = "planted-bugs")]
+        let is_damaged = is_damaged && !planted!(self, TornTailLeft) && !planted!(self, TornAnywhere);
+        if !is_whole && (!is_last || is_damaged) {
             let next = log.last().last_index + 1;
             return Err(format!("entry {next}, at byte {at}, is damaged, and what comes after it is there"));
         }
@@ -180,9 +222,14 @@ impl<D: Disk> Segments<D> {
                 LogChange::Truncate { from } => self.truncate(*from).await?,
             }
         }
-        match self.all.last() {
-            Some(last) => self.disk.sync(&last.name).await,
-            None => Ok(()),
+        self.sync_last().await
+    }
+
+    async fn sync_last(&self) -> io::Result<()> {
+        let Some(last) = self.all.last() else { return Ok(()) };
+        match self.disk.sync(&last.name).await {
+            Err(_) if planted!(self, SyncErrorIgnored) => Ok(()),
+            synced => synced,
         }
     }
 
@@ -209,9 +256,7 @@ impl<D: Disk> Segments<D> {
 
     /// The segment before it is durable as a whole from now on.
     async fn begin_segment(&mut self) -> io::Result<()> {
-        if let Some(last) = self.all.last() {
-            self.disk.sync(&last.name).await?;
-        }
+        self.sync_last().await?;
         let base = self.last();
         let segment = Segment::new(base);
         let header = Header { cluster: self.cluster, id: self.id, base };
@@ -222,6 +267,19 @@ impl<D: Disk> Segments<D> {
     }
 
     async fn truncate(&mut self, from: LogIndex) -> io::Result<()> {
+        #[cfg(feature = "planted-bugs")]
+        if planted!(self, TruncationVolatile)
+            && let Some(last) = self.all.last()
+            && let Some(kept) = from.checked_sub(last.base.last_index + 1)
+        {
+            let kept = usize::try_from(kept).unwrap_or(usize::MAX);
+            let end = kept.checked_sub(1).map_or(HEADER_BYTES as u64, |place| last.records[place].0);
+            self.keep_uncut(&last.name, end).await?;
+        }
+        self.cut(from).await
+    }
+
+    async fn cut(&mut self, from: LogIndex) -> io::Result<()> {
         let before = self.all.len();
         while self.all.len() > 1 && self.all.last().is_some_and(|last| last.base.last_index + 1 >= from) {
             let gone = self.all.pop().expect("there is more than one");

@@ -69,8 +69,11 @@ impl Disk for Memory {
         self.did("sync", name).map(drop)
     }
 
-    async fn rename(&self, _: &str, _: &str) -> io::Result<()> {
-        unreachable!("a log renames nothing")
+    async fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        let mut state = self.did("rename", from)?;
+        let bytes = state.files.remove(from).expect("it is there");
+        state.files.insert(to.to_owned(), bytes);
+        Ok(())
     }
 
     async fn sync_dir(&self) -> io::Result<()> {
@@ -134,6 +137,16 @@ fn a_new_node_has_an_empty_log_and_writes_nothing() {
     let (_, loaded) = load(&disk).expect("an empty disk");
     assert_eq!(loaded, Loaded { log: Log::default(), torn: None });
     assert!(disk.0.borrow().done.is_empty());
+}
+
+#[test]
+fn what_is_read_is_written_anew_before_it_is_relied_on() {
+    let disk = disk(&["1:", "1:a"]);
+    now(disk.write("log-00000000000000000001.tmp", b"left over")).expect("there is room");
+    disk.0.borrow_mut().done.clear();
+    assert_eq!(load(&disk).expect("it is whole").1.log, log(&["1:", "1:a"]));
+    let done = disk.0.borrow().done.join(", ");
+    assert_eq!(done, "remove 1.tmp, write 1.tmp, sync 1.tmp, rename 1.tmp, sync_dir ");
 }
 
 #[test]

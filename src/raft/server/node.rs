@@ -81,7 +81,10 @@ impl<S: Socket, D: Disk> Node<S, D> {
         let state = storage.load().await?;
         events.emit(|| Event::Loaded(state));
         let (log, writer, service) = if config.replication.is_some() {
-            let (segments, loaded) = Segments::load(disk, codec.cluster(), id, segment_bytes).await?;
+            let segments = Segments::of(disk, codec.cluster(), id, segment_bytes);
+            #[cfg(feature = "planted-bugs")]
+            let segments = segments.planted(config.bug);
+            let (segments, loaded) = segments.read_all().await?;
             let last = loaded.log.last();
             if last.last_term > state.term {
                 let text = format!(
@@ -95,7 +98,10 @@ impl<S: Socket, D: Disk> Node<S, D> {
                 tracing::warn!(node = %id, file = torn.file, at = torn.at, bytes = torn.bytes, "the log's end was torn, and is cut off");
             }
             events.emit(|| Event::LoadedLog { log: Rc::new(loaded.log.clone()), torn: loaded.torn.clone() });
-            (loaded.log, LogWriter::new(segments), Some(Service::new(id)))
+            let service = Service::new(id);
+            #[cfg(feature = "planted-bugs")]
+            let service = service.planted(config.bug);
+            (loaded.log, LogWriter::new(segments), Some(service))
         } else {
             (Log::from(log), LogWriter::none(), None)
         };
@@ -139,7 +145,7 @@ impl<S: Socket, D: Disk> Node<S, D> {
 
     /// When it next wants a [`tick`](Self::tick).
     pub(crate) fn deadline(&self) -> Option<Duration> {
-        self.core.deadline()
+        [self.core.deadline(), self.post.deadline()].into_iter().flatten().min()
     }
 
     /// Whether the deadline, once it has passed, comes before what waits in the socket.
@@ -151,6 +157,12 @@ impl<S: Socket, D: Disk> Node<S, D> {
     /// The deadline has come. What cannot be done at once is returned: [`finish`](Self::finish) does it.
     #[must_use]
     pub(crate) fn tick(&mut self, now: Duration) -> Option<Pause> {
+        if let Some(at) = self.post.deadline()
+            && self.core.deadline().is_none_or(|core| at < core)
+        {
+            self.outgoing.extend(self.post.overdue(now.max(at)));
+            return self.go_aside();
+        }
         // Should rounding ever wake a node before its deadline, it must not do so for ever.
         self.latest = self.latest.max(self.core.deadline().unwrap_or_default());
         self.heard_late = 0;
@@ -252,6 +264,11 @@ impl<S: Socket, D: Disk> Node<S, D> {
             Command::TransferLeadership { to } => self.step(now, Input::TransferLeadership { to }),
             Command::PinNextTimeout(timeout) => {
                 self.core.pin_next_timeout(timeout);
+                self.begin(now);
+                self.tell_status();
+                None
+            }
+            Command::JumpClock(_) => {
                 self.begin(now);
                 self.tell_status();
                 None

@@ -30,6 +30,18 @@ pub(super) struct Service {
     /// For whom the step at hand has a command replicated.
     proposing: Option<Answers>,
     responses: VecDeque<(Reader, Response)>,
+    #[cfg(feature = "planted-bugs")]
+    config: crate::raft::planted::Planted,
+}
+
+#[cfg(feature = "planted-bugs")]
+impl Service {
+    /// Has the node's state machine run with a bug.
+    pub(super) fn planted(mut self, bug: Option<crate::raft::planted::Bug>) -> Self {
+        self.config.bug = bug;
+        self.machine.plant(bug);
+        self
+    }
 }
 
 impl Service {
@@ -42,6 +54,8 @@ impl Service {
             reads_asked: 0,
             proposing: None,
             responses: VecDeque::new(),
+            #[cfg(feature = "planted-bugs")]
+            config: crate::raft::planted::Planted::default(),
         }
     }
 
@@ -64,6 +78,10 @@ impl Service {
     /// A request has come. What the core is to be told of it, if anything.
     pub(super) fn request(&mut self, from: Reader, request: &Request, leader: Option<NodeId>) -> Option<Input> {
         self.proposing = None;
+        #[cfg(feature = "planted-bugs")]
+        if planted!(self, ExpiryLocal) && request.number % 16 == 0 {
+            self.machine.expire();
+        }
         let asker = Asker { client: from.client.0, request: from.number };
         if let Ask::Read { operation, .. } = &request.ask
             && !operation.is_read()

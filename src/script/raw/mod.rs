@@ -394,6 +394,8 @@ impl<'de> Deserialize<'de> for Family {
             "power",
             "pause",
             "disk",
+            "operator",
+            "bad-disk",
         ];
         struct Name;
         impl serde::de::Visitor<'_> for Name {
@@ -402,7 +404,7 @@ impl<'de> Deserialize<'de> for Family {
                 f.write_str("a family of faults, such as \"loss\"")
             }
             fn visit_str<E: serde::de::Error>(self, name: &str) -> Result<Family, E> {
-                let family = Family::ALL.into_iter().find(|family| family.name() == name);
+                let family = Family::EVERY.into_iter().find(|family| family.name() == name);
                 family.ok_or_else(|| E::unknown_variant(name, NAMES))
             }
         }
@@ -419,7 +421,7 @@ impl JsonSchema for Family {
         schemars::json_schema!({
             "description": "A family of faults.",
             "type": "string",
-            "enum": Self::ALL.map(Self::name),
+            "enum": Self::EVERY.map(Self::name),
         })
     }
 }

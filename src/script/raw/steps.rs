@@ -13,7 +13,7 @@ use super::super::error::one_of;
 use super::super::show::own_action;
 use super::super::units::{TimeSpan, show_duration};
 use super::super::{
-    Action, HostPattern, Latency, MessageRule, ScriptError, Section, Step, SystemAction, TimeRange, Trigger,
+    Action, DiskFault, HostPattern, Latency, MessageRule, ScriptError, Section, Step, SystemAction, TimeRange, Trigger,
 };
 use super::hosts::{Hosts, Table, True};
 use super::network::{RawLink, check_ends};
@@ -91,7 +91,7 @@ pub(super) struct RawStep {
     heal: Option<True>,
     /// Changes what links do.
     link: Option<Table<RawLink>>,
-    /// Changes how long disks take.
+    /// Changes how long disks take, or has them fail.
     disk: Option<Table<RawDiskChange>>,
     /// The processes die: their peers see their connections end, their disks keep what was written.
     kill: Option<Hosts>,
@@ -125,12 +125,14 @@ struct RawCut {
 /// What some disks do instead of what [disk] says.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-#[schemars(rename = "DiskChange")]
+#[schemars(rename = "DiskChange", extend("anyOf" = [{ "required": ["sync"] }, { "required": ["fault"] }]))]
 struct RawDiskChange {
     /// The hosts. Without it: all.
     hosts: Option<Hosts>,
     /// How long a sync takes, of a file or of the directory; rounded up to whole milliseconds.
-    sync: Latency,
+    sync: Option<Latency>,
+    /// How they fail.
+    fault: Option<DiskFault>,
 }
 
 /// Which packets are held or dropped.
@@ -233,6 +235,7 @@ impl RawStep {
         let partition = self.partition.map(|groups| here.partition(groups)).transpose()?;
         let cut = self.cut.map(|Table(cut)| here.cut(cut)).transpose()?;
         let link = self.link.map(|Table(link)| link.into_rule(here.document, &here.path_to("link"))).transpose()?;
+        let disk = self.disk.map(|Table(change)| here.disk(change)).transpose()?;
         let hold = self.hold.map(|Table(rule)| here.messages("hold", rule)).transpose()?;
         let drop = self.drop.map(|Table(rule)| here.messages("drop", rule)).transpose()?;
         let actions = [
@@ -243,9 +246,7 @@ impl RawStep {
                 rule.line = here.document.line_at(&here.path);
                 ("link", Action::Link(rule))
             }),
-            self.disk.map(|Table(RawDiskChange { hosts, sync })| {
-                ("disk", Action::Disk { hosts: hosts.unwrap_or_else(Hosts::all).into(), sync })
-            }),
+            disk.map(|disk| ("disk", disk)),
             hosts("kill", self.kill, Action::Kill),
             hosts("power", self.power, Action::Power),
             hosts("pause", self.pause, Action::Pause),
@@ -318,6 +319,14 @@ impl<'d> Here<'d> {
     fn cut(&self, cut: RawCut) -> Result<Action, ScriptError> {
         check_ends(self.document, &self.path_to("cut"), &cut.from, &cut.to)?;
         Ok(Action::Cut { from: cut.from.into(), to: cut.to.into() })
+    }
+
+    fn disk(&self, RawDiskChange { hosts, sync, fault }: RawDiskChange) -> Result<Action, ScriptError> {
+        if sync.is_none() && fault.is_none() {
+            let error = self.error_at("disk", "it changes nothing");
+            return Err(error.with_expected("`sync`, `fault`, or both"));
+        }
+        Ok(Action::Disk { hosts: hosts.unwrap_or_else(Hosts::all).into(), sync, fault })
     }
 
     fn messages(&self, name: &'d str, rule: RawMessages) -> Result<MessageRule, ScriptError> {

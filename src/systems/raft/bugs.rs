@@ -5,6 +5,9 @@ use crate::raft::planted::Bug;
 use crate::sim::{PlantedBug, WeakerCheck};
 
 const CHAOS: &str = "raft/chaos";
+const KV_CHAOS: &str = "raft/kv-chaos";
+const DISKS: &str = "raft/kv-bad-disks";
+const AFTER_CUT: &str = "raft/kv-restart-after-cut";
 
 /// What each bug breaks first depends on the seed; a bug of liveness has a script in which nothing else is in its way.
 pub(super) const BUGS: &[PlantedBug] = &[
@@ -34,6 +37,25 @@ pub(super) const BUGS: &[PlantedBug] = &[
     bug(Bug::StaleAppendDeposes, CHAOS, &["E12"]),
     bug(Bug::HeartbeatsBeginLate, CHAOS, &["E14"]),
     bug(Bug::SeedDocument, CHAOS, &["E1", "E3", "E7"]),
+    bug(Bug::TruncateAfterPrev, KV_CHAOS, &["R15", "R16"]),
+    bug(Bug::CommitUnmatched, KV_CHAOS, &["R3", "R8"]),
+    bug(Bug::CommitOldTerm, KV_CHAOS, &["R7"]),
+    bug(Bug::MatchAssigned, KV_CHAOS, &["R10"]),
+    bug(Bug::NextUnderMatch, KV_CHAOS, &["R12"]),
+    bug(Bug::AckOwnLast, KV_CHAOS, &["R11"]),
+    bug(Bug::HintOff, KV_CHAOS, &["L4"]),
+    bug(Bug::AckUnsynced, KV_CHAOS, &["R11"]),
+    bug(Bug::SyncErrorIgnored, DISKS, &["R11", "R16"]),
+    bug(Bug::TruncationVolatile, AFTER_CUT, &["R16"]),
+    bug(Bug::TornTailLeft, DISKS, &["R16"]),
+    bug(Bug::TornAnywhere, DISKS, &["R16"]),
+    bug(Bug::ReadBeforeOwnTerm, KV_CHAOS, &["C4"]),
+    bug(Bug::ReadUnconfirmed, KV_CHAOS, &["C4", "C5"]),
+    bug(Bug::LeaseFromAnswer, KV_CHAOS, &["C5"]),
+    bug(Bug::RetryTwice, KV_CHAOS, &["C2"]),
+    bug(Bug::ExpiryLocal, KV_CHAOS, &["R6"]),
+    bug(Bug::ApplyOnAppend, KV_CHAOS, &["R9"]),
+    bug(Bug::WindowOne, KV_CHAOS, &[]),
     bug(Bug::TwoWrites, CHAOS, &[]),
 ];
 

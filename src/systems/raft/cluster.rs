@@ -1,6 +1,7 @@
 //! The nodes of one run: how they are started, what they tell, and what is expected of them in the end.
 
 mod counting;
+mod verdict;
 
 use std::cell::{Cell, Ref, RefCell};
 use std::collections::BTreeMap;
@@ -10,24 +11,29 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use rand::Rng as _;
 use tokio::sync::mpsc;
 
 use crate::check::consensus::State;
 use crate::check::raft::log::LogCheck;
-use crate::check::raft::{Agreement, Lead, RaftCheck, Scope, Seen, unelectable};
+use crate::check::raft::{Agreement, Lead, RaftCheck, Scope, Seen};
 use crate::events::Sink;
-use crate::net::Net as _;
+use crate::net::Net;
 use crate::raft::by_node::ByNode;
+use crate::raft::caller::Servers;
+use crate::raft::front::Front;
 use crate::raft::post::DATAGRAM_BYTES;
 use crate::raft::server::{self, Command, Event, Node, Settings};
-use crate::raft::{Config, Event as CoreEvent, NodeId, Role, Term};
+use crate::raft::{Config, Event as CoreEvent, Face, NodeId, Role, Term};
+use crate::rng::{Rng, Seed};
 use crate::sim::trace::HostId;
-use crate::sim::{Breach, Calm, CoreHost, Events, Host, HostResult, Report, WaitEnd};
+use crate::sim::{CoreHost, Events, Host, HostResult, WaitEnd};
 
 use super::codec;
-use super::options::{self, Expected, Leader, Order};
+use super::options::{self, Expected};
+use super::orders::Order;
 use super::told::record;
-use super::workload::Calls;
+use super::workload::{Calls, HTTP_PORT};
 
 pub(super) const PORT: u16 = 7000;
 
@@ -40,6 +46,11 @@ pub(super) const FIRST_CAMPAIGN: &str = "first campaign";
 pub(super) const FIRST_LEADER: &str = "first leader";
 /// From when a majority loses its leader until one follows the next.
 pub(super) const FAILOVER: &str = "failover";
+
+/// From when a leader appends the first command of a run until it commits it.
+pub(super) const FIRST_COMMIT: &str = "first commit";
+/// From when a leader is asked for the first read by rounds until it can serve it.
+pub(super) const FIRST_READ: &str = "first read";
 
 /// The nodes of one run.
 pub(super) struct Cluster {
@@ -65,6 +76,12 @@ pub(super) struct Cluster {
     successor: Cell<Option<(NodeId, Term)>>,
     /// The highest index that anybody has committed.
     commit_max: Cell<u64>,
+    /// The first command and the first read of a leader.
+    firsts: RefCell<counting::Firsts>,
+    /// How many calls were answered.
+    pub(super) answered: Cell<u64>,
+    /// What no Raft survives has come about: nothing is checked from then on.
+    beyond: RefCell<Option<String>>,
     /// What clients called, and what came of it.
     pub(super) calls: RefCell<Calls>,
 }
@@ -95,8 +112,7 @@ impl Cluster {
             check.stable_from(from);
         }
         let replicates = plan.config.replication.is_some() && plan.scope == Scope::All;
-        let slowest = plan.conditions.latency.1 + plan.conditions.write;
-        let log_check = replicates.then(|| LogCheck::new(&plan.config, slowest));
+        let log_check = replicates.then(|| LogCheck::new(&plan.config, &plan.conditions));
         Self {
             plan,
             expected,
@@ -112,6 +128,9 @@ impl Cluster {
             newest: Cell::default(),
             successor: Cell::default(),
             commit_max: Cell::default(),
+            firsts: RefCell::default(),
+            answered: Cell::default(),
+            beyond: RefCell::default(),
             calls: RefCell::default(),
         }
     }
@@ -128,6 +147,10 @@ impl Cluster {
         self.plan.until_led
     }
 
+    pub(super) fn until_answered(&self) -> bool {
+        self.plan.until_answered
+    }
+
     pub(super) fn agreement(&self) -> Ref<'_, Agreement> {
         Ref::map(self.check.borrow(), RaftCheck::agreement)
     }
@@ -141,11 +164,30 @@ impl Cluster {
     /// One node's life in the turmoil lane, from a start to its end.
     pub(super) async fn run(self: Rc<Self>, id: NodeId, host: Host) -> HostResult {
         let settings = self.settings(id);
+        self.found(id, (host.disk.was_emptied(), host.disk.was_flipped()), host.events.now());
         let socket = host.net.bind(&format!("0.0.0.0:{PORT}")).await?;
         let commands = self.connect(id);
         let sink = self.clone().listen(host.events.clone(), id);
-        server::serve(&host.net, socket, host.disk, settings, host.rng, commands, sink, pending()).await?;
-        Ok(())
+        let mut rng = host.rng;
+        let front = self.front(id, &host.net, &mut rng).await?;
+        let serving = server::serve(&host.net, socket, host.disk, settings, rng, commands, sink, pending());
+        let Some((front, listener)) = front else { return Ok(serving.await?) };
+        tokio::select! {
+            biased;
+            served = serving => Ok(served?),
+            () = front.serve(listener) => Ok(()),
+        }
+    }
+
+    /// Where clients speak HTTP: the front of a node, and where it listens.
+    async fn front<N: Net>(&self, id: NodeId, net: &N, rng: &mut Rng) -> io::Result<Option<(Front<N>, N::Listener)>> {
+        let Some(clients) = self.plan.clients.as_ref().filter(|clients| clients.over.is_http()) else {
+            return Ok(None);
+        };
+        let addresses = self.members().into_iter().map(|id| (id, format!("{id}:{PORT}"))).collect();
+        let (servers, rng) = (Servers { codec: codec(), addresses }, Seed(rng.random()).stream("front"));
+        let listener = net.listen(&format!("0.0.0.0:{HTTP_PORT}")).await?;
+        Ok(Some((Front::new(net.clone(), id, servers, clients.patience(), rng), listener)))
     }
 
     /// The same in the core lane.
@@ -168,9 +210,10 @@ impl Cluster {
 
     async fn live(self: Rc<Self>, id: NodeId, host: CoreHost, lookups: Rc<Lookups>) -> HostResult {
         let settings = self.settings(id);
+        self.found(id, (host.disk.was_emptied(), host.disk.was_flipped()), host.events.now());
         let peers = settings.peers.keys().map(|peer| Ok((*peer, host.net.address(&peer.to_string(), PORT)?)));
         let peers = peers.collect::<io::Result<Vec<_>>>()?;
-        let rate = settings.clock;
+        let face = Cell::new(Face::new(settings.clock));
         let socket = host.net.bind(PORT)?;
         let mut commands = self.connect(id);
         let sink = self.clone().listen(host.events.clone(), id);
@@ -179,7 +222,8 @@ impl Cluster {
         let addresses = node.addresses().clone();
         lookups.set(Some(Box::new(move || addresses.borrow_mut().extend(peers))));
         let time = &host.time;
-        let alarm = |node: &Node<_, _>| node.deadline().map(|at| WaitEnd::from(start.saturating_add(rate.passes(at))));
+        let alarm =
+            |node: &Node<_, _>| node.deadline().map(|at| WaitEnd::from(start.saturating_add(face.get().passes(at))));
         let mut deadline = alarm(&node);
         // As many commands were sent when there was none left for this node, and whoever sends one then wakes it.
         let mut heeded = None;
@@ -187,7 +231,7 @@ impl Cluster {
             // In the order in which `serve` looks for something to do. What needs no waiting is done in here.
             let pause = poll_fn(|cx| {
                 loop {
-                    let now = || rate.shows(time.now() - start);
+                    let now = || face.get().shows(time.now() - start);
                     let is_due = deadline.is_some_and(|at| time.has_come(at));
                     let pause = if is_due && node.is_deadline_first() {
                         node.tick(now())
@@ -197,6 +241,11 @@ impl Cluster {
                             Err(error) => return Poll::Ready(Err(error)),
                         }
                     } else if let Some(command) = self.poll_command(&mut commands, &mut heeded, cx) {
+                        if let Command::JumpClock(by) = command {
+                            let mut jumped = face.get();
+                            jumped.jump(by);
+                            face.set(jumped);
+                        }
                         node.command(now(), command)
                     } else if let Some(datagram) = node.socket().try_recv() {
                         let pause = node.take_in(now(), datagram.payload(), datagram.from());
@@ -214,8 +263,23 @@ impl Cluster {
                 }
             });
             let pause = pause.await?;
-            node.finish(pause, || rate.shows(time.now() - start)).await?;
+            node.finish(pause, || face.get().shows(time.now() - start)).await?;
             deadline = alarm(&node);
+        }
+    }
+
+    /// A node starts with a disk that is as it left it, or not. Who forgets its votes and its log may vote twice, and make a
+    /// majority for a log that lacks what is committed: that is no fault of an algorithm that asks for durable storage.
+    fn found(&self, id: NodeId, (is_emptied, is_flipped): (bool, bool), at: Duration) {
+        if let (true, Some(log)) = (is_flipped, &mut *self.log_check.borrow_mut()) {
+            log.flipped(id);
+        }
+        if is_emptied {
+            let why = format!(
+                "the disk of {id} came back empty at {at:?}, which no Raft survives: a member that forgets its votes and its \
+                 log has to be taken out and added anew, under another id; nothing is checked from there on"
+            );
+            self.beyond.borrow_mut().get_or_insert(why);
         }
     }
 
@@ -268,6 +332,7 @@ impl Cluster {
 
     /// Takes in what a node tells: into the trace, the counters and the check.
     fn heard(&self, events: &Events, id: NodeId, event: &Event) {
+        self.time_first_calls(events, id, event);
         let written = match event {
             // Told for each heartbeat, and nobody but the causes asks for it.
             Event::Core(core @ CoreEvent::TimerArmed { .. }) => return self.trace_timer(events, id, core),
@@ -290,7 +355,12 @@ impl Cluster {
         let seen = (events.now(), written.unwrap_or_else(|| events.next_record()));
         let breach = self.check.borrow_mut().event(id, seen, event);
         let of_log = self.log_check.borrow_mut().as_mut().and_then(|log| log.event(id, seen, event).err());
-        for breach in breach.into_iter().chain(of_log) {
+        let beyond = self.log_check.borrow().as_ref().and_then(|log| log.beyond().map(str::to_owned));
+        if let Some(why) = beyond {
+            self.beyond.borrow_mut().get_or_insert(why);
+        }
+        let is_beyond = self.beyond.borrow().is_some();
+        for breach in of_log.into_iter().chain(breach).filter(|_| !is_beyond) {
             events.breach(*breach);
         }
         // What the nodes agree on follows from what each of them is after a step, and from nothing else.
@@ -393,7 +463,22 @@ impl Cluster {
                     self.command(id, Command::TransferLeadership { to: *to }, false);
                 }
             }
+            Order::Jump { nodes, by } => {
+                let alive: Vec<NodeId> = nodes.iter().copied().filter(|id| self.is_alive(*id)).collect();
+                events.count("clock jumps", alive.len() as u64);
+                if alive.is_empty() {
+                    drop(events.deed());
+                }
+                for id in alive {
+                    self.log_check.borrow_mut().iter_mut().for_each(LogCheck::clock_jumped);
+                    self.command(id, Command::JumpClock(*by), false);
+                }
+            }
         }
+    }
+
+    fn is_alive(&self, id: NodeId) -> bool {
+        self.remotes.borrow().get(&id).is_some_and(|remote| remote.sender.is_some())
     }
 
     fn command(&self, id: NodeId, command: Command, waits: bool) {
@@ -404,72 +489,5 @@ impl Cluster {
         if !told && waits {
             remote.waiting.push(command);
         }
-    }
-
-    /// The last checks.
-    pub(super) fn judge(&self, report: &Report) {
-        let at = report.simulated();
-        let check = self.check.borrow();
-        let of_log = self.log_check.borrow().as_ref().and_then(|log| log.at_end(at));
-        if let Some(breach) = check.at_end(at).or(of_log) {
-            return report.breach(breach);
-        }
-        if let Some(breach) = self.calls.borrow().judge(report) {
-            return report.breach(breach);
-        }
-        check.unchecked().into_iter().for_each(|note| report.note(note));
-        let Agreement { of_majority, first, .. } = *check.agreement();
-        let (lead, first) = (of_majority.map(|(lead, _)| lead), first.map(|(lead, (at, _))| (lead, at)));
-        let wanted = match self.expected.leader {
-            // Who says nothing of the leader expects one as soon as there has to be one.
-            None => lead.is_some() || !self.is_due(report, &check),
-            Some(Leader::Any) => true,
-            Some(Leader::Some) => lead.is_some(),
-            Some(Leader::None) => lead.is_none(),
-            Some(Leader::Unchanged) => lead.is_some() && lead == first.map(|(lead, _)| lead),
-            Some(Leader::Changed) => lead.is_some() && lead != first.map(|(lead, _)| lead),
-            Some(Leader::Node(id)) => lead.is_some_and(|lead| lead.leader == id),
-        };
-        let shown = |lead: Option<Lead>| match lead {
-            Some(Lead { leader, term }) => format!("{leader} in term {term}"),
-            None => "nobody".to_owned(),
-        };
-        // A leader is awaited that these settings do not let be, or not for sure.
-        let awaits = !wanted || self.expected.leader.is_none();
-        if let Some(why) = self.misfit().filter(|_| lead.is_none() && awaits) {
-            return report.inconclusive(why);
-        }
-        if !wanted {
-            let first = shown(first.map(|(lead, _)| lead));
-            let of_default = if self.expected.leader.is_none() {
-                "; that there is one is expected unless the script says another `leader` in [expect], such as \"any\""
-            } else {
-                ""
-            };
-            let text =
-                format!("in the end a majority follows {}, and at first it followed {first}{of_default}", shown(lead));
-            return report.violation("the leader that is expected", text);
-        }
-        if let Some(by) = self.expected.by
-            && first.is_none_or(|(_, at)| at > by)
-        {
-            let when = first.map_or("never".to_owned(), |(lead, at)| format!("at {at:?}, {}", shown(Some(lead))));
-            report.breach(Breach::new("a leader in time", format!("expected by {by:?}, and there was one {when}")));
-        }
-    }
-
-    /// Whether nothing has been in the way of a leader, and there was none, for as long as an election may take: where
-    /// messages are lost, a lead may be lost too, and a run may end in the middle of an election.
-    fn is_due(&self, report: &Report, check: &RaftCheck) -> bool {
-        let since = report.calm_since(Calm::Healed).map(|at| at.max(self.leaderless_since.get().unwrap_or_default()));
-        check.election_time().zip(since).is_some_and(|(time, since)| report.simulated() > since + time)
-    }
-
-    /// Why these settings let no leader be elected, or only by luck.
-    fn misfit(&self) -> Option<String> {
-        unelectable(&self.plan.config, &self.plan.conditions).or_else(|| {
-            let unchecked = self.check.borrow().unchecked().into_iter().find(|note| note.starts_with("L1 "));
-            unchecked.map(|note| format!("there is no leader, and there need be none: {note}"))
-        })
     }
 }

@@ -7,6 +7,7 @@ mod exhaust;
 mod figures;
 mod names;
 mod options;
+mod orders;
 mod told;
 mod workload;
 
@@ -33,7 +34,8 @@ use crate::sim::{Calm, Setup};
 use crate::sim::{PlantedBug, WeakerCheck};
 use crate::sim::{Size, System};
 use cluster::Cluster;
-use options::{Expect, Options, Step};
+use options::{Expect, Options};
+use orders::Step;
 
 /// A Raft cluster.
 pub struct Raft;
@@ -60,6 +62,7 @@ impl System for Raft {
             "candidate-concedes",
             "chaos",
             "cloudflare-2020",
+            "commit-latency",
             "deaf-candidate",
             "delayed-request-vote-after-restart",
             "disruptive-rejoin",
@@ -71,19 +74,40 @@ impl System for Raft {
             "former-candidate-double-vote",
             "hand-over",
             "hand-over-cut-off",
+            "kv-bad-disks",
             "kv-chaos",
+            "kv-clock-jumps",
             "kv-cut-off",
+            "kv-disk-full",
+            "kv-divergent-tails",
+            "kv-failed-sync",
+            "kv-fast-clock-lease",
             "kv-hand-over",
+            "kv-hanging-disk",
             "kv-hot-key",
+            "kv-http",
+            "kv-hub",
             "kv-large-values",
             "kv-leader-crash",
+            "kv-lease-clock-jump",
             "kv-lost-packets",
+            "kv-open-loop",
+            "kv-partial-mesh",
+            "kv-power-mid-truncate",
+            "kv-power-mid-write",
+            "kv-read-after-deposed",
+            "kv-restart-after-cut",
+            "kv-retry-storm",
             "kv-rolling-restart",
             "kv-slow-leader-disk",
+            "kv-stale-leader",
+            "kv-torn-write",
             "late-timeout-now",
             "leader-pause",
+            "leaseguard",
             "lost-answers",
             "mute-receiver",
+            "parallel-disk",
             "partial-mesh-1",
             "partial-mesh-2",
             "quorum-loss-hub",
@@ -117,6 +141,11 @@ impl System for Raft {
 
     fn lacks_in_core_lane(&self) -> Option<&'static str> {
         None
+    }
+
+    fn script_lacks_in_core_lane(&self, script: &Script) -> Option<&'static str> {
+        let options: Options = script.section.read().ok()?;
+        options.speaks_http().then_some("TCP")
     }
 
     fn draws_from_tokio(&self) -> bool {
@@ -186,6 +215,23 @@ impl System for Raft {
     }
 
     fn meaning(&self, event: &str, fields: &IndexMap<String, Value>) -> Option<Meaning> {
+        let gauge = |name: &str, of: &str, less: u64| {
+            let Value::Int(value) = fields.get(of)? else { return None };
+            Some(Meaning::Gauge { name: name.to_owned(), value: value.saturating_sub(less) })
+        };
+        match event {
+            "loaded-log" => return gauge("log", "last_index", 0),
+            "appended" => return gauge("log", "last", 0),
+            "truncated" => return gauge("log", "from", 1),
+            "committed" => return gauge("committed", "index", 0),
+            "called" => return Some(Meaning::Begins { request: "call".to_owned() }),
+            "returned" => {
+                let outcome = fields.get("outcome").map(ToString::to_string);
+                let failure = outcome.filter(|outcome| outcome != "answered");
+                return Some(Meaning::Ends { request: "call".to_owned(), failure });
+            }
+            _ => {}
+        }
         let state = if event == "booted" { "follower" } else { event.strip_prefix("became-")? };
         let term = fields.get("term")?;
         Some(Meaning::State { of: None, state: state.to_owned(), detail: format!("term {term}") })
@@ -281,6 +327,10 @@ impl System for Raft {
             let led = cluster.clone();
             setup.done(move || led.agreement().of_majority.is_some());
         }
+        if cluster.until_answered() {
+            let answered = cluster.clone();
+            setup.done(move || answered.answered.get() > 0);
+        }
         setup.at_end(move |report| cluster.judge(report));
         Ok(())
     }
@@ -354,12 +404,36 @@ mod tests {
             ("clients = { hot = 1.5 }", "expected a share from 0 to 1"),
             ("clients = { reads = [] }", "expected one of log, index, lease and stale"),
             ("clients = { retry = '3s' }", "not above `give_up`"),
+            ("clients = { over = 'http', mix = { scan = 1 } }", "there is none over HTTP"),
+            ("clients = { every = '0s' }", "expected a time above 0"),
+            ("clients = { every = '5ms', think = '5ms' }", "either this, an open loop, or `think`, a closed one"),
             ("clients = { mix = { get = 0, put = 0, delete = 0, cas = 0, append = 0 } }", "for one operation at least"),
             ("replication = { window = [5, 4] }", "a window of 5 to 4 messages"),
             ("leader_stickiness = false\nreplication = { lease = 0.1 }", "switch leader stickiness on"),
         ] {
             let error = refused(table);
             assert!(error.contains(says), "{table}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_step_that_says_too_much_or_too_little_is_an_error() {
+        let refused = |step: &str| {
+            let text = format!("about = 'x'\nsystem = 'raft'\nduration = '9s'\n[[step]]\nraft = {{ {step} }}\n");
+            let script = Script::parse("x.toml", &text).unwrap();
+            drawn(&Raft, &script, Seed(0)).map(drop).expect_err("it makes no sense").to_string()
+        };
+        for (step, says) in [
+            ("jump = 'n1'", "expected `by` beside it"),
+            ("jump = 'n1', by = '0s'", "such a clock never goes back"),
+            ("jump = ['n1', 'n9'], by = '1s'", "n9"),
+            ("jump = 'n1', by = '1s', timeout = '1s'", "expected one of `pin` with a `timeout`"),
+            ("pin = 'n1'", "expected a `timeout` beside it"),
+            ("pin = 'n1', timeout = '0s'", "expected a time above 0"),
+            ("transfer_to = 'n1', by = '1s'", "expected one of `pin` with a `timeout`"),
+        ] {
+            let error = refused(step);
+            assert!(error.contains(says), "{step}: {error}");
         }
     }
 

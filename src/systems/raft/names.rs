@@ -4,10 +4,11 @@ use super::cluster::Cluster;
 use crate::raft::Role;
 
 /// All that is counted.
-pub(super) const COUNTERS: [&str; 19] = [
+pub(super) const COUNTERS: [&str; 20] = [
     "calls answered",
     "calls not done",
     "calls unknown",
+    "clock jumps",
     "commits",
     "elections",
     "leaders",

@@ -1,4 +1,4 @@
-//! What a script says of a Raft cluster: its table, its keys in `[expect]`, and its own steps.
+//! What a script says of a Raft cluster: its table, and its keys in `[expect]`.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -54,6 +54,8 @@ pub(super) struct Options {
     check: Checks,
     /// The run ends once all steps are done and a majority follows a leader.
     until_led: bool,
+    /// The run ends once a client's call was answered.
+    until_answered: bool,
 }
 
 impl Default for Options {
@@ -75,6 +77,7 @@ impl Default for Options {
             bug: None,
             check: Checks::default(),
             until_led: false,
+            until_answered: false,
         }
     }
 }
@@ -185,6 +188,7 @@ pub(super) struct Cluster {
     pub(super) scope: Scope,
     pub(super) conditions: Conditions,
     pub(super) until_led: bool,
+    pub(super) until_answered: bool,
     pub(super) clients: Option<Clients>,
 }
 
@@ -195,6 +199,11 @@ impl Cluster {
 }
 
 impl Options {
+    /// Whether there are clients which speak HTTP.
+    pub(super) fn speaks_http(&self) -> bool {
+        self.clients.as_ref().is_some_and(|clients| clients.over.is_http())
+    }
+
     /// Draws what is to be drawn and says what makes no sense.
     pub(super) fn cluster(&self, setup: &Setup<'_>) -> Result<Cluster, ScriptError> {
         let table = setup.table();
@@ -228,7 +237,8 @@ impl Options {
         let conditions = conditions::of(setup.script(), self.clock_drift, same_logs);
         let clients = self.clients.clone();
         clients.iter().try_for_each(|clients| clients.validate(table))?;
-        Ok(Cluster { config, logs, clocks, scope, conditions, until_led, clients })
+        let until_answered = self.until_answered;
+        Ok(Cluster { config, logs, clocks, scope, conditions, until_led, until_answered, clients })
     }
 
     /// Logs are replicated, or stand still.
@@ -359,7 +369,7 @@ pub(super) fn plant(_: &mut Config, bug: Option<&str>) -> Result<(), String> {
 }
 
 /// The node of this name.
-fn node(name: &str, config: &Config) -> Result<NodeId, String> {
+pub(super) fn node(name: &str, config: &Config) -> Result<NodeId, String> {
     let id = name.strip_prefix('n').and_then(|number| number.parse().ok()).map(NodeId);
     id.filter(|id| config.members.contains(id) && id.to_string() == *name).ok_or_else(|| {
         let last = config.members.last().map_or(0, |id| id.0);
@@ -436,55 +446,5 @@ impl Expect {
         };
         let leader = self.leader.as_ref().map(understood).transpose()?;
         Ok(Expected { leader, by: self.by.map(|by| by.0), stable_from: self.stable_from.map(|from| from.0) })
-    }
-}
-
-/// A step of Raft's own: one of `pin` and `transfer_to`.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Step {
-    /// Nodes whose next election timeout is to be `timeout`, whatever they would draw; also that which runs already.
-    pin: Option<Names>,
-    /// The timeout, with `pin`.
-    timeout: Option<TimeSpan>,
-    /// The node that whoever leads is to hand its lead to.
-    transfer_to: Option<String>,
-}
-
-/// A name, or some.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
-#[serde(untagged, expecting = "a node such as \"n1\", or a list of nodes")]
-enum Names {
-    /// One.
-    One(String),
-    /// Some.
-    Some(Vec<String>),
-}
-
-/// What a [`Step`] says.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Order {
-    Pin { nodes: Vec<NodeId>, timeout: Duration },
-    TransferTo(NodeId),
-}
-
-impl Step {
-    pub(super) fn order(&self, section: &Section, config: &Config) -> Result<Order, ScriptError> {
-        match (&self.pin, self.timeout, &self.transfer_to) {
-            (Some(names), Some(TimeSpan(timeout)), None) if !timeout.is_zero() => {
-                let names = match names {
-                    Names::One(name) => std::slice::from_ref(name),
-                    Names::Some(names) => names,
-                };
-                let nodes = names.iter().map(|name| node(name, config)).collect::<Result<_, _>>();
-                Ok(Order::Pin { nodes: nodes.map_err(|message| section.error("pin", message))?, timeout })
-            }
-            (Some(_), Some(_), None) => Err(section.error("timeout", "expected a time above 0")),
-            (Some(_), None, None) => Err(section.error("pin", "expected a `timeout` beside it, such as \"155ms\"")),
-            (None, None, Some(name)) => {
-                node(name, config).map(Order::TransferTo).map_err(|message| section.error("transfer_to", message))
-            }
-            _ => Err(section.error_of_table("expected either `pin` with a `timeout`, or `transfer_to`")),
-        }
     }
 }

@@ -1,14 +1,13 @@
 //! Clients of a cluster: what they call, and what came of it.
 
 mod calls;
+mod datagrams;
+mod http;
 mod options;
 
-use std::future::{Future, poll_fn};
+use std::future::Future;
 use std::io;
-use std::net::SocketAddr;
-use std::pin::pin;
 use std::rc::Rc;
-use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -17,16 +16,16 @@ use tokio::time::Instant;
 
 use self::calls::Call;
 pub(super) use self::calls::Calls;
+use self::datagrams::Datagrams;
+pub(super) use self::http::HTTP_PORT;
+use self::http::Http;
 pub(super) use self::options::Clients;
-use self::options::Reads;
+use self::options::{Pace, Reads};
 use super::cluster::{Cluster, PORT};
-use super::codec;
-use crate::net::{DATAGRAM_BYTES_MAX, Net as _, Socket};
+use crate::net::Net as _;
 use crate::raft::NodeId;
-use crate::raft::client::{Client, NotDone, Outcome, Patience, Step};
-use crate::raft::codec::Datagram;
+use crate::raft::client::{NotDone, Outcome};
 use crate::raft::kv::{Answer, Operation};
-use crate::raft::post::{Arrival, DATAGRAM_BYTES, Post};
 use crate::raft::request::Consistency;
 use crate::rng::Rng;
 use crate::sim::{CoreHost, CoreTime, Events, Host, HostResult, sample};
@@ -52,7 +51,14 @@ trait Clock {
     fn wait(&self, time: Duration) -> impl Future<Output = ()>;
 }
 
+#[derive(Clone, Copy)]
 struct TokioClock(Instant);
+
+impl TokioClock {
+    fn new() -> Self {
+        Self(Instant::now())
+    }
+}
 
 impl Clock for TokioClock {
     fn now(&self) -> Duration {
@@ -64,6 +70,7 @@ impl Clock for TokioClock {
     }
 }
 
+#[derive(Clone)]
 struct CoreClock(CoreTime, Duration);
 
 impl Clock for CoreClock {
@@ -84,23 +91,38 @@ impl Cluster {
     }
 
     pub(super) async fn call_in_turmoil(self: Rc<Self>, caller: Caller, host: Host) -> HostResult {
+        let (calling, clock) = (Calling::new(self, caller, host.incarnation, host.rng, host.events), TokioClock::new());
+        if calling.plan().over.is_http() {
+            let members = calling.cluster.members().into_iter().collect();
+            let http = Http::new(host.net, members, calling.plan().give_up.0, caller.place);
+            return calling.run(http, clock).await;
+        }
         let socket = host.net.bind(&format!("0.0.0.0:{PORT}")).await?;
         let mut servers = Vec::new();
-        for id in self.members() {
+        for id in calling.cluster.members() {
             servers.push((id, host.net.resolve(&format!("{id}:{PORT}")).await?));
         }
-        let calling = Calling::new(self, caller, host.incarnation, servers, host.rng, host.events);
-        calling.run(socket, TokioClock(Instant::now())).await
+        let mut calling = calling;
+        let transport = Datagrams::new(socket, clock, calling.id, servers, &mut calling);
+        calling.run(transport, clock).await
     }
 
     pub(super) async fn call_in_core_lane(self: Rc<Self>, caller: Caller, host: CoreHost) -> HostResult {
         let socket = host.net.bind(PORT)?;
         let address = |id: NodeId| Ok((id, host.net.address(&id.to_string(), PORT)?));
         let servers = self.members().into_iter().map(address).collect::<io::Result<Vec<_>>>()?;
-        let calling = Calling::new(self, caller, host.incarnation, servers, host.rng, host.events);
+        let mut calling = Calling::new(self, caller, host.incarnation, host.rng, host.events);
         let now = host.time.now();
-        calling.run(socket, CoreClock(host.time, now)).await
+        let clock = CoreClock(host.time, now);
+        let transport = Datagrams::new(socket, clock.clone(), calling.id, servers, &mut calling);
+        calling.run(transport, clock).await
     }
+}
+
+/// How a client reaches the cluster.
+trait Transport {
+    /// Has something done, and waits for what comes of it.
+    async fn call(&mut self, operation: Operation, consistency: Consistency) -> io::Result<Outcome>;
 }
 
 /// One process of a client.
@@ -108,85 +130,61 @@ struct Calling {
     cluster: Rc<Cluster>,
     name: String,
     id: NodeId,
-    servers: Vec<(NodeId, SocketAddr)>,
-    client: Client,
-    post: Post,
     rng: Rng,
     events: Events,
     /// How many values it has written, so that each is another.
     written: u64,
+    /// When the call that is under way was to begin.
+    was_due: Duration,
     /// The key and the value that it knows of last, for a `cas`.
     known: Option<(Bytes, Option<Bytes>)>,
 }
 
-/// What a client waited for.
-enum Came {
-    Datagram(usize, SocketAddr),
-    Time,
-}
-
 impl Calling {
-    fn new(
-        cluster: Rc<Cluster>,
-        caller: Caller,
-        incarnation: u32,
-        servers: Vec<(NodeId, SocketAddr)>,
-        mut rng: Rng,
-        events: Events,
-    ) -> Self {
-        let clients = cluster.plan.clients.as_ref().expect("there are clients");
-        let patience = Patience { retry: clients.retry.0, deadline: clients.give_up.0 };
+    fn new(cluster: Rc<Cluster>, caller: Caller, incarnation: u32, rng: Rng, events: Events) -> Self {
         let id = NodeId(CLIENT_IDS_FROM + (caller.place << 16) + u64::from(incarnation));
-        let client = Client::new(id, servers.iter().map(|(id, _)| *id), patience, &mut rng);
-        let post = Post::new(codec(), id, DATAGRAM_BYTES);
-        Self { cluster, name: caller.name(), id, servers, client, post, rng, events, written: 0, known: None }
+        let was_due = Duration::ZERO;
+        Self { cluster, name: caller.name(), id, rng, events, written: 0, was_due, known: None }
     }
 
     fn plan(&self) -> &Clients {
         self.cluster.plan.clients.as_ref().expect("there are clients")
     }
 
-    async fn run<S: Socket>(mut self, socket: S, clock: impl Clock) -> HostResult {
+    async fn run(mut self, mut transport: impl Transport, clock: impl Clock) -> HostResult {
         let from = self.plan().from.0.saturating_sub(self.events.now());
-        clock.wait(from + self.think()).await;
-        let mut buffer = vec![0; DATAGRAM_BYTES_MAX];
+        clock.wait(from + self.drawn_time()).await;
+        let mut due = self.events.now();
         loop {
             if self.plan().until.is_some_and(|until| until.0 <= self.events.now()) {
                 std::future::pending::<()>().await;
             }
+            self.was_due = due;
             let (operation, consistency) = self.draw();
             let place = self.began(&operation, consistency);
-            let mut steps = self.client.call(clock.now(), operation, consistency);
-            let outcome = loop {
-                if let Some(outcome) = self.execute(&socket, std::mem::take(&mut steps)).await? {
-                    break outcome;
-                }
-                let wait = self.client.deadline().unwrap_or_default().saturating_sub(clock.now());
-                steps = match next(&socket, &clock, wait, &mut buffer).await? {
-                    Came::Time => self.client.tick(clock.now()),
-                    Came::Datagram(length, from) => {
-                        let datagram = &buffer[..length];
-                        let mut replies = Vec::new();
-                        let arrival = self.post.arrived(clock.now(), from, datagram, &mut replies);
-                        for reply in replies {
-                            send(&socket, reply, from).await?;
-                        }
-                        match arrival {
-                            Arrival::Itself => self.take_in(clock.now(), datagram),
-                            Arrival::Whole(whole) => self.take_in(clock.now(), &whole),
-                            Arrival::Nothing | Arrival::Rejected(_) => Vec::new(),
-                        }
-                    }
-                };
-            };
+            let outcome = transport.call(operation, consistency).await?;
             self.ended(place, outcome);
-            clock.wait(self.think()).await;
+            let next = self.drawn_time();
+            match self.plan().pace() {
+                Pace::Closed(_) => {
+                    clock.wait(next).await;
+                    due = self.events.now();
+                }
+                Pace::Open(_) => {
+                    due += next;
+                    let wait = due.saturating_sub(self.events.now());
+                    // It may have passed.
+                    if !wait.is_zero() {
+                        clock.wait(wait).await;
+                    }
+                }
+            }
         }
     }
 
-    fn think(&mut self) -> Duration {
-        let think = self.plan().think;
-        sample(&think, self.rng.random())
+    fn drawn_time(&mut self) -> Duration {
+        let (Pace::Closed(time) | Pace::Open(time)) = self.plan().pace();
+        sample(&time, self.rng.random())
     }
 
     /// The next call.
@@ -229,39 +227,6 @@ impl Calling {
         (operation, consistency)
     }
 
-    /// Sends what there is to send. What came of the call, if it is over.
-    async fn execute<S: Socket>(&mut self, socket: &S, steps: Vec<Step>) -> io::Result<Option<Outcome>> {
-        for step in steps {
-            match step {
-                Step::Send(to, request) => {
-                    let datagram = Bytes::from(codec().encode_request(self.id, to, &request));
-                    let address = self.servers.iter().find(|(id, _)| *id == to).map(|(_, address)| *address);
-                    let address = address.expect("it asks the servers that it was told of");
-                    let parts = if self.post.fits(&datagram) {
-                        vec![datagram]
-                    } else {
-                        self.post.split(to, address, &datagram)
-                    };
-                    for part in parts {
-                        send(socket, part, address).await?;
-                    }
-                }
-                Step::Done(outcome) => return Ok(Some(outcome)),
-            }
-        }
-        Ok(None)
-    }
-
-    fn take_in(&mut self, now: Duration, datagram: &[u8]) -> Vec<Step> {
-        match codec().decode_any(datagram) {
-            Ok(Datagram::Response { from, to, response }) if to == self.id => self.client.respond(now, from, response),
-            _ => {
-                self.events.count("rejected datagrams", 1);
-                Vec::new()
-            }
-        }
-    }
-
     fn began(&mut self, operation: &Operation, consistency: Consistency) -> usize {
         let key = String::from_utf8_lossy(operation.key()).into_owned();
         let fields = vec![("operation", operation.name().into()), ("key", key.into())];
@@ -289,7 +254,8 @@ impl Calling {
         let call = &mut calls.all[place];
         let key = call.operation.key().clone();
         if let Outcome::Answered { answer, .. } = &outcome {
-            self.events.time("calls", ended.1 - call.began.1);
+            self.cluster.answered.set(self.cluster.answered.get() + 1);
+            self.events.time("calls", ended.1 - self.was_due.min(call.began.1));
             let now = match (&call.operation, answer) {
                 (Operation::Get { .. }, Answer::Value(value)) => Some(value.clone()),
                 (Operation::Put { value, .. }, _) | (Operation::Cas { value, .. }, Answer::Swapped(true)) => {
@@ -302,24 +268,4 @@ impl Calling {
         }
         call.ended = Some((ended, outcome));
     }
-}
-
-async fn send<S: Socket>(socket: &S, datagram: Bytes, to: SocketAddr) -> io::Result<()> {
-    match socket.send_now(&datagram, to) {
-        Some(sent) => sent.map(drop),
-        None => socket.send_bytes(datagram, to).await.map(drop),
-    }
-}
-
-/// The next datagram, unless the time is over before.
-async fn next<S: Socket>(socket: &S, clock: &impl Clock, wait: Duration, buffer: &mut [u8]) -> io::Result<Came> {
-    let mut received = pin!(socket.recv_from(buffer));
-    let mut timer = pin!(clock.wait(wait));
-    poll_fn(|cx| {
-        if let Poll::Ready(received) = received.as_mut().poll(cx) {
-            return Poll::Ready(received.map(|(length, from)| Came::Datagram(length, from)));
-        }
-        timer.as_mut().poll(cx).map(|()| Ok(Came::Time))
-    })
-    .await
 }

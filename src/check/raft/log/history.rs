@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use bytes::Bytes;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::{R2, R3, R6, R13};
@@ -36,6 +37,7 @@ pub(super) struct Committed {
 #[derive(Clone, Debug)]
 struct Content {
     hash: u64,
+    command: Option<Bytes>,
     /// The term of the entry before it.
     after: Term,
     by: NodeId,
@@ -52,9 +54,10 @@ pub(super) struct History {
 
 impl History {
     /// R2 and R13: an entry is, or is to be, in a log, after one of this term.
-    pub(super) fn exists(&mut self, by: NodeId, seen: Seen, index: LogIndex, id: EntryId, after: Term) -> Checked {
-        let content = Content { hash: id.hash, after, by, seen };
-        let known = self.contents.entry((index, id.term)).or_insert(content);
+    pub(super) fn exists(&mut self, by: NodeId, seen: Seen, index: LogIndex, entry: &Entry, after: Term) -> Checked {
+        let id = EntryId::from(entry);
+        let content = || Content { hash: id.hash, command: entry.command().cloned(), after, by, seen };
+        let known = self.contents.entry((index, id.term)).or_insert_with(content);
         let what = if known.hash != id.hash {
             (R13, "another content".to_owned())
         } else if known.after != after {
@@ -67,6 +70,11 @@ impl History {
             .fact(known.seen.0, known.seen.1, format!("{} has entry {index} of term {}", known.by, id.term))
             .fact(seen.0, seen.1, format!("{by} has it too"));
         Err(Box::new(breach))
+    }
+
+    /// The command of an entry that was in a log, if it is one.
+    pub(super) fn command(&self, index: LogIndex, term: Term) -> Option<&Bytes> {
+        self.contents.get(&(index, term))?.command.as_ref()
     }
 
     /// Whether there was ever such an entry.

@@ -56,8 +56,8 @@ impl LogCheck {
         }
         let mut after = prev_term;
         for (index, entry) in (prev + 1..).zip(&append.entries) {
-            let entry = EntryId::from(entry);
-            if node.log.get(index).is_some_and(|own| *own != entry) {
+            let own_id = EntryId::from(entry);
+            if node.log.get(index).is_some_and(|own| *own != own_id) {
                 return broken(R14, seen, format!("{id} sends an entry {index} that is not the one in its log"));
             }
             self.history.exists(id, seen, index, entry, after)?;

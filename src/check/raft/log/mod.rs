@@ -19,9 +19,13 @@
 //! | R15 | A follower's log shrinks only above its commit index, and only because this very message conflicts there. |
 //! | R16 | After a restart nothing that was synced is missing, and nothing whose removal was synced is back. |
 //! | R17 | A leader's commit index reaches the highest entry of its term that a quorum has. |
+//! | C2 | A command takes effect once, and whoever is answered is told what the log, each command of it taken once, comes to. |
 //! | C4 | A linearizable read is served by a state that has all that anybody had committed when the leader was asked. |
+//! | C5 | A read by lease is served within the lease: the least election timeout, as the fastest clock shows it, from when what a majority answered was sent. |
 //! | L4 | Once nothing disturbs them, all that is committed reaches every server that lives. |
 
+mod catching_up;
+mod effects;
 mod history;
 mod messages;
 mod node;
@@ -32,11 +36,14 @@ mod tests;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use self::history::History;
+use self::catching_up::CatchingUp;
+use self::effects::Effects;
+use self::history::{EntryId, History};
 use self::node::Node;
 use self::reads::Reads;
-use crate::check::consensus::{Checked, Seen};
+use crate::check::consensus::{Checked, Conditions, Seen};
 use crate::raft::by_node::ByNode;
+use crate::raft::request::Response;
 use crate::raft::server::Event;
 use crate::raft::{Config, Event as CoreEvent, LogIndex, NodeId, Role, Status, Term};
 use crate::sim::Breach;
@@ -58,7 +65,9 @@ const R14: &str = "R14 well-formed AppendEntries";
 const R15: &str = "R15 cut off for a conflict";
 const R16: &str = "R16 nothing synced is lost";
 const R17: &str = "R17 commit keeps up";
+const C2: &str = "C2 once each";
 const C4: &str = "C4 reads are fresh";
+const C5: &str = "C5 within the lease";
 const L4: &str = "L4 all catch up";
 
 /// Watches the logs of one cluster.
@@ -70,25 +79,28 @@ pub struct LogCheck {
     /// What each peer acknowledged to the leader of a term.
     acknowledged: BTreeMap<(Term, NodeId), LogIndex>,
     reads: Reads,
-    /// When the highest committed index rose, and to what.
-    risen: Vec<(Duration, LogIndex)>,
-    calm_since: Option<Duration>,
-    /// How long catching up may take.
-    patience: Duration,
+    effects: Effects,
+    catching_up: CatchingUp,
+    /// The clocks are worse than what leases allow for.
+    lease_is_unsafe: bool,
+    /// What no Raft survives has come about.
+    beyond: Option<String>,
 }
 
 impl LogCheck {
-    /// A check of a cluster in which every node has these settings, and where a message, and a write, take at most so long.
-    pub fn new(config: &Config, slowest: Duration) -> Self {
+    /// A check of a cluster in which every node has these settings, and of what its links, disks and clocks let come about.
+    pub fn new(config: &Config, conditions: &Conditions) -> Self {
+        let lease = config.replication.as_ref().and_then(|replication| replication.lease).map(f64::from);
         Self {
             quorum: config.quorum(),
             nodes: config.members.iter().map(|id| (*id, Node::default())).collect(),
             history: History::default(),
             acknowledged: BTreeMap::new(),
-            reads: Reads::default(),
-            risen: Vec::new(),
-            calm_since: None,
-            patience: (config.election_timeout_max + slowest) * 30,
+            reads: Reads::new(config),
+            effects: Effects::default(),
+            catching_up: CatchingUp::new(config, conditions),
+            beyond: None,
+            lease_is_unsafe: lease.is_some_and(|lease| conditions.drift * 1e6 > lease + 0.5),
         }
     }
 
@@ -103,12 +115,16 @@ impl LogCheck {
                 self.node(id).starts(state.term);
                 Ok(())
             }
-            Event::LoadedLog { log, .. } => self.loaded(id, seen, log),
+            Event::LoadedLog { log, torn } => self.loaded(id, seen, log, torn.is_some()),
             Event::Received { from, message } => {
                 self.received(id, *from, message);
+                self.reads.received(id, *from, message);
                 Ok(())
             }
-            Event::Sending { to, message } => self.sending(id, seen, *to, message),
+            Event::Sending { to, message } => {
+                self.reads.sending(id, seen.0, *to, message);
+                self.sending(id, seen, *to, message)
+            }
             Event::Writing(write) => self.writing(id, seen, write),
             Event::Synced { number } => {
                 self.node(id).synced(*number);
@@ -116,10 +132,10 @@ impl LogCheck {
             }
             Event::Applied { index, term, digest } => self.applied(id, seen, *index, (*term, *digest)),
             Event::Requested { from, request } => {
-                self.reads.requested(*from, request, self.history.committed_to());
+                self.reads.requested(id, *from, request, self.history.committed_to());
                 Ok(())
             }
-            Event::Responding { to, response, applied } => self.reads.responding((id, seen), *to, response, *applied),
+            Event::Responding { to, response, applied } => self.responding((id, seen), *to, response, *applied),
             Event::Core(core) => self.core(id, seen, core),
             Event::Stepped { status, .. } => self.stepped(seen, status),
             _ => Ok(()),
@@ -130,6 +146,8 @@ impl LogCheck {
         match event {
             CoreEvent::BecameLeader { term, .. } => {
                 self.node(id).leads(*term);
+                self.catching_up.led_since = seen.0;
+                self.reads.leads(id);
                 self.complete(id, seen, *term)
             }
             CoreEvent::BecameFollower { term, .. }
@@ -196,6 +214,15 @@ impl LogCheck {
             // One more would be enough, and it is the one that did not write it.
             return broken(if !own && durable.len() + 1 == quorum { R9 } else { R8 }, seen, text);
         }
+        let (_, _, vouched) = node.vouched;
+        if !leads && index > vouched && !rises {
+            let text = format!(
+                "{id} commits up to entry {index}, and what its leader of term {term} said vouches for its log up to entry \
+                 {vouched}"
+            );
+            self.agrees(id, seen, before, index)?;
+            return broken(R8, seen, text);
+        }
         if !leads && rises {
             let text = format!("{id}, no leader, commits entry {index}, which no leader has committed");
             // Its content may be another than what is committed there, or was never committed.
@@ -205,7 +232,7 @@ impl LogCheck {
         self.agrees(id, seen, before, index)?;
         self.node(id).commit = index;
         if rises {
-            self.risen.push((seen.0, index));
+            self.catching_up.rises(seen.0, &self.history);
         }
         Ok(())
     }
@@ -243,7 +270,24 @@ impl LogCheck {
                 format!("{id} applies at index {index} an entry of term {term} that is not there"),
             );
         }
-        self.history.state(index, digest, id, seen)
+        self.history.state(index, digest, id, seen)?;
+        let Self { effects, history, .. } = self;
+        effects.applied(index, || history.command(index, term));
+        Ok(())
+    }
+
+    /// C2, C4 and C5 of a response.
+    fn responding(
+        &mut self,
+        (id, seen): (NodeId, Seen),
+        to: NodeId,
+        response: &Response,
+        applied: LogIndex,
+    ) -> Checked {
+        let Some(asked) = self.reads.asked(to, response.number) else { return Ok(()) };
+        self.effects.is_right((id, seen), &asked.request.ask, &response.reply)?;
+        Reads::is_fresh((id, seen), asked, &response.reply, applied)?;
+        if self.lease_is_unsafe { Ok(()) } else { self.reads.is_leased((id, seen), to, response) }
     }
 
     /// R10 and R12.
@@ -257,7 +301,12 @@ impl LogCheck {
     ) -> Checked {
         let node = self.node(id);
         let (term, last) = (node.term, node.last_known());
+        let before = node.progress.get(peer).copied().unwrap_or(0);
         node.progress.insert(peer, match_index);
+        if match_index < before {
+            let text = format!("{id} takes the match index of {peer} back from {before} to {match_index}");
+            return broken(R10, seen, text);
+        }
         if next_index <= match_index || next_index > last + 1 {
             let text = format!(
                 "{id} has match index {match_index} and next index {next_index} of {peer}, and its log ends with entry \
@@ -281,6 +330,8 @@ impl LogCheck {
         let quorum = self.quorum;
         let node = self.node(status.id);
         node.request = None;
+        self.reads.rests(status.id);
+        let node = self.node(status.id);
         if status.role != Role::Leader {
             return Ok(());
         }
@@ -297,6 +348,21 @@ impl LogCheck {
         Ok(())
     }
 
+    /// A bit of what is on a node's disk has flipped.
+    pub fn flipped(&mut self, id: NodeId) {
+        self.node(id).is_flipped = true;
+    }
+
+    /// A clock has jumped, which no lease allows for.
+    pub fn clock_jumped(&mut self) {
+        self.lease_is_unsafe |= self.reads.has_lease();
+    }
+
+    /// What has come about that no Raft survives, if something has: then what is found is not its fault.
+    pub fn beyond(&self) -> Option<&str> {
+        self.beyond.as_deref()
+    }
+
     /// A node's process has ended.
     pub fn down(&mut self, id: NodeId) {
         self.node(id).ends();
@@ -304,21 +370,24 @@ impl LogCheck {
 
     /// From now on nothing disturbs the nodes, and all are alive that ever will be.
     pub fn calm(&mut self, at: Duration) {
-        self.calm_since = Some(at);
+        self.catching_up.calm(at, &self.nodes, &self.history);
     }
 
     /// L4, at the end of the run.
     pub fn at_end(&self, at: Duration) -> Option<Breach> {
-        let since = self.calm_since?;
-        let due = at.checked_sub(self.patience).filter(|due| *due >= since)?;
-        let place = self.risen.partition_point(|(risen, _)| *risen <= due);
-        let (_, index) = *self.risen.get(place.checked_sub(1)?)?;
-        let (behind, node) = self.nodes.iter().find(|(_, node)| node.is_alive && node.commit < index)?;
-        let text = format!(
-            "{behind} has committed up to entry {}, and entry {index} has been committed for {:?}, with nothing in the way",
-            node.commit, self.patience
-        );
-        Some(Breach::new(L4, text))
+        let alive = || self.nodes.iter().filter(|(_, node)| node.is_alive);
+        if alive().count() < self.quorum || !alive().any(|(_, node)| node.leads) {
+            return None;
+        }
+        self.catching_up.late(at, alive())
+    }
+
+    /// What is not checked under the conditions of the run, and why, a sentence each.
+    pub fn unchecked(&self) -> Vec<String> {
+        let lease = self.lease_is_unsafe.then(|| {
+            format!("{C5} is not checked: clocks are off by more than what leases allow for, so that none is safe")
+        });
+        self.catching_up.unchecked().into_iter().chain(lease).collect()
     }
 
     /// How many entries are committed.

@@ -5,7 +5,8 @@ use std::rc::Rc;
 use bytes::Bytes;
 
 use super::*;
-use crate::raft::kv::{Answer, Operation};
+use crate::raft::config::Replication;
+use crate::raft::kv::{Answer, Asker, Command, Failure, Operation};
 use crate::raft::log::Payload;
 use crate::raft::message::{AppendEntries, AppendEntriesResponse};
 use crate::raft::request::{Ask, Consistency, Reply, Request, Response};
@@ -30,7 +31,7 @@ fn entries(shown: &[(Term, &str)]) -> Vec<Entry> {
 impl Told {
     fn new() -> Self {
         let config = Config::new([N1, N2, N3]);
-        let mut told = Self { check: LogCheck::new(&config, Duration::ZERO), number: 0, writes: 0 };
+        let mut told = Self { check: LogCheck::new(&config, &Conditions::default()), number: 0, writes: 0 };
         for id in [N1, N2, N3] {
             told.fine(id, &Event::Loaded(HardState::default()));
             told.fine(id, &Event::LoadedLog { log: Rc::default(), torn: None });
@@ -118,6 +119,7 @@ fn what_a_right_raft_does_is_fine() {
     told.commit(N2, 1).unwrap();
     told.fine(N2, &Event::Applied { index: 1, term: 1, digest: 7 });
     told.starts_again(N2, 1, &[(1, "a")]).unwrap();
+    told.hears(N2, N1, (1, (1, 1)), &[]);
     told.commit(N2, 1).unwrap();
     told.fine(N2, &Event::Applied { index: 1, term: 1, digest: 7 });
 }
@@ -176,6 +178,7 @@ fn indexes_that_fall_break_r5_and_entries_out_of_order_r6() {
     told.fine(N1, &Event::Applied { index: 1, term: 1, digest: 7 });
     is(&told.tell(N1, &Event::Applied { index: 1, term: 1, digest: 7 }).unwrap_err(), R6);
     is(&told.tell(N1, &Event::Applied { index: 2, term: 1, digest: 7 }).unwrap_err(), R5);
+    told.hears(N2, N1, (1, (0, 0)), &[(1, "a")]);
     told.commit(N2, 1).unwrap();
     is(&told.tell(N2, &Event::Applied { index: 1, term: 1, digest: 8 }).unwrap_err(), R6);
 }
@@ -210,7 +213,33 @@ fn a_match_index_that_was_not_acknowledged_breaks_r10_and_next_below_it_r12() {
     told.has(N1, 1, &[(1, "a")]);
     is(&told.core(N1, CoreEvent::Progressed { peer: N2, match_index: 1, next_index: 2 }).unwrap_err(), R10);
     is(&told.core(N1, CoreEvent::Progressed { peer: N2, match_index: 1, next_index: 1 }).unwrap_err(), R12);
-    is(&told.core(N1, CoreEvent::Progressed { peer: N2, match_index: 0, next_index: 3 }).unwrap_err(), R12);
+    is(&told.core(N1, CoreEvent::Progressed { peer: N3, match_index: 0, next_index: 3 }).unwrap_err(), R12);
+}
+
+#[test]
+fn a_match_index_that_is_taken_back_breaks_r10() {
+    let mut told = Told::new();
+    told.leads(N1, 1).unwrap();
+    told.has(N1, 1, &[(1, "a")]);
+    told.hears(N2, N1, (1, (0, 0)), &[(1, "a")]);
+    told.has(N2, 1, &[(1, "a")]);
+    told.acknowledge(N2, N1, 1, 1).unwrap();
+    told.core(N1, CoreEvent::Progressed { peer: N2, match_index: 1, next_index: 2 }).unwrap();
+    is(&told.core(N1, CoreEvent::Progressed { peer: N2, match_index: 0, next_index: 2 }).unwrap_err(), R10);
+}
+
+#[test]
+fn a_follower_that_commits_what_its_leader_did_not_vouch_for_breaks_r8() {
+    let mut told = Told::new();
+    for id in [N1, N2, N3] {
+        told.has(id, 1, &[(1, "a"), (1, "b")]);
+    }
+    told.leads(N1, 1).unwrap();
+    told.commit(N1, 2).unwrap();
+    told.hears(N2, N1, (1, (1, 1)), &[]);
+    is(&told.commit(N2, 2).unwrap_err(), R8);
+    told.hears(N2, N1, (1, (2, 1)), &[]);
+    told.commit(N2, 2).unwrap();
 }
 
 #[test]
@@ -315,6 +344,75 @@ fn a_read_that_misses_what_was_committed_breaks_c4() {
     read(4, Consistency::Index, 1).unwrap();
 }
 
+/// Appends these commands at n1, which leads term 1, and has them committed and applied.
+fn executed(told: &mut Told, commands: &[Command]) {
+    told.leads(N1, 1).unwrap();
+    let entry = |command: &Command| Entry { term: 1, payload: Payload::Command(command.bytes()) };
+    for id in [N1, N2] {
+        let change = LogChange::Append { first: 1, entries: commands.iter().map(entry).collect() };
+        let number = told.write(id, change).unwrap();
+        told.fine(id, &Event::Synced { number });
+    }
+    told.commit(N1, commands.len() as u64).unwrap();
+    (1..=commands.len() as u64).for_each(|index| told.fine(N1, &Event::Applied { index, term: 1, digest: index }));
+}
+
+#[test]
+fn an_answer_that_the_log_does_not_come_to_breaks_c2() {
+    let mut told = Told::new();
+    let key = Bytes::from_static(b"k");
+    let append = Operation::Append { key: key.clone(), value: Bytes::from_static(b"x") };
+    let execute = Command::Execute { session: 1, serial: 1, operation: append.clone() };
+    let asker = Asker { client: 100, request: 1 };
+    executed(&mut told, &[Command::Open { asker }, execute.clone(), execute]);
+    let client = NodeId(100);
+    let mut asks = |number, ask, answer| {
+        told.fine(N1, &Event::Requested { from: client, request: Rc::new(Request { number, ask }) });
+        let reply = Reply::Answered { answer, index: 3 };
+        told.tell(N1, &Event::Responding { to: client, response: Response { number, reply }, applied: 3 })
+    };
+    let read = || Ask::Read { consistency: Consistency::Index, operation: Operation::Get { key: key.clone() } };
+    asks(1, read(), Answer::Value(Some(Bytes::from_static(b"x")))).unwrap();
+    is(&asks(2, read(), Answer::Value(Some(Bytes::from_static(b"xx")))).unwrap_err(), C2);
+    let ask = |session, serial| Ask::Execute { session, serial, operation: append.clone() };
+    asks(3, ask(1, 1), Answer::Done).unwrap();
+    is(&asks(4, ask(1, 1), Answer::Failed(Failure::NoSession)).unwrap_err(), C2);
+    is(&asks(5, ask(1, 2), Answer::Done).unwrap_err(), C2);
+    asks(6, ask(2, 1), Answer::Failed(Failure::NoSession)).unwrap();
+}
+
+#[test]
+fn a_read_by_lease_after_the_lease_breaks_c5() {
+    let replication = Replication { lease: Some(100_000), ..Replication::default() };
+    let config = Config { replication: Some(replication), ..Config::new([N1, N2, N3]) };
+    let mut told = Told { check: LogCheck::new(&config, &Conditions::default()), number: 0, writes: 0 };
+    for id in [N1, N2, N3] {
+        told.fine(id, &Event::Loaded(HardState::default()));
+        told.fine(id, &Event::LoadedLog { log: Rc::default(), torn: None });
+    }
+    told.leads(N1, 1).unwrap();
+    let sent = Duration::from_millis(told.number + 1);
+    told.fine(N1, &Event::Sending { to: N2, message: appending(1, (0, 0), &[]) });
+    let read = |told: &mut Told, at: Duration, number| {
+        told.number += 1;
+        let operation = Operation::Get { key: Bytes::new() };
+        let request = Rc::new(Request { number, ask: Ask::Read { consistency: Consistency::Lease, operation } });
+        told.fine(N1, &Event::Requested { from: NodeId(100), request });
+        let response = Response { number, reply: Reply::Answered { answer: Answer::Value(None), index: 0 } };
+        let event = Event::Responding { to: NodeId(100), response, applied: 0 };
+        told.check.event(N1, (at, told.number), &event).map_err(|breach| breach.invariant)
+    };
+    is(&read(&mut told, sent, 1).unwrap_err(), C5);
+    let answer = AppendEntriesResponse { term: 1, success: true, match_index: 0, round: 1, conflict: None };
+    let message = Rc::new(Message::AppendEntriesResponse(answer));
+    told.fine(N1, &Event::Received { from: N2, message });
+    // 150 ms, on a clock that is a tenth fast.
+    read(&mut told, sent + Duration::from_millis(136), 2).unwrap();
+    is(&read(&mut told, sent + Duration::from_millis(137), 3).unwrap_err(), C5);
+    let drifting = Conditions { drift: 0.2, ..Conditions::default() };
+    assert!(LogCheck::new(&config, &drifting).unchecked()[0].starts_with(C5));
+}
+
 #[test]
 fn who_stays_behind_though_nothing_is_in_the_way_breaks_l4() {
     let mut told = Told::new();
@@ -323,10 +421,14 @@ fn who_stays_behind_though_nothing_is_in_the_way_breaks_l4() {
     }
     told.leads(N1, 1).unwrap();
     told.commit(N1, 1).unwrap();
+    told.hears(N2, N1, (1, (0, 0)), &[(1, "a")]);
     told.commit(N2, 1).unwrap();
     told.check.calm(Duration::from_secs(1));
-    assert!(told.check.at_end(Duration::from_secs(9)).is_none(), "there is time");
+    assert!(told.check.at_end(Duration::from_millis(1300)).is_none(), "there is time");
     is(&told.check.at_end(Duration::from_mins(1)).expect("n3 has nothing").invariant, L4);
+    let mut leaderless = told.check.clone();
+    leaderless.down(N1);
+    assert!(leaderless.at_end(Duration::from_mins(1)).is_none(), "nobody leads");
     told.check.down(N3);
     assert!(told.check.at_end(Duration::from_mins(1)).is_none(), "the dead catch up with nothing");
 }

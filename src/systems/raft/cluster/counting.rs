@@ -1,11 +1,66 @@
 //! What is counted and timed of what the nodes tell, and what led to it.
 
-use super::{Campaign, Cluster, FIRST_CAMPAIGN, FIRST_LEADER};
-use crate::raft::{Event as CoreEvent, Message, NodeId};
+use std::time::Duration;
+
+use super::{Campaign, Cluster, FIRST_CAMPAIGN, FIRST_COMMIT, FIRST_LEADER, FIRST_READ};
+use crate::raft::request::{Ask, Consistency};
+use crate::raft::server::Event;
+use crate::raft::{Event as CoreEvent, LogIndex, Message, NodeId};
 use crate::sim::Events;
 use crate::sim::trace::Cause;
 
+/// The first command and the first read of a run, at their leader.
+#[derive(Default)]
+pub(super) struct Firsts {
+    /// Who was elected last, and whether its blank entry has yet to come.
+    lead: Option<(NodeId, bool)>,
+    /// The entry of the command, and when it was appended.
+    command: Option<(LogIndex, Duration)>,
+    is_committed: bool,
+    /// Who asked, its number for it, and when it came.
+    read: Option<(NodeId, u64, Duration)>,
+    is_read: bool,
+}
+
 impl Cluster {
+    /// Keeps how long the first command takes from its leader's log to its commit, and the first read to its answer.
+    pub(super) fn time_first_calls(&self, events: &Events, id: NodeId, event: &Event) {
+        if self.plan.clients.is_none() {
+            return;
+        }
+        let mut firsts = self.firsts.borrow_mut();
+        let Firsts { lead, command, is_committed, read, is_read } = &mut *firsts;
+        let leads = lead.is_some_and(|(leader, _)| leader == id);
+        match event {
+            Event::Core(CoreEvent::BecameLeader { .. }) => *lead = Some((id, true)),
+            Event::Core(CoreEvent::Appended { first, .. }) if leads => {
+                if let Some((_, is_due @ true)) = lead {
+                    *is_due = false;
+                } else {
+                    command.get_or_insert((*first, events.now()));
+                }
+            }
+            Event::Core(CoreEvent::Committed { index, .. }) if leads && !*is_committed => {
+                if let Some((_, at)) = command.filter(|(first, _)| index >= first) {
+                    events.time(FIRST_COMMIT, events.now() - at);
+                    *is_committed = true;
+                }
+            }
+            Event::Requested { from, request } if leads && read.is_none() => {
+                if let Ask::Read { consistency: Consistency::Index, .. } = request.ask {
+                    *read = Some((*from, request.number, events.now()));
+                }
+            }
+            Event::Responding { to, response, .. } if leads && !*is_read => {
+                if let Some((_, _, at)) = read.filter(|(from, number, _)| (from, number) == (to, &response.number)) {
+                    events.time(FIRST_READ, events.now() - at);
+                    *is_read = true;
+                }
+            }
+            _ => {}
+        }
+    }
+
     /// A node's one task serves its election timer and all else: what a campaign comes of is not what the node took in
     /// last, but what made it arm the timer.
     pub(super) fn trace_timer(&self, events: &Events, id: NodeId, core: &CoreEvent) {
