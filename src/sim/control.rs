@@ -196,8 +196,7 @@ impl Control {
     fn take_turn<R: Runs>(&self, lane: &R, process: &mut Option<R::Process>, cx: &mut Context<'_>) {
         let wanted = self.wanted.get();
         if wanted == Wanted::Dead || self.fresh.take() {
-            lane.killed();
-            causality::because(self.led_by.get(), || *process = None);
+            causality::because(self.led_by.get(), || self.end_by_force(lane, process));
         }
         let mut waker = self.waker.borrow_mut();
         if !waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
@@ -205,7 +204,7 @@ impl Control {
         }
         drop(waker);
         if self.shared.is_doomed(self.id) {
-            return Self::die(lane, process);
+            return self.die(lane, process);
         }
         if wanted != Wanted::Running {
             return;
@@ -216,14 +215,14 @@ impl Control {
             }
             *process = Some(lane.launch(self.start_record()));
             if self.shared.is_doomed(self.id) {
-                return Self::die(lane, process);
+                return self.die(lane, process);
             }
         }
         let Some(running) = process else { return };
         let crashes = &self.shared.crashes;
         let lived = crashes.run(|| self.run(lane, running, cx));
         if self.shared.is_doomed(self.id) {
-            Self::die(lane, process);
+            self.die(lane, process);
         } else if lived {
             self.steady.set(!crashes.any());
         } else {
@@ -233,10 +232,14 @@ impl Control {
     }
 
     /// The process dies where it stands; the step that killed it follows at the end of the tick.
-    fn die<R: Runs>(lane: &R, process: &mut Option<R::Process>) {
-        lane.killed();
-        *process = None;
+    fn die<R: Runs>(&self, lane: &R, process: &mut Option<R::Process>) {
+        self.end_by_force(lane, process);
         panics::take_message();
+    }
+
+    fn end_by_force<R: Runs>(&self, lane: &R, process: &mut Option<R::Process>) {
+        lane.killed();
+        self.shared.by_force(self.id, || *process = None);
     }
 
     fn start_record(&self) -> Start {

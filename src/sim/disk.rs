@@ -19,7 +19,9 @@ use std::time::Duration;
 
 use crate::rng::Seed;
 use crate::sim::causality::carried;
+use crate::sim::control::Control;
 use crate::sim::platter::Platter;
+use crate::sim::shared::Shared;
 use crate::sim::trace::HostId;
 
 use crate::disk::{Disk, cannot, checked};
@@ -47,6 +49,7 @@ impl Wait for Tokio {
 #[derive(Clone)]
 pub struct SimDisk<W = Tokio> {
     platter: Rc<Platter>,
+    shared: Rc<Shared>,
     draws: Rc<Draws>,
     time: W,
 }
@@ -60,8 +63,16 @@ struct Draws {
 }
 
 impl<W: Wait> SimDisk<W> {
-    pub(crate) fn new(platter: Rc<Platter>, seed: Seed, host: HostId, incarnation: u32, time: W) -> Self {
-        Self { platter, draws: Rc::new(Draws { seed, host, incarnation, syncs: Cell::new(0) }), time }
+    pub(crate) fn new(control: &Control, incarnation: u32, time: W) -> Self {
+        let Control { id: host, shared, seed, .. } = control;
+        let draws = Draws { seed: *seed, host: *host, incarnation, syncs: Cell::new(0) };
+        Self { platter: control.platter().clone(), shared: shared.clone(), draws: Rc::new(draws), time }
+    }
+
+    /// The disk, for a process that lives.
+    fn platter(&self) -> io::Result<&Platter> {
+        self.shared.alive(self.draws.host)?;
+        Ok(&self.platter)
     }
 
     /// Whether the disk was empty when this process started, and had not been: a step has done that.
@@ -90,45 +101,45 @@ impl<W: Wait> SimDisk<W> {
 
 impl<W: Wait> Disk for SimDisk<W> {
     async fn read(&self, name: &str) -> io::Result<Option<Vec<u8>>> {
-        Ok(self.platter.read(checked(name)?))
+        Ok(self.platter()?.read(checked(name)?))
     }
 
     async fn write(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
-        self.platter.write(checked(name)?, bytes).map_err(|error| cannot("write", name, &error))
+        self.platter()?.write(checked(name)?, bytes).map_err(|error| cannot("write", name, &error))
     }
 
     async fn append(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
-        self.platter.append(checked(name)?, bytes).map_err(|error| cannot("append to", name, &error))
+        self.platter()?.append(checked(name)?, bytes).map_err(|error| cannot("append to", name, &error))
     }
 
     async fn truncate(&self, name: &str, length: u64) -> io::Result<()> {
         let length =
             usize::try_from(length).map_err(|_| cannot("truncate", name, &io::ErrorKind::FileTooLarge.into()))?;
-        self.platter.truncate(checked(name)?, length).map_err(|error| cannot("truncate", name, &error))
+        self.platter()?.truncate(checked(name)?, length).map_err(|error| cannot("truncate", name, &error))
     }
 
     async fn sync(&self, name: &str) -> io::Result<()> {
         checked(name)?;
         self.wait().await;
-        self.platter.sync(name).map_err(|error| cannot("sync", name, &error))
+        self.platter()?.sync(name).map_err(|error| cannot("sync", name, &error))
     }
 
     async fn rename(&self, from: &str, to: &str) -> io::Result<()> {
-        let renamed = self.platter.rename(checked(from)?, checked(to)?);
+        let renamed = self.platter()?.rename(checked(from)?, checked(to)?);
         renamed.map_err(|error| cannot(&format!("rename to {to}"), from, &error))
     }
 
     async fn sync_dir(&self) -> io::Result<()> {
         self.wait().await;
-        self.platter.sync_dir();
+        self.platter()?.sync_dir();
         Ok(())
     }
 
     async fn remove(&self, name: &str) -> io::Result<()> {
-        self.platter.remove(checked(name)?).map_err(|error| cannot("remove", name, &error))
+        self.platter()?.remove(checked(name)?).map_err(|error| cannot("remove", name, &error))
     }
 
     async fn list(&self) -> io::Result<Vec<String>> {
-        Ok(self.platter.list())
+        Ok(self.platter()?.list())
     }
 }

@@ -131,12 +131,12 @@ impl Runs for Supervisor {
 
     fn launch(&self, start: Start) -> Process {
         let Start { name, incarnation, record, ip, rng, events } = start;
-        let Control { id, shared, seed, .. } = &*self.control;
+        let Control { id, shared, .. } = &*self.control;
         let host = Host {
             name,
             incarnation,
             net: SimNet { shared: shared.clone(), host: *id, ip, kernel: self.kernel.clone() },
-            disk: SimDisk::new(self.control.platter().clone(), *seed, *id, incarnation, Tokio),
+            disk: SimDisk::new(&self.control, incarnation, Tokio),
             rng,
             events,
         };

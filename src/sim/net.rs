@@ -53,6 +53,7 @@ impl Net for SimNet {
     }
 
     async fn bind(&self, addr: &str) -> io::Result<SimSocket> {
+        self.shared.alive(self.host)?;
         if self.kernel.is_apart() {
             let addr = self.bindable(addr).await?;
             let datagrams = Datagrams::bind(&self.kernel, SocketAddr::new(self.ip, addr.port()))?;
@@ -151,6 +152,7 @@ struct TurmoilSocket {
 impl TurmoilSocket {
     async fn send(&self, payload: Bytes, to: SocketAddr) -> io::Result<usize> {
         fits_datagram(payload.len())?;
+        self.net.shared.alive(self.net.host)?;
         if to.ip() == self.net.ip || to.ip().is_loopback() {
             return self.inner.send_to(&payload, to).await;
         }

@@ -49,6 +49,8 @@ pub(crate) struct Shared {
     /// Who used what is the run's in another thread. It is also what tells this run from others.
     pub(crate) outside: Arc<Outside>,
     pub(crate) threads: Threads,
+    /// Whose process is being dropped by force.
+    dying: Cell<Option<HostId>>,
 }
 
 impl Shared {
@@ -78,6 +80,7 @@ impl Shared {
             kernels: RefCell::default(),
             outside: Arc::default(),
             threads: Threads::new(),
+            dying: Cell::new(None),
         })
     }
 
@@ -206,6 +209,28 @@ impl Shared {
         }
     }
 
+    /// Drops a host's process by force. No process that is killed runs a destructor: what those of its tasks do is nothing.
+    pub(crate) fn by_force(&self, host: HostId, drop: impl FnOnce()) {
+        self.dying.set(Some(host));
+        drop();
+        self.dying.set(None);
+    }
+
+    /// Whether a host's process is just being dropped by force.
+    #[inline]
+    pub(crate) fn is_dying(&self, host: HostId) -> bool {
+        self.dying.get() == Some(host)
+    }
+
+    /// What a destructor of a process gets that has died, whatever it asks for.
+    #[inline]
+    pub(crate) fn alive(&self, host: HostId) -> io::Result<()> {
+        if self.is_dying(host) {
+            return Err(io::Error::new(io::ErrorKind::NotConnected, "its process is dead"));
+        }
+        Ok(())
+    }
+
     pub(crate) fn breach(&self, host: Option<HostId>, breach: Breach) {
         let at = self.now();
         let cause = self.cause();
@@ -221,8 +246,16 @@ pub struct Events {
 }
 
 impl Events {
+    /// Whether nobody tells anything: it is a destructor that does, of a process that has died.
+    fn is_mute(&self) -> bool {
+        self.host.is_some_and(|host| self.shared.is_dying(host))
+    }
+
     /// Writes an event into the trace and returns its record's number.
     pub fn event(&self, name: &'static str, fields: Vec<(&'static str, Value)>) -> u64 {
+        if self.is_mute() {
+            return self.next_record();
+        }
         let record = self.shared.record(self.host, What::Event { name, fields });
         self.shared.crash_point();
         record
@@ -231,17 +264,23 @@ impl Events {
     /// Adds to a counter, which the outcome shows and a script's `[expect]` may bound.
     #[inline]
     pub fn count(&self, name: &'static str, more: u64) {
-        self.shared.recorder.borrow_mut().counters.add(name, more);
+        if !self.is_mute() {
+            self.shared.recorder.borrow_mut().counters.add(name, more);
+        }
     }
 
     /// Says that work was completed. A run in which none was is inconclusive.
     pub fn work(&self, more: u64) {
-        self.shared.recorder.borrow_mut().worked(self.host, more, self.shared.now());
+        if !self.is_mute() {
+            self.shared.recorder.borrow_mut().worked(self.host, more, self.shared.now());
+        }
     }
 
     /// Adds to a set of times, of which the outcome shows quantiles.
     pub fn time(&self, name: &'static str, value: Duration) {
-        self.shared.recorder.borrow_mut().time(name, value);
+        if !self.is_mute() {
+            self.shared.recorder.borrow_mut().time(name, value);
+        }
     }
 
     /// What led to what the host does just now, where that is known.
@@ -268,7 +307,9 @@ impl Events {
 
     /// An invariant is broken, and these facts show it: the run ends with this step.
     pub fn breach(&self, breach: Breach) {
-        self.shared.breach(self.host, breach);
+        if !self.is_mute() {
+            self.shared.breach(self.host, breach);
+        }
     }
 
     /// The simulated time since the run began.

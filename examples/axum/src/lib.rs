@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `service.rs` | the service, as one writes it; of the testbed's it has its imports of sockets and disks |
 //! | `client.rs` | a client over hyper, written the same way |
-//! | `adapter.rs` | what axum wants to know of a listener: 30 lines, to be copied |
+//! | `adapter.rs` | what axum wants to know of a listener, in 30 lines, and who sends the requests of reqwest, in 25: to be copied |
 //! | `sim.rs` | the host, the clients, the check; `sims/chaos.toml` is the script |
 //! | `bin/kv-server.rs` | the same service on real sockets |
 //! | `main.rs` | the command line: `cargo run --release -- run kv/chaos --seed 7` |

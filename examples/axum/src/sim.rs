@@ -6,7 +6,7 @@ use stormglass::script::ScriptError;
 use stormglass::sim::{Host, HostResult, Setup, System};
 use tokio::time::sleep;
 
-use crate::adapter::{TcpListener, without_wall_clock};
+use crate::adapter::{TcpListener, execute, without_wall_clock};
 use crate::client::Client;
 use crate::service::{app, open};
 
@@ -61,7 +61,24 @@ async fn client(host: Host, writes: u64, versions: bool) -> HostResult {
         }
         host.events.work(1);
     }
+    // Who asks by reqwest is told the same.
+    let asks = reqwest::Client::builder().no_proxy().build()?;
+    let last = loop {
+        match ask(&asks, &key).await {
+            Ok(read) => break read,
+            Err(_) => sleep(Duration::from_millis(50)).await,
+        }
+    };
+    if last.split_once(' ').is_none_or(|(_, value)| value != writes.to_string()) {
+        let message = format!("{key} wrote {writes} last, and reqwest read `{last}`");
+        host.events.violation("no acknowledged write is lost", message);
+    }
     Ok(())
+}
+
+async fn ask(client: &reqwest::Client, key: &str) -> anyhow::Result<String> {
+    let request = client.get(format!("http://server/kv/{key}")).timeout(Duration::from_millis(400)).build()?;
+    Ok(execute(request).await?.error_for_status()?.text().await?)
 }
 
 impl System for Kv {
@@ -70,7 +87,7 @@ impl System for Kv {
     }
 
     fn about(&self) -> &'static str {
-        "a key-value service over axum, and clients over hyper"
+        "a key-value service over axum, and clients over hyper and reqwest"
     }
 
     fn sims(&self) -> &'static [(&'static str, &'static str)] {

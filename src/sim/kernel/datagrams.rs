@@ -29,6 +29,7 @@ pub(crate) struct Datagrams {
 impl Datagrams {
     /// Binds a port of the machine; 0 is any.
     pub(crate) fn bind(kernel: &Rc<Kernel>, local: SocketAddr) -> io::Result<Self> {
+        kernel.alive()?;
         let mut wire = kernel.shared.wire.borrow_mut();
         let port = match local.port() {
             0 => (PORT_FIRST..=u16::MAX).find(|port| !wire.is_bound(kernel.host, *port)),
@@ -59,6 +60,7 @@ impl Datagrams {
 
     pub(crate) fn send(&self, payload: &Bytes, to: SocketAddr) -> io::Result<usize> {
         fits_datagram(payload.len())?;
+        self.kernel.alive()?;
         let Kernel { shared, host, .. } = &*self.kernel;
         let ip = self.kernel.ip();
         let from = SocketAddr::new(ip, self.local.port());

@@ -119,6 +119,11 @@ impl Kernel {
         self.outgoing.take();
     }
 
+    /// Whether the process may do anything.
+    fn alive(&self) -> io::Result<()> {
+        self.shared.alive(self.host)
+    }
+
     /// Whether the run is over and its hosts are being dropped, or a panic unwinds: nobody hears what sockets say then.
     fn is_torn_down(&self) -> bool {
         self.shared.current.get().is_none() || std::thread::panicking()
@@ -275,6 +280,7 @@ impl Kernel {
 
     /// A connection to another machine: its SYN leaves.
     pub(crate) fn connect(self: &Rc<Self>, ip: IpAddr, remote: SocketAddr) -> io::Result<Rc<RefCell<End>>> {
+        self.alive()?;
         let local = SocketAddr::new(ip, self.free_port(remote)?);
         let now = micros(self.shared.now());
         let connection = Connection::connect(&self.settings, self.wheel, now);
@@ -298,6 +304,7 @@ impl Kernel {
 
     /// Listens at a port; 0 is any.
     fn listen(&self, port: u16, addr: &str) -> io::Result<(u16, Rc<RefCell<Backlog>>)> {
+        self.alive()?;
         let port = if port == 0 { self.free_port(SocketAddr::new(IpAddr::from([0, 0, 0, 0]), 0))? } else { port };
         let mut listeners = self.listeners.borrow_mut();
         if listeners.contains_key(&port) {

@@ -243,7 +243,9 @@ impl SimStream {
     /// Whether it is to end by force when it is dropped.
     pub(crate) fn abort_when_dropped(&self, aborts: bool) {
         if let Inner::Remote(remote) = &self.0 {
-            remote.aborts.set(aborts);
+            if remote.kernel.alive().is_ok() {
+                remote.aborts.set(aborts);
+            }
         }
     }
 }
@@ -268,6 +270,9 @@ impl Remote {
 
     /// An error that nobody was told of yet. As on Linux, it is told once.
     fn failure(&self, end: &mut End) -> Option<io::Error> {
+        if let Err(dead) = self.kernel.alive() {
+            return Some(dead);
+        }
         let kind = end.error.take()?;
         end.ended_by.into_iter().for_each(|record| self.kernel.shared.took_in(record));
         Some(match kind {

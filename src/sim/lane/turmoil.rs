@@ -173,11 +173,13 @@ impl Lane for TurmoilLane {
     fn crash(&mut self, host: HostId) {
         let machine = &mut self.machines[usize::from(host.0)];
         machine.kernel().power_lost();
-        if let Machine::Apart(runner, process) = machine {
-            *process = None;
-            runner.kernel().power_lost();
-        }
-        self.sim.crash(self.shared.name(host).to_owned());
+        self.shared.by_force(host, || {
+            if let Machine::Apart(runner, process) = machine {
+                *process = None;
+                runner.kernel().power_lost();
+            }
+            self.sim.crash(self.shared.name(host).to_owned());
+        });
         // What its sockets emitted while they were dropped is found on the links and goes nowhere.
         self.absorb(self.sim.elapsed());
     }

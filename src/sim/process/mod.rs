@@ -114,7 +114,7 @@ impl Runs for Runner {
             name,
             incarnation,
             net: SimNet { shared: shared.clone(), host: *id, ip, kernel: kernel.clone() },
-            disk: SimDisk::new(self.0.control.platter().clone(), *seed, *id, incarnation, Tokio),
+            disk: SimDisk::new(&self.0.control, incarnation, Tokio),
             rng,
             events,
         };

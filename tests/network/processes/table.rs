@@ -2,14 +2,17 @@
 //! restart everything that acts is new.
 
 use std::future::Future;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
+use std::sync::Mutex;
+use std::task::{Context, Waker};
 use std::time::Duration;
 
+use stormglass::disk::Disk as _;
 use stormglass::sim::trace::{Packet, What};
 use stormglass::sim::{Host, HostResult, Outcome, SendEvents, Setup, Verdict};
 use stormglass::sockets::{TcpListener, TcpStream, UdpSocket};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::task::{JoinSet, LocalSet, spawn_local};
+use tokio::task::{AbortHandle, JoinSet, LocalSet, spawn_local};
 use tokio::time::{interval, sleep, timeout};
 
 use super::{ms, notes, records, simulate};
@@ -52,10 +55,19 @@ impl Heart {
     }
 }
 
+/// A destructor.
+struct Finally<F: FnOnce()>(Option<F>);
+
+impl<F: FnOnce()> Drop for Finally<F> {
+    fn drop(&mut self) {
+        self.0.take().into_iter().for_each(|acts| acts());
+    }
+}
+
 /// A way to start a task.
 type Way = fn(Heart) -> Pin<Box<dyn Future<Output = ()>>>;
 
-const WAYS: [(&str, Way); 12] = [
+const WAYS: [(&str, Way); 17] = [
     ("the root", |heart| Box::pin(heart.beat())),
     ("tokio::spawn", |heart| Box::pin(async move { drop(tokio::spawn(heart.beat())) })),
     ("tokio::spawn, by an interval", |heart| Box::pin(async move { drop(tokio::spawn(heart.beat_by_interval())) })),
@@ -89,6 +101,36 @@ const WAYS: [(&str, Way); 12] = [
     ("spawn_local", |heart| Box::pin(async move { drop(spawn_local(heart.beat())) })),
     ("spawn_local in a spawned task", |heart| {
         Box::pin(async move { drop(tokio::spawn(async move { drop(spawn_local(heart.beat())) })) })
+    }),
+    ("tokio::spawn in a local task", |heart| {
+        Box::pin(async move { drop(spawn_local(async move { drop(tokio::spawn(heart.beat())) })) })
+    }),
+    ("tokio::spawn in a destructor", |heart| {
+        Box::pin(async move {
+            let spawns = Finally(Some(move || drop(tokio::spawn(heart.beat()))));
+            tokio::spawn(async move { drop(spawns) });
+        })
+    }),
+    ("a JoinSet handed to another task", |heart| {
+        Box::pin(async move {
+            let mut set = JoinSet::new();
+            set.spawn(heart.beat());
+            tokio::spawn(async move { set.join_next().await });
+        })
+    }),
+    ("a handle to abort it in a static", |heart| {
+        static HANDLES: Mutex<Vec<AbortHandle>> = Mutex::new(Vec::new());
+        Box::pin(async move {
+            let task = tokio::spawn(heart.beat());
+            HANDLES.lock().expect("nobody panics with it").push(task.abort_handle());
+        })
+    }),
+    ("a LocalSet of its own, in a task", |heart| {
+        Box::pin(async move {
+            let tasks = LocalSet::new();
+            tasks.spawn_local(heart.beat());
+            spawn_local(tasks);
+        })
     }),
     ("a LocalSet", |heart| Box::pin(async move { LocalSet::new().run_until(heart.beat()).await })),
     ("a handle that was kept", |heart| {
@@ -189,6 +231,47 @@ fn nothing_acts_behind_the_record_at_which_it_dies() {
             });
             assert_eq!(acts.count(), 0, "{name}: {fault} at record {last}");
             assert_eq!(records(&outcome)[..=50], records(&whole)[..=50], "{name}: the same run until then");
+        }
+    }
+}
+
+/// Says goodbye in every way that there is, as its tasks are dropped.
+async fn polite(host: Host) -> HostResult {
+    let Host { events, disk, .. } = host;
+    let known = disk.read("goodbye").await?;
+    events.event("found", vec![("n", u64::from(known.is_some()).into())]);
+    events.work(1);
+    let socket = UdpSocket::bind("0.0.0.0:0").await?;
+    socket.connect("a:9").await?;
+    let stream = TcpStream::connect("a:80").await?;
+    let goodbye = Finally(Some(move || {
+        events.event("beat", vec![("n", 0_u64.into())]);
+        events.count("goodbyes", 1);
+        events.violation("nobody says goodbye", "who was killed");
+        let _ = (socket.try_send(b"beat"), stream.try_write(b"beat"));
+        let _ = pin!(disk.append("goodbye", b"beat")).poll(&mut Context::from_waker(Waker::noop()));
+    }));
+    spawn_local(async move {
+        let _goodbye = goodbye;
+        std::future::pending::<()>().await;
+    });
+    sleep(ms(1200)).await;
+    Ok(())
+}
+
+#[test]
+fn no_destructor_of_who_is_killed_does_anything() {
+    for apart in [true, false] {
+        for fault in ["kill = 'b'\nfor = '900ms'", "power = 'b'\nfor = '900ms'", "restart = 'b'"] {
+            let rest = format!("duration = '2s'\n[[step]]\nat = '1s'\n{fault}");
+            let outcome = simulate(1, &rest, move |setup: &mut Setup<'_>| {
+                setup.process("a", async |_| listener().await);
+                if apart { setup.process("b", polite) } else { setup.host("b", polite) }
+            });
+            assert_eq!(outcome.verdict, Verdict::Pass, "{apart}: {fault}");
+            assert_eq!(acted(&outcome, ms(0), ms(2000)), (0, 0, 0), "{apart}: {fault}");
+            assert_eq!(outcome.counter("goodbyes"), 0, "{apart}: {fault}");
+            assert!(notes(&outcome, "found").iter().all(|(_, found)| *found == 0), "{apart}: {fault}");
         }
     }
 }

@@ -40,7 +40,7 @@ impl CoreHost {
             name,
             incarnation,
             net: CoreNet::new(control.shared.clone(), control.id, ip),
-            disk: SimDisk::new(control.platter().clone(), control.seed, control.id, incarnation, time.clone()),
+            disk: SimDisk::new(control, incarnation, time.clone()),
             rng,
             events,
             time,

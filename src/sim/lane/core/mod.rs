@@ -222,7 +222,7 @@ impl Lane for CoreLane {
 
     fn crash(&mut self, host: HostId) {
         let actor = &mut self.actors[usize::from(host.0)];
-        actor.process = None;
+        self.shared.by_force(host, || actor.process = None);
         actor.runner.alarm.forget();
     }
 

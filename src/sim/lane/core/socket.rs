@@ -28,6 +28,7 @@ impl CoreNet {
 
     /// Binds a socket to a port.
     pub fn bind(&self, port: u16) -> io::Result<CoreSocket> {
+        self.shared.alive(self.host)?;
         let mut wire = self.shared.wire.borrow_mut();
         if wire.is_bound(self.host, port) {
             return Err(io::Error::new(io::ErrorKind::AddrInUse, format!("port {port} has a socket already")));
@@ -84,6 +85,7 @@ impl CoreSocket {
         let length = payload.len();
         fits_datagram(length)?;
         let shared = &self.net.shared;
+        shared.alive(self.net.host)?;
         {
             let mut wire = shared.wire.borrow_mut();
             let receiver = wire.host_at(to.ip()).filter(|host| *host != self.net.host).ok_or_else(|| {
