@@ -42,6 +42,8 @@ struct Node {
     term_seen: Seen,
     disk: HardState,
     disk_seen: Seen,
+    /// The vote that it has written last, since it started.
+    written: Option<(Term, NodeId)>,
 }
 
 /// What a node must have gone through, to be what it is at rest.
@@ -63,6 +65,7 @@ impl Election {
             term_seen: start,
             disk: HardState::default(),
             disk_seen: start,
+            written: None,
         };
         let tells_durable = settings.tells(Part::Durable);
         Self {
@@ -155,6 +158,7 @@ impl Election {
     fn loaded(&mut self, id: NodeId, seen: Seen, state: HardState) -> Checked {
         self.persisted(id, seen, state)?;
         let node = self.node(id);
+        node.written = state.voted_for.map(|candidate| (state.term, candidate));
         (node.role, node.role_term, node.role_seen) = (Role::Follower, state.term, seen);
         (node.term, node.term_seen) = (state.term, seen);
         Ok(())
@@ -171,6 +175,7 @@ impl Election {
             self.heed(now(breach, seen, format!("{id} has term {} on disk", state.term)))?;
         }
         let Some(candidate) = state.voted_for else { return Ok(()) };
+        self.node(id).written = Some((state.term, candidate));
         let voted = self.history.votes(id, state.term, candidate, seen);
         self.heed(voted)
     }
@@ -220,9 +225,10 @@ impl Election {
         let tells_durable = self.tells_durable;
         let node = self.node(id);
         let (disk, (at, record)) = (node.disk, node.disk_seen);
-        // One that was durable in its own term may leave in a newer one: it is late, and binds nobody.
-        let was_durable = is_known && disk.term > term;
-        if disk == (HardState { term, voted_for: Some(candidate) }) || was_durable || !tells_durable {
+        // One that was durable in its own term may leave late: in a newer one it binds nobody, and in its own it may have
+        // been replaced by the leader that was elected.
+        let was_durable = node.written == Some((term, candidate)) || is_known && disk.term > term;
+        if was_durable || !tells_durable {
             return Ok(());
         }
         let on_disk = match disk.voted_for {

@@ -124,6 +124,10 @@ fn what_leaves_is_durable() {
     let newer = [(N2, Fact::Entered { term: 2 }), (N2, Fact::Persisted(disk(2, None)))];
     let voted = entered().right(&[(N2, Fact::Persisted(disk(1, Some(N1))))]).right(&newer);
     voted.right(&[(N2, vote(N1, 1))]);
+    let replaced = [(N2, Fact::Persisted(disk(1, Some(N1)))), (N2, Fact::Persisted(disk(1, None)))];
+    entered().right(&replaced).right(&[(N2, vote(N1, 1))]);
+    let lost = entered().right(&replaced).right(&[(N2, Fact::Loaded(disk(1, None)))]);
+    assert_eq!(lost.breaks(N2, vote(N1, 1)), "E3", "what is not there any more after a start is not durable");
     assert_eq!(written().right(&newer).breaks(N2, vote(N1, 1)), "E3", "late or not, it never was durable");
 }
 
