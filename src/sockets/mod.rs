@@ -19,7 +19,7 @@
 //! | `set_nodelay`, `set_quickack`, `set_ttl`, any other `set_linger` | kept, and nothing else: Nagle's algorithm is always off, closing never waits |
 //! | `UdpSocket::connect` | the socket hears its peer alone; that nobody listens there it never hears |
 //! | `from_std`, `into_std` | an error, or the operating system's socket |
-//! | `TcpSocket`, `try_io`, `async_io`, file descriptors, broadcast, multicast, `SO_REUSEPORT`, Unix sockets, IPv6 | missing |
+//! | `TcpSocket`, `try_io`, `async_io`, file descriptors, broadcast, multicast, `tos`, `bind_device`, `SO_REUSEPORT`, Unix sockets, IPv6 | missing |
 //!
 //! **Invariant:** a socket is never both: what is made in a run never reaches the operating system's network.
 

@@ -296,6 +296,14 @@ impl UdpSocket {
         }
     }
 
+    /// The same, without waiting.
+    pub fn try_peek(&self, buf: &mut [u8]) -> io::Result<usize> {
+        match &self.0 {
+            Inner::Real(real) => real.try_peek(buf),
+            Inner::Simulated(end) => or_would_block(received(end, Wait::Not, buf, true)).map(|(length, _)| length),
+        }
+    }
+
     /// The next datagram and its sender, which stays.
     pub async fn peek_from(&self, buf: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
         match &self.0 {
@@ -325,6 +333,22 @@ impl UdpSocket {
         match &self.0 {
             Inner::Real(real) => real.peek_sender().await,
             Inner::Simulated(end) => waited(|wait| received(end, wait, &mut [], true)).await.map(|(_, from)| from),
+        }
+    }
+
+    /// The same, polled.
+    pub fn poll_peek_sender(&self, cx: &mut Context<'_>) -> Poll<io::Result<SocketAddr>> {
+        match &self.0 {
+            Inner::Real(real) => real.poll_peek_sender(cx),
+            Inner::Simulated(end) => end.peek(Wait::last(cx), &mut ReadBuf::new(&mut [])),
+        }
+    }
+
+    /// The same, without waiting.
+    pub fn try_peek_sender(&self) -> io::Result<SocketAddr> {
+        match &self.0 {
+            Inner::Real(real) => real.try_peek_sender(),
+            Inner::Simulated(end) => or_would_block(received(end, Wait::Not, &mut [], true)).map(|(_, from)| from),
         }
     }
 

@@ -137,6 +137,9 @@ async fn talk_udp(addr: String) -> std::io::Result<Said> {
     sleep(ms(50)).await;
     let mut buffer = [0; 16];
     said.push(format!("peek {}", socket.peek(&mut buffer).await?));
+    said.push(format!("peek at once {}", socket.try_peek(&mut buffer)?));
+    let sender = std::future::poll_fn(|cx| socket.poll_peek_sender(cx)).await?;
+    said.push(format!("sender {} {}", sender == to, socket.try_peek_sender()? == to));
     said.push(format!("recv {}", socket.recv(&mut buffer).await?));
     let polled = std::future::poll_fn(|cx| {
         let mut buffer = ReadBuf::new(&mut buffer);
