@@ -40,6 +40,8 @@
 //! - [`systems`] holds those that come with the crate, a file or folder for each; [`check`] what must hold in them.
 //! - [`figure`] is what was published, as plain data that a system declares.
 //! - [`model`] visits every state of a small system; a system says what its states and steps are.
+//! - `live` (with the cargo feature of that name, on Linux) runs a script on real processes and a real kernel, with the fates that
+//!   a simulated run has for packets.
 //! - [`explore`] makes many runs, in processes that are watched, and makes failures small; [`report`] shows them; [`cli`] is the command line, public,
 //!   so that a program with systems of its own has all of it; [`testing`] runs sims inside `cargo test`.
 //!
@@ -66,6 +68,7 @@
 //! |---|---|
 //! | `cli` | [`cli`] over systems of one's own: sweeps, shrinking, cases, records and pages |
 //! | `captures` | runs as captures for Wireshark (and `cli`) |
+//! | `live` | scripts on real processes, on Linux (and `cli`) |
 //! | `plots` | figures as pictures (and `cli`) |
 //! | `systems` | TCP and UDP echo, Raft and the load balancer: hosts, binaries, and the systems that test them |
 //!
@@ -73,7 +76,14 @@
 
 // What only other features use is dead in a smaller build; the whole one is held to have nothing dead.
 #![cfg_attr(
-    not(all(feature = "captures", feature = "cli", feature = "plots", feature = "systems")),
+    not(all(
+        feature = "captures",
+        feature = "cli",
+        feature = "live",
+        feature = "plots",
+        feature = "systems",
+        target_os = "linux"
+    )),
     allow(dead_code, unused_imports)
 )]
 
@@ -95,6 +105,8 @@ pub mod figure;
 #[cfg(all(feature = "cli", feature = "systems"))]
 pub mod guide;
 pub mod held;
+#[cfg(all(feature = "live", target_os = "linux"))]
+pub mod live;
 pub mod model;
 pub mod net;
 #[cfg(feature = "systems")]

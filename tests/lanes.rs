@@ -92,7 +92,7 @@ fn where_nothing_happens_no_step_is_made() {
 
 #[test]
 fn what_the_core_lane_does_not_have_is_named() {
-    for system in systems::all().iter().filter(|system| system.name() != "raft") {
+    for system in systems::all().iter().filter(|system| system.name() != "raft" && !system.sims().is_empty()) {
         let (name, text) = system.sims()[0];
         let text = format!("lane = 'core'\n{text}");
         let script = Script::parse(name, &text).unwrap_or_else(|error| panic!("{error}"));

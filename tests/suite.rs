@@ -24,6 +24,9 @@ mod figures;
 mod imports;
 #[path = "lanes.rs"]
 mod lanes;
+#[cfg(all(feature = "live", target_os = "linux"))]
+#[path = "live/main.rs"]
+mod live;
 #[path = "machines.rs"]
 mod machines;
 #[path = "network/main.rs"]

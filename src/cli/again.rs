@@ -85,6 +85,7 @@ fn records(launch: &Launch, chosen: &Chosen, seed: u64, path: Option<&Path>) -> 
                 seed,
                 hosts,
                 hash: Some(outcome.hash.to_string()),
+                live: false,
                 drawn: chosen.drawn(seed).unwrap_or_default(),
             }),
             Seen::Record(record) => ShowLine::Record(*record),

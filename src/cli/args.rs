@@ -14,10 +14,14 @@ use crate::script::{ByteSize, Setting, parse_duration};
 pub(super) use sweep::{MergeArgs, SweepArgs, SweepFiles};
 
 mod exhaust;
+#[cfg(all(feature = "live", target_os = "linux"))]
+mod live;
 mod show;
 
 pub(super) use super::assist::{CompletionsArgs, ManArgs};
 pub(super) use exhaust::ExhaustArgs;
+#[cfg(all(feature = "live", target_os = "linux"))]
+pub(super) use live::{KeeperArgs, LiveArgs};
 pub(super) use show::{ShowArgs, View};
 
 const EXIT_CODES: &str = "Exit codes: 0 as expected, 1 violation, 2 bad usage or script, 3 not deterministic, \
@@ -64,6 +68,9 @@ pub(super) enum Command {
     Figure(FigureArgs),
     /// Visit every state of a small system within bounds.
     Exhaust(ExhaustArgs),
+    /// Run a script on real processes and a real kernel.
+    #[cfg(all(feature = "live", target_os = "linux"))]
+    Live(LiveArgs),
     /// Print a JSON Schema.
     Schema(SchemaArgs),
     /// Print what makes a shell complete this command.
@@ -73,6 +80,10 @@ pub(super) enum Command {
     /// Make runs for another process.
     #[command(hide = true)]
     Worker(WorkerArgs),
+    /// Keep a host of a live run.
+    #[cfg(all(feature = "live", target_os = "linux"))]
+    #[command(hide = true)]
+    Keeper(KeeperArgs),
 }
 
 #[derive(Debug, Args)]

@@ -90,7 +90,10 @@ fn print(shell: &Shell, (library, sims): (&Library, &Sims<'_>), all: bool, out: 
     let width = sims.iter().flat_map(|(name, script)| rows(name, script)).map(|(name, _)| name.chars().count()).max();
     let width = width.unwrap_or(0);
     let mut folder = "";
-    let has_none = |system: &&&dyn System| all && !library.names().any(|name| is_in(name, system.name()));
+    // Scripts of real processes are anyone's own.
+    let has_none = |system: &&&dyn System| {
+        all && !system.runs_only_live() && !library.names().any(|name| is_in(name, system.name()))
+    };
     for system in shell.systems.iter().filter(has_none) {
         out.line(&format!("{}  {}", paint(STRONG, system.name()), system.about()))?;
         out.line(&paint(DIM, "  no sims"))?;

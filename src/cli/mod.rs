@@ -22,6 +22,8 @@ mod figure;
 mod keep;
 mod leaks;
 mod list;
+#[cfg(all(feature = "live", target_os = "linux"))]
+mod live;
 mod merge;
 mod out;
 mod progress;
@@ -79,6 +81,10 @@ pub fn main(systems: &'static [&'static dyn System]) -> ExitCode {
             return fail(&anyhow::anyhow!(error));
         }
         return worker::serve(systems);
+    }
+    #[cfg(all(feature = "live", target_os = "linux"))]
+    if let Command::Keeper(args) = &cli.command {
+        return crate::live::keep(args.inside);
     }
     let shell = Shell { systems, program };
     match shell.call(cli.command) {
@@ -139,6 +145,10 @@ impl Shell {
             Command::Schema(args) => schema::schema(self, &args, &mut out),
             Command::Completions(args) => assist::completions(self, &args, &mut out),
             Command::Man(args) => assist::man(self, &args, &mut out),
+            #[cfg(all(feature = "live", target_os = "linux"))]
+            Command::Live(args) => live::live(self, &args, &mut out),
+            #[cfg(all(feature = "live", target_os = "linux"))]
+            Command::Keeper(_) => anyhow::bail!("`keeper` is not for people"),
             Command::Worker(_) => anyhow::bail!("`worker` is not for people"),
         }
     }

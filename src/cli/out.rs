@@ -38,6 +38,12 @@ impl Out {
         Self { stream: BufWriter::with_capacity(1 << 16, stream), pager: None, columns, is_closed: false }
     }
 
+    /// One that nobody reads.
+    pub(super) fn silent() -> Self {
+        let nothing = AutoStream::never(Box::new(io::sink()) as Box<dyn Write>);
+        Self { stream: BufWriter::new(nothing), pager: None, columns: None, is_closed: false }
+    }
+
     /// Lets a pager have what follows, if it is for a terminal and there is a pager: `$PAGER`, or `less`.
     pub(super) fn page(&mut self) {
         if !self.is_terminal() || self.pager.is_some() || self.flush().is_err() {

@@ -113,7 +113,7 @@ impl Shell {
         let (kind, schema, sim) = ("run".to_owned(), SCHEMA_VERSION, report.sim.clone());
         let (system, set) = (chosen.script.system.clone(), report.set.clone());
         let drawn = chosen.drawn(seed)?;
-        let header = Header { kind, schema, sim, system, set, seed, hosts, hash, drawn: drawn.clone() };
+        let header = Header { kind, schema, sim, system, set, seed, hosts, hash, live: false, drawn: drawn.clone() };
         let (sim, set, path) = (&chosen.sim.name, &chosen.sim.set, &chosen.sim.place());
         let settings = text::settings(&text::Before { sim, set, seed, path, script: &chosen.script, drawn: &drawn });
         let about = chosen.script.about.clone();
@@ -180,7 +180,7 @@ fn has_ending(path: &Path, ending: &str) -> bool {
 
 /// What a report is written as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Form {
+pub(super) enum Form {
     Page,
     Capture,
     Perfetto,
@@ -193,7 +193,7 @@ impl Form {
 }
 
 /// Says what is wrong with the file's path before the run is made, and not after.
-fn check_output(path: &Path) -> anyhow::Result<Form> {
+pub(super) fn check_output(path: &Path) -> anyhow::Result<Form> {
     let shown = path.display();
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let form = Form::ENDINGS.into_iter().find(|(ending, _)| name.ends_with(ending));
@@ -209,11 +209,11 @@ fn check_output(path: &Path) -> anyhow::Result<Form> {
     Ok(form)
 }
 
-fn write_page(path: &Path, page: &str, out: &mut Out) -> anyhow::Result<()> {
+pub(super) fn write_page(path: &Path, page: &str, out: &mut Out) -> anyhow::Result<()> {
     write(path, page.as_bytes(), "open it in a browser", out)
 }
 
-fn write(path: &Path, bytes: &[u8], hint: &str, out: &mut Out) -> anyhow::Result<()> {
+pub(super) fn write(path: &Path, bytes: &[u8], hint: &str, out: &mut Out) -> anyhow::Result<()> {
     let shown = path.display();
     fs::write(path, bytes).with_context(|| format!("cannot write {shown}"))?;
     out.line(&format!("{shown}: {} KiB, {hint}", bytes.len().div_ceil(1024)))
@@ -229,8 +229,20 @@ impl Shell {
     /// Writes the capture, and beside it the dissector of the system's messages, if it has one.
     #[cfg(feature = "captures")]
     fn write_capture(&self, path: &Path, made: &Made, out: &mut Out) -> anyhow::Result<()> {
+        self.write_capture_of(path, made, None, out)
+    }
+
+    /// The same, of packets as they were on the wire, if these are there.
+    #[cfg(feature = "captures")]
+    pub(super) fn write_capture_of(
+        &self,
+        path: &Path,
+        made: &Made,
+        wire: Option<&std::collections::BTreeMap<u64, bytes::Bytes>>,
+        out: &mut Out,
+    ) -> anyhow::Result<()> {
         let mut bytes = Vec::new();
-        let written = capture::write(&made.recording, &mut bytes).context("cannot make the capture")?;
+        let written = capture::write(&made.recording, wire, &mut bytes).context("cannot make the capture")?;
         let hint = format!("{} packets; open it in Wireshark", count(written.packets));
         write(path, &bytes, &hint, out)?;
         let system = self.systems.iter().find(|system| system.name() == made.recording.header.system);

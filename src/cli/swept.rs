@@ -94,8 +94,16 @@ pub(super) fn sims(report: &SweepReport) -> String {
             }
             text::row(&mut out, "sometimes", &told);
         }
-        text::row(&mut out, "simulated", &style::long_seconds(from_milliseconds(sim.sim_ms)));
-        text::row(&mut out, "hash", &format!("{} over {}", sim.hash, counted(sim.seeds, "seed", "seeds")));
+        text::row(
+            &mut out,
+            if sim.live { "real time" } else { "simulated" },
+            &style::long_seconds(from_milliseconds(sim.sim_ms)),
+        );
+        if sim.live {
+            text::row(&mut out, "live", "not deterministic: no hash");
+        } else {
+            text::row(&mut out, "hash", &format!("{} over {}", sim.hash, counted(sim.seeds, "seed", "seeds")));
+        }
     }
     out
 }

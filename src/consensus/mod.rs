@@ -19,6 +19,8 @@ pub(crate) mod by_node;
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 use crate::events::Value;
 
 /// A term (§5.1), counted from 1; 0 is that of a server that has seen none.
@@ -28,7 +30,7 @@ pub type Term = u64;
 pub type LogIndex = u64;
 
 /// A member of a cluster, shown as `n1`: hosts with these names read best. 0 is nobody's.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct NodeId(pub u64);
 
 impl fmt::Display for NodeId {
@@ -38,7 +40,7 @@ impl fmt::Display for NodeId {
 }
 
 /// What must survive a crash (figure 2, "Persistent state on all servers"), the log aside. Its default is a new node's.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HardState {
     /// `currentTerm`: the latest term the server has seen.
     pub term: Term,
@@ -47,7 +49,8 @@ pub struct HardState {
 }
 
 /// The part that a server has in the protocol.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Role {
     /// Answers, and waits for a leader's silence.
     Follower,
@@ -78,7 +81,8 @@ impl fmt::Display for Role {
 }
 
 /// Something that a node tells of itself, at the moment at which it is so.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Fact {
     /// The process starts, as a follower, with what its disk had.
     Loaded(HardState),
@@ -137,7 +141,8 @@ pub enum Fact {
 }
 
 /// What a message says that the checks ask for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Says {
     /// It grants its receiver the sender's vote.
     Vote,

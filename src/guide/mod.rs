@@ -18,6 +18,7 @@ macro_rules! page {
 page!(scripts);
 page!(sweeps);
 page!(lanes);
+page!(live);
 page!(exhaust);
 page!(failures);
 page!(own_service);

@@ -31,8 +31,12 @@ pub struct RunReport {
     pub as_expected: bool,
     /// The exit code of `run`: 0 as expected, 1 not, 4 inconclusive.
     pub exit_code: u8,
-    /// The hash over all records, 16 hexadecimal digits; null if the process of the run did not live to its end.
+    /// The hash over all records, 16 hexadecimal digits; null if the process of the run did not live to its end, and of a
+    /// live run.
     pub hash: Option<String>,
+    /// Whether its hosts were real processes: such a run is not deterministic, and its times are real ones.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub live: bool,
     /// The simulated time that passed, in milliseconds.
     pub sim_ms: f64,
     /// The wall time that it took, in milliseconds. All else is the same in every run of the seed.
@@ -186,6 +190,7 @@ impl RunReport {
             as_expected: judgement.is_as_expected(),
             exit_code: judgement.exit() as u8,
             hash: outcome.map(|outcome| outcome.hash.to_string()),
+            live: false,
             sim_ms: milliseconds(outcome.map_or(until, |outcome| outcome.simulated)),
             wall_ms: milliseconds(wall),
             lane: outcome.map(|outcome| outcome.lane),
@@ -206,6 +211,17 @@ impl RunReport {
             keep: (is_failure && outcome.is_some())
                 .then(|| call("keep", of.program, of.sim, of.set, of.seed) + " --why '…'"),
         }
+    }
+}
+
+impl RunReport {
+    /// The same of a live run: it has no hash, and what makes it again, or makes it small, is `live`.
+    #[must_use]
+    pub fn of_live(mut self, of: &RunOf<'_>) -> Self {
+        (self.live, self.hash, self.lane, self.keep) = (true, None, None, None);
+        self.reproduce = live_again(of.program, of.sim, of.set, of.seed);
+        self.shrink = self.shrink.map(|_| self.reproduce.clone() + " --shrink");
+        self
     }
 }
 
@@ -251,6 +267,11 @@ pub fn reproduce(program: &str, sim: &str, set: &[impl Display], seed: u64) -> S
     call("run", program, sim, set, seed)
 }
 
+/// The command that makes a live run of a seed again, which need not come to the same.
+pub fn live_again(program: &str, sim: &str, set: &[impl Display], seed: u64) -> String {
+    call("live", program, sim, set, seed)
+}
+
 fn call(name: &str, program: &str, sim: &str, set: &[impl Display], seed: u64) -> String {
     format!("{} {name} {}{} --seed {seed}", quoted(program), quoted(sim), set_arguments(set))
 }
@@ -258,6 +279,11 @@ fn call(name: &str, program: &str, sim: &str, set: &[impl Display], seed: u64) -
 /// Settings as a call takes them: ` --set KEY=VALUE` for each, with a space before it.
 pub(crate) fn set_arguments(set: &[impl Display]) -> String {
     set.iter().flat_map(|setting| [" --set ".to_owned(), quoted(&setting.to_string())]).collect()
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "the form that serde asks for")]
+pub(crate) fn is_false(value: &bool) -> bool {
+    !value
 }
 
 /// A word as a shell takes it for one.

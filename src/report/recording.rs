@@ -7,7 +7,7 @@ use indexmap::IndexMap;
 use serde::de::DeserializeOwned;
 use serde_json::Value as Json;
 
-use super::json::{RunReport, reproduce};
+use super::json::{RunReport, live_again, reproduce};
 use super::records::{End, Header, HostLine, RecordLine, SCHEMA_VERSION, WhatLine};
 use crate::events::Value;
 use crate::sim::meaning::Meaning;
@@ -86,7 +86,8 @@ impl Recording {
             let message = format!("the run had {} records, and the file has {}", end.records, records.len());
             return Err(ReadError { line: last, message });
         }
-        let reproduce = reproduce(program, &header.sim, &header.set, header.seed);
+        let again = if header.live { live_again } else { reproduce };
+        let reproduce = again(program, &header.sim, &header.set, header.seed);
         Ok(Self { about: String::new(), settings: Vec::new(), header, end, reproduce, records })
     }
 

@@ -8,7 +8,7 @@ use indexmap::IndexMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::json::{RunReport, Violation};
+use super::json::{RunReport, Violation, is_false};
 use crate::sim::Drawn;
 use crate::sim::trace::{LossReason, Packet, PacketKind, Record, TcpHeader, Trace, Value, What};
 
@@ -44,8 +44,11 @@ pub struct Header {
     pub seed: u64,
     /// The hosts; empty if the process of the run did not live to its end.
     pub hosts: Vec<HostLine>,
-    /// The hash over all records; null if the process of the run did not live to its end.
+    /// The hash over all records; null if the process of the run did not live to its end, and of a live run.
     pub hash: Option<String>,
+    /// Whether its hosts were real processes: such a run is not deterministic, and its times are real ones.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub live: bool,
     /// What the seed drew before the run began.
     #[serde(default)]
     pub drawn: Vec<Drawn>,
@@ -299,11 +302,6 @@ impl From<&TcpHeader> for TcpLine {
         let (seq, ack, window, stamp, echo, probe) = (*seq, *ack, *window, *stamp, *echo, *probe);
         Self { seq, ack, window, sack: sacks.clone(), stamp, echo, probe }
     }
-}
-
-#[allow(clippy::trivially_copy_pass_by_ref, reason = "the form that serde asks for")]
-fn is_false(value: &bool) -> bool {
-    !value
 }
 
 impl RecordLine {

@@ -99,14 +99,14 @@ pub fn drawn_text(drawn: &Drawn) -> String {
 /// What a run came to: the numbers, then the verdict.
 pub fn after(report: &RunReport) -> String {
     let mut out = String::new();
-    if let Some(hash) = &report.hash {
-        numbers(&mut out, report, hash);
+    if report.hash.is_some() || report.live {
+        numbers(&mut out, report);
     }
     out.push_str(&verdict(report));
     out
 }
 
-fn numbers(out: &mut String, report: &RunReport, hash: &str) {
+fn numbers(out: &mut String, report: &RunReport) {
     if !report.counters.is_empty() {
         row(out, "work", &counts(&report.counters));
     }
@@ -133,10 +133,16 @@ fn numbers(out: &mut String, report: &RunReport, hash: &str) {
     for (place, note) in report.notes.iter().enumerate() {
         row(out, if place == 0 { "notes" } else { "" }, note);
     }
+    let records = style::counted(report.records, "record", "records");
+    let Some(hash) = &report.hash else {
+        let [run, all] = [report.sim_ms, report.wall_ms].map(|ms| style::seconds(from_milliseconds(ms)));
+        row(out, "time", &format!("{run} of real time, {all} with begin and end"));
+        return row(out, "live", &format!("not deterministic: no hash over {records}"));
+    };
     let lane = report.lane.map_or(String::new(), |lane| format!(", {lane} lane"));
     let pace = style::pace(from_milliseconds(report.sim_ms), from_milliseconds(report.wall_ms));
     row(out, "time", &format!("{pace} ({} steps{lane})", count(report.steps)));
-    row(out, "hash", &format!("{hash} over {}", style::counted(report.records, "record", "records")));
+    row(out, "hash", &format!("{hash} over {records}"));
 }
 
 /// The faults that did nothing: how many, and which steps of the script.

@@ -75,6 +75,12 @@ impl Deeds {
         Some(Deed { deeds: self.clone(), step })
     }
 
+    /// The steps that have done something, by their place.
+    pub(crate) fn acting(&self) -> Vec<usize> {
+        let steps = self.0.steps.borrow();
+        steps.iter().enumerate().filter(|(_, state)| state.has_acted).map(|(step, _)| step).collect()
+    }
+
     /// The steps that have fired and did nothing, by their place. Of a run that was cut short, what still stood might
     /// have done something yet.
     pub(crate) fn inert(&self, cut_short: bool) -> Vec<usize> {

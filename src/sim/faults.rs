@@ -307,7 +307,7 @@ impl World {
 }
 
 /// Whether an action stands until it is taken back, and can do something for so long.
-fn stands(action: &Action) -> bool {
+pub(crate) fn stands(action: &Action) -> bool {
     match action {
         Action::Partition(_)
         | Action::Cut { .. }
@@ -327,7 +327,7 @@ fn stands(action: &Action) -> bool {
 }
 
 /// Under which names a fault is counted.
-pub(super) fn families(action: &Action) -> Vec<&'static str> {
+pub(crate) fn families(action: &Action) -> Vec<&'static str> {
     match action {
         Action::Partition(_) => vec![Family::Partition.name()],
         Action::Cut { .. } => vec![Family::OneWay.name()],

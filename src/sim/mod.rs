@@ -12,12 +12,12 @@ mod chaos;
 mod control;
 mod coverage;
 mod crash;
-mod cuts;
-mod deeds;
+pub(crate) mod cuts;
+pub(crate) mod deeds;
 pub mod disk;
 mod drawn;
-mod fates;
-mod faults;
+pub(crate) mod fates;
+pub(crate) mod faults;
 pub(crate) mod flight;
 mod hasher;
 pub(crate) mod host;
@@ -25,7 +25,7 @@ mod judge;
 pub(crate) mod kernel;
 mod lane;
 mod latency;
-mod links;
+pub(crate) mod links;
 pub mod meaning;
 pub mod net;
 pub mod outcome;
@@ -34,9 +34,10 @@ mod panics;
 mod path;
 pub(crate) mod platter;
 mod process;
-mod recorder;
+mod processes;
+pub(crate) mod recorder;
 mod rto;
-mod schedule;
+pub(crate) mod schedule;
 mod setup;
 pub(crate) mod shared;
 pub(crate) mod socket;
@@ -62,6 +63,7 @@ pub use lane::core::{CoreHost, CoreNet, CoreSocket, CoreTime, Datagram, WaitEnd}
 pub(crate) use latency::sample;
 pub use outcome::{Fact, Finding, InertStep, Outcome, PacketCounts, Quantiles, Verdict};
 pub use path::Path;
+pub use processes::{Heard, Process, Processes, Witness};
 pub use recorder::Breach;
 pub use setup::{Report, Setup};
 pub use shared::{Events, LogContext, SendEvents, log_context};
@@ -111,6 +113,12 @@ pub enum RunError {
         /// The system's name.
         system: &'static str,
     },
+    /// Its hosts are real processes.
+    #[error("{script}: its hosts are real processes, which no simulated run has: `stormglass live` runs them")]
+    OnlyLive {
+        /// The script's path.
+        script: String,
+    },
 }
 
 /// Runs a script with a seed. The same script and seed give the same run, byte for byte.
@@ -120,6 +128,9 @@ pub fn run(
     seed: Seed,
     options: &RunOptions,
 ) -> Result<Outcome, RunError> {
+    if system.runs_only_live() {
+        return Err(RunError::OnlyLive { script: script.source.path.clone() });
+    }
     if system.draws_from_tokio() && !cfg!(tokio_unstable) {
         return Err(RunError::Unseeded { system: system.name() });
     }

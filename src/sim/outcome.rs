@@ -68,7 +68,7 @@ pub struct InertStep {
 }
 
 /// A counter by its name, which is `own` where it is neither of packets nor of faults.
-pub(super) fn counter(
+pub(crate) fn counter(
     name: &str,
     packets: &PacketCounts,
     [faults, inert]: [&BTreeMap<String, u64>; 2],

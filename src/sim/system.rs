@@ -11,9 +11,9 @@ use crate::model::{Bounds, Search};
 use crate::rng::Rng;
 use crate::script::{Action, Script, ScriptError, Setting, Sometimes};
 
-use super::Setup;
 use super::meaning::Meaning;
 use super::trace::{Label, Packet};
+use super::{Processes, Setup};
 
 /// A system that the testbed can run.
 pub trait System: Sync {
@@ -51,6 +51,17 @@ pub trait System: Sync {
     /// [`Net::task`](crate::net::Net::task), without which a panic in one that nobody awaits goes unnoticed there.
     fn draws_from_tokio(&self) -> bool {
         true
+    }
+
+    /// Its hosts as real processes, for a live run. `None`: it has none.
+    fn processes(&self, setup: &Setup<'_>) -> Option<Result<Processes, ScriptError>> {
+        let _ = setup;
+        None
+    }
+
+    /// Whether its hosts are real processes, which `stormglass live` alone runs: a run of the testbed is refused.
+    fn runs_only_live(&self) -> bool {
+        false
     }
 
     /// The JSON Schema of its table in a script.

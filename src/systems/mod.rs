@@ -15,5 +15,8 @@ use crate::sim::System;
 /// The systems that come with the crate.
 #[cfg(feature = "systems")]
 pub fn all() -> &'static [&'static dyn System] {
+    #[cfg(all(feature = "live", target_os = "linux"))]
+    return &[&echo::Echo, &raft::Raft, &balancer::Balancer, &crate::live::Live];
+    #[cfg(not(all(feature = "live", target_os = "linux")))]
     &[&echo::Echo, &raft::Raft, &balancer::Balancer]
 }

@@ -117,6 +117,28 @@ impl Check {
         self.given.saw(&Fact::Is { role: Role::Follower, term: 0, leader });
     }
 
+    /// Takes in a fact of a node, and holds it to what must be so of all that ever happened, whatever the time is: E1 to E7,
+    /// E10 and S1. For facts that were gathered where times are nobody's to judge.
+    pub fn keeps_history(&mut self, id: NodeId, seen: Seen, fact: &Fact) -> Option<Box<Breach>> {
+        self.given.saw(fact);
+        match *fact {
+            Fact::Is { role, term, leader } => {
+                let passed = self.election.passed(id, role, term);
+                if let Some(term) = passed.entered {
+                    self.election.entered(id, seen, term);
+                }
+                let became = passed.became.map_or(Ok(()), |(role, term)| self.election.is_found(id, seen, role, term));
+                let stands = became.and_then(|()| self.election.stands(id, seen, role, term));
+                stands.and_then(|()| self.election.follows(id, seen, leader, term)).err()
+            }
+            Fact::Applied { index, term, hash } => {
+                let found = self.contents.applied(id, seen, index, term, hash).err()?;
+                (!is_of(&self.exempt, S1)).then_some(found)
+            }
+            _ => self.election.tell(id, seen, fact).err(),
+        }
+    }
+
     /// A node is this, at rest: what it has gone through and did not tell comes first.
     fn rests(&mut self, id: NodeId, seen: Seen, state: State) -> Option<Box<Breach>> {
         let State { role, term, leader } = state;

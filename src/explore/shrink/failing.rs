@@ -76,8 +76,8 @@ impl Failing {
         Ok((ran, records))
     }
 
-    /// The run written out: single packets too, or else with what links do at random, or else as it was.
-    fn starts(&self, records: &[RecordLine]) -> Result<Vec<Plan>, String> {
+    /// A run of it written out: single packets too, or else with what links do at random, or else as it was.
+    pub(crate) fn starts(&self, records: &[RecordLine]) -> Result<Vec<Plan>, String> {
         let Ground { system, seed } = self.ground;
         let script = Script::parse(&self.path, &self.text).map_err(|error| error.to_string())?;
         let mut setup = Setup::new(system, &script, Seed(seed));

@@ -45,7 +45,8 @@ pub fn summary(sweep: &SweepReport) -> String {
             _ => "❌",
         };
         let numbers = [sim.seeds, sim.passed, sim.failed, sim.inconclusive].map(count).join(" | ");
-        let _ = writeln!(out, "| {mark} | `{}` | {numbers} | `{}` |", title(sim).replace('|', "\\|"), sim.hash);
+        let _ =
+            writeln!(out, "| {mark} | `{}` | {numbers} | `{}` |", title(sim).replace('|', "\\|"), sim.hash_in_words());
     }
     for sim in &sweep.sims {
         for reason in reasons(sweep, sim) {

@@ -28,7 +28,7 @@ fn suite(sweep: &SweepReport, sim: &SimReport) -> TestSuite {
     if let Some(shard) = sweep.shard {
         suite.add_property(Property::new("shard", shard.to_string()));
     }
-    suite.add_property(Property::new("hash", sim.hash.to_string()));
+    suite.add_property(Property::new("hash", sim.hash_in_words()));
     if sim.passed > 0 {
         let mut passed = TestCase::new("seeds that pass", TestCaseStatus::success());
         passed.set_system_out(counted(sim.passed, "seed", "seeds"));

@@ -154,6 +154,7 @@ mod tests {
             inconclusive: 0,
             sim_ms: 0.0,
             hash: TraceHash(0),
+            live: false,
             faults: BTreeMap::new(),
             inert: BTreeMap::new(),
             sometimes: names.iter().map(reached).collect(),

@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::seeds::{SeedRange, Shard};
-use crate::report::json::RunReport;
+use crate::report::json::{RunReport, is_false};
 use crate::report::judgement::Exit;
 use crate::sim::trace::TraceHash;
 
@@ -84,6 +84,9 @@ pub struct SimReport {
     /// The sum of the hashes of all seeds, each with its run's hash, so that parts of a sweep can be added up.
     #[schemars(with = "String")]
     pub hash: TraceHash,
+    /// Whether its hosts were real processes: the hash then means nothing.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub live: bool,
     /// How many faults began, by name.
     pub faults: BTreeMap<String, u64>,
     /// How many of them did nothing: they touched no packet, no connection and no process.
@@ -114,6 +117,11 @@ pub struct Sometimes {
 }
 
 impl SimReport {
+    /// The hash, or that there is none.
+    pub fn hash_in_words(&self) -> String {
+        if self.live { "live: not deterministic".to_owned() } else { self.hash.to_string() }
+    }
+
     /// What never came about.
     pub fn never(&self) -> impl Iterator<Item = &Sometimes> {
         self.sometimes.iter().filter(|sometimes| sometimes.seeds == 0)

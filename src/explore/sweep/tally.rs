@@ -41,6 +41,7 @@ impl Tally {
             inconclusive: 0,
             sim_ms: 0.0,
             hash: TraceHash(0),
+            live: false,
             faults: BTreeMap::new(),
             inert: BTreeMap::new(),
             sometimes: reached.collect(),
@@ -97,6 +98,11 @@ impl Tally {
     /// A failing seed came to something else when it was run again.
     pub fn differs(&mut self, seed: u64) {
         self.report.not_deterministic.push(seed);
+    }
+
+    /// They are runs of real processes, which are not deterministic.
+    pub fn live(&mut self) {
+        self.report.live = true;
     }
 
     /// What came of them.

@@ -8,6 +8,7 @@ mod lines;
 mod local;
 mod options;
 mod screen;
+mod tell;
 mod writes;
 
 use std::cell::RefCell;
@@ -23,11 +24,13 @@ pub use self::kv::kv;
 use self::lines::{Change, Narrator};
 pub use self::local::local;
 pub use self::options::{Job, KvCall, LocalOptions, Node, NodeOptions, Options, Peers, ProtocolOptions};
+pub use self::tell::Line;
+use self::tell::Teller;
 use super::NodeId;
 use super::caller::Servers;
 use super::client::Patience;
 use super::front::Front;
-use super::server::{self, Event, ServeError, Settings};
+use super::server::{self, Command, Event, ServeError, Settings};
 use super::status::{self, Board, rfc3339};
 use crate::disk::real::RealDisk;
 use crate::events::Sink;
@@ -35,7 +38,7 @@ use crate::net::real::RealNet;
 use crate::net::signals::shutdown_signal;
 use crate::net::{Listener, Net, Socket};
 use crate::rng::fresh_seed;
-use crate::service;
+use crate::service::{self, Stdout};
 
 /// How long the store's front waits for an answer of the cluster.
 const FRONT_PATIENCE: Duration = Duration::from_secs(5);
@@ -57,8 +60,11 @@ pub async fn node(node: Node) -> io::Result<ExitCode> {
     announce(&socket, listener.as_ref(), store.as_ref())?;
     let front = front(&settings, &socket)?;
     let board = Board::new(wall_clock);
-    let (events, rng) = (sink(id, board.clone()), fresh_seed().stream("raft-node"));
-    let (_commands, commanded) = mpsc::unbounded_channel();
+    let (events, rng) = (sink(id, board.clone(), options.events), fresh_seed().stream("raft-node"));
+    let (commands, commanded) = mpsc::unbounded_channel();
+    if let Some(timeout) = options.first_timeout {
+        let _ = commands.send(Command::PinNextTimeout(timeout));
+    }
     let served = server::serve(&RealNet, socket, disk, settings, rng, commanded, events, shutdown);
     let told = async {
         match listener {
@@ -117,10 +123,15 @@ fn announce(socket: &impl Socket, status: Option<&impl Listener>, store: Option<
     Ok(())
 }
 
-fn sink(id: NodeId, board: Board) -> Sink<Event> {
+fn sink(id: NodeId, board: Board, tells_events: bool) -> Sink<Event> {
     let narrator = RefCell::new(Narrator::default());
+    let (teller, stdout) = (Teller::default(), Stdout::default());
     Sink::new(move |event| {
         board.take(event);
+        if tells_events {
+            let now_ns = u64::try_from(wall_clock().as_nanos()).unwrap_or(u64::MAX);
+            teller.line(event, now_ns).into_iter().for_each(|line| stdout.print_line(line));
+        }
         match narrator.borrow_mut().tell(event) {
             Some(Change::Follows { leader, term }) => line(id, format_args!("follows {leader} (term {term})")),
             Some(Change::Other(change)) => line(id, change),

@@ -85,6 +85,12 @@ pub struct NodeOptions {
     /// Replicate a store, and serve it over HTTP here, at /kv/KEY; all members have to, or none
     #[arg(long, value_name = "ADDR", value_parser = parse_listen)]
     pub kv: Option<String>,
+    /// Tell each event as a line of JSON on stdout, too
+    #[arg(long)]
+    pub events: bool,
+    /// What the first election timeout is, whatever it would be drawn as
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    pub first_timeout: Option<Duration>,
     /// How much to log to stderr, beside the changes of role: off, error, warn, info, debug or trace
     #[arg(long, value_name = "LEVEL", default_value = "warn")]
     pub log: LevelFilter,
@@ -219,6 +225,7 @@ pub struct LocalOptions {
 
 /// What all members of a cluster should have the same.
 #[derive(Clone, Copy, Debug, clap::Args)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a rule that can be switched off")]
 pub struct ProtocolOptions {
     /// How long a member waits for its leader, drawn from this range each time
     #[arg(long, value_name = "MIN..MAX", default_value = "150ms..300ms", value_parser = parse_range)]
@@ -232,6 +239,12 @@ pub struct ProtocolOptions {
     /// Lead on when no majority answers
     #[arg(long)]
     pub no_check_quorum: bool,
+    /// Heed candidates also when a leader was heard just now
+    #[arg(long)]
+    pub no_leader_stickiness: bool,
+    /// As a candidate, ask nobody again who has not answered
+    #[arg(long)]
+    pub no_resend: bool,
 }
 
 /// The members of a cluster and where they are.
@@ -310,6 +323,8 @@ impl ProtocolOptions {
             heartbeat: self.heartbeat,
             pre_vote: !self.no_pre_vote,
             check_quorum: !self.no_check_quorum,
+            leader_stickiness: !self.no_leader_stickiness,
+            resend: !self.no_resend,
             ..Config::new(members)
         }
     }

@@ -3,6 +3,7 @@
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 
+use bytes::Bytes;
 use etherparse::{PacketBuilder, PacketBuilderStep, TcpOptionElement};
 
 /// Windows are told in steps of 128 bytes.
@@ -26,8 +27,12 @@ pub(super) struct Frame {
 
 #[derive(Clone, Debug)]
 pub(super) enum Body {
-    Udp { payload: Vec<u8> },
+    Udp {
+        payload: Vec<u8>,
+    },
     Tcp(Segment),
+    /// An IPv4 packet as it was on the wire.
+    Wire(Bytes),
 }
 
 /// A TCP segment; `ack` is set on all but a first SYN.
@@ -48,6 +53,10 @@ pub(super) struct Segment {
 
 impl Frame {
     pub(super) fn bytes(&self) -> io::Result<Vec<u8>> {
+        if let Body::Wire(packet) = &self.body {
+            const IPV4: [u8; 2] = [8, 0];
+            return Ok([&mac(self.peer)[..], &mac(self.interface), &IPV4, packet].concat());
+        }
         let ethernet = PacketBuilder::ethernet2(mac(self.interface), mac(self.peer));
         let ip = match (self.src.ip(), self.dst.ip()) {
             (IpAddr::V4(src), IpAddr::V4(dst)) => ethernet.ipv4(src.octets(), dst.octets(), HOPS),
@@ -57,6 +66,7 @@ impl Frame {
         let mut bytes = Vec::new();
         let written = match &self.body {
             Body::Udp { payload } => ip.udp(self.src.port(), self.dst.port()).write(&mut bytes, payload),
+            Body::Wire(_) => Ok(()),
             Body::Tcp(segment) => {
                 segment.over(ip, (self.src.port(), self.dst.port()))?.write(&mut bytes, &segment.payload)
             }

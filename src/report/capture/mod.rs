@@ -20,6 +20,7 @@ use std::io::{self, Write};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use bytes::Bytes;
 use pcap_file::pcapng::PcapNgWriter;
 use pcap_file::pcapng::blocks::enhanced_packet::{EnhancedPacketBlock, EnhancedPacketOption};
 use pcap_file::pcapng::blocks::interface_description::{InterfaceDescriptionBlock, InterfaceDescriptionOption};
@@ -44,8 +45,10 @@ pub struct Written {
 }
 
 /// Writes the capture of a run.
-pub fn write(run: &Recording, to: &mut impl Write) -> io::Result<Written> {
-    let seen = seen(run);
+///
+/// `wire` has the packets of a live run as they were, by their numbers: these then stand in it, and nothing is made up.
+pub fn write(run: &Recording, wire: Option<&BTreeMap<u64, Bytes>>, to: &mut impl Write) -> io::Result<Written> {
+    let seen = seen(run, wire);
     let mut writer = PcapNgWriter::with_section_header(to, section(run)).map_err(io_error)?;
     for host in run.hosts() {
         writer.write_pcapng_block(interface(&host.name, &host.addr)).map_err(io_error)?;
@@ -138,7 +141,7 @@ enum Seen {
 }
 
 /// All that is seen, in the order of time.
-fn seen(run: &Recording) -> Vec<Seen> {
+fn seen(run: &Recording, wire: Option<&BTreeMap<u64, Bytes>>) -> Vec<Seen> {
     let fates = Fates::new(&run.records);
     let places: BTreeMap<&str, u32> = run.hosts().iter().map(|host| host.name.as_str()).zip(0..).collect();
     let mut packets: BTreeMap<u64, Packet<'_>> = BTreeMap::new();
@@ -150,7 +153,10 @@ fn seen(run: &Recording) -> Vec<Seen> {
             WhatLine::Sent(sent) => {
                 let Some(packet) = understand(sent, &places) else { continue };
                 let comment = fates.comment(record, sent.packet, 0);
-                seen.push(Seen::Packet(if sent.transport == "udp" {
+                let as_it_was = wire.and_then(|wire| wire.get(&sent.packet));
+                seen.push(Seen::Packet(if let Some(bytes) = as_it_was {
+                    as_on_the_wire(record.t_ns, &packet, bytes, comment)
+                } else if sent.transport == "udp" {
                     datagram(record.t_ns, &packet, comment)
                 } else {
                     connections.sent(record.t_ns, &packet, comment)
@@ -158,8 +164,13 @@ fn seen(run: &Recording) -> Vec<Seen> {
                 packets.insert(sent.packet, packet);
             }
             WhatLine::Duplicated { packet, copy } => {
+                let as_it_was = wire.and_then(|wire| wire.get(packet));
                 if let Some(packet) = packets.get(packet) {
-                    seen.push(Seen::Packet(datagram(record.t_ns, packet, fates.comment(record, *copy, 0))));
+                    let comment = fates.comment(record, *copy, 0);
+                    seen.push(Seen::Packet(match as_it_was {
+                        Some(bytes) => as_on_the_wire(record.t_ns, packet, bytes, comment),
+                        None => datagram(record.t_ns, packet, comment),
+                    }));
                 }
             }
             WhatLine::Retransmitted { packet, attempt, len, tcp, .. } => {
@@ -182,6 +193,11 @@ fn seen(run: &Recording) -> Vec<Seen> {
 fn understand<'a>(sent: &'a SentLine, places: &BTreeMap<&str, u32>) -> Option<Packet<'a>> {
     let (from, to) = (*places.get(sent.from.as_str())?, *places.get(sent.to.as_str())?);
     Some(Packet { sent, src: sent.src.parse().ok()?, dst: sent.dst.parse().ok()?, from, to })
+}
+
+fn as_on_the_wire(t_ns: u64, packet: &Packet<'_>, bytes: &Bytes, comment: String) -> Frame {
+    let Packet { src, dst, from, to, .. } = *packet;
+    Frame { t_ns, interface: from, peer: to, src, dst, body: Body::Wire(bytes.clone()), comment }
 }
 
 fn datagram(t_ns: u64, packet: &Packet<'_>, comment: String) -> Frame {

@@ -54,7 +54,7 @@ function reproduceLine(run) {
     try { await navigator.clipboard.writeText(run.reproduce); copy.textContent = "Copied"; } catch { getSelection().selectAllChildren(line.querySelector("code")); }
     setTimeout(() => { copy.textContent = "Copy"; }, 1500);
   });
-  line.append(make("code", { textContent: run.reproduce }), copy, make("span", { className: "facts", textContent: [`${length(run.sim_ms)} simulated`, plural(run.count, "record"), run.hash ? `hash ${run.hash}` : ""].filter(Boolean).join(" · ") }));
+  line.append(make("code", { textContent: run.reproduce }), copy, make("span", { className: "facts", textContent: [`${length(run.sim_ms)} ${run.live ? "of real time" : "simulated"}`, plural(run.count, "record"), run.live ? "live: not deterministic" : run.hash ? `hash ${run.hash}` : ""].filter(Boolean).join(" · ") }));
   return line;
 }
 

@@ -5,6 +5,7 @@ mod bugs;
 mod cluster;
 mod exhaust;
 mod figures;
+mod live;
 mod names;
 mod options;
 mod orders;
@@ -28,7 +29,7 @@ use crate::rng::Rng;
 use crate::script::{Action, HostPattern, Lane, MessageRule, Script, ScriptError, Setting, Sometimes, SystemAction};
 use crate::sim::meaning::Meaning;
 use crate::sim::trace::{Label, Packet, What};
-use crate::sim::{Calm, Setup};
+use crate::sim::{Calm, Processes, Setup};
 
 #[cfg(feature = "planted-bugs")]
 use crate::sim::{PlantedBug, WeakerCheck};
@@ -150,6 +151,10 @@ impl System for Raft {
 
     fn draws_from_tokio(&self) -> bool {
         false
+    }
+
+    fn processes(&self, setup: &Setup<'_>) -> Option<Result<Processes, ScriptError>> {
+        Some(live::processes(setup))
     }
 
     fn section_schema(&self) -> Schema {

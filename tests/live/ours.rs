@@ -1,0 +1,61 @@
+//! The systems of this crate, by the binaries that stand beside the command.
+
+use std::fs;
+
+use serde_json::Value;
+
+use super::{Stage, kinds, passes};
+
+/// Called in a checkout, where its sims are.
+fn call(stage: &Stage, sim: &str, arguments: &[&str]) -> (Option<i32>, Value, String) {
+    let mut command = stage.command(&[&["live", sim, "--seed", "1", "--json"], arguments].concat());
+    let output = command.current_dir(env!("CARGO_MANIFEST_DIR")).output().expect("it can be called");
+    let result = serde_json::from_slice(&output.stdout).unwrap_or_default();
+    (output.status.code(), result, String::from_utf8_lossy(&output.stderr).into_owned())
+}
+
+#[test]
+fn real_leadership_flaps_where_the_simulated_one_does() {
+    assert!(std::path::Path::new(env!("CARGO_BIN_EXE_raft-node")).exists());
+    let Some(stage) = Stage::new("") else { return };
+    let [page, records] = ["it.html", "it.jsonl"].map(|file| stage.path(file).display().to_string());
+    let arguments = ["--set", "duration=5s", "-o", &page, "-o", &records];
+    let (_, result, said) = call(&stage, "raft/cloudflare-2020@no-pre-vote", &arguments);
+    passes(&result);
+    assert!(result["counters"]["leaders"].as_u64() >= Some(5), "{result:#}{said}");
+    let notes = result["notes"].to_string();
+    assert!(notes.contains("are not checked live"), "{notes}");
+    let records = super::lines(&stage.path("it.jsonl"));
+    assert!(kinds(&records)["event"] > 50);
+    let named = |name: &str| records.iter().filter(|record| record["name"] == name).count();
+    assert!(named("became-leader") >= 5 && named("stepped-down") >= 4);
+    let labels = records.iter().filter(|record| record["label"] == "AppendEntries").count();
+    assert!(labels > 10, "packets have the names that the system gives them");
+    let page = fs::read_to_string(stage.path("it.html")).expect("it was written");
+    assert!(page.contains("\"leader\",\"term 2\""), "the page shows who leads");
+}
+
+#[test]
+fn with_pre_vote_the_real_leader_keeps_its_lead() {
+    let Some(stage) = Stage::new("") else { return };
+    let (_, result, _) = call(&stage, "raft/cloudflare-2020", &["--set", "duration=3s"]);
+    passes(&result);
+    assert_eq!(result["counters"]["leaders"], 1, "{result:#}");
+}
+
+#[test]
+fn what_no_real_process_can_do_is_refused_with_its_place() {
+    let Some(stage) = Stage::new("") else { return };
+    for (sim, place, reason) in [
+        ("raft/kv-cut-off", "kv-cut-off.toml:", "`raft-node` elects leaders and replicates no log for clients"),
+        ("raft/drifting-clocks", "drifting-clocks.toml:8:", "the clocks of real processes are this machine's"),
+        ("raft/hand-over", "hand-over.toml:", "nobody tells a `raft-node` that runs what to do"),
+        ("raft/slow-disk-voter", "slow-disk-voter.toml:", "live"),
+        ("balancer/steady", "steady.toml:", "no live run can be made of system `balancer`"),
+        ("echo/tcp-loss", "tcp-loss.toml:", "no live run can be made of system `echo`"),
+    ] {
+        let (code, _, said) = call(&stage, sim, &[]);
+        assert_eq!(code, Some(2), "{sim}: {said}");
+        assert!(said.contains(place) && said.contains(reason), "{sim}: {said}");
+    }
+}
