@@ -242,10 +242,10 @@ impl SimStream {
 
     /// Whether it is to end by force when it is dropped.
     pub(crate) fn abort_when_dropped(&self, aborts: bool) {
-        if let Inner::Remote(remote) = &self.0 {
-            if remote.kernel.alive().is_ok() {
-                remote.aborts.set(aborts);
-            }
+        if let Inner::Remote(remote) = &self.0
+            && remote.kernel.alive().is_ok()
+        {
+            remote.aborts.set(aborts);
         }
     }
 }
