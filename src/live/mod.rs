@@ -3,7 +3,7 @@
 //!
 //! Each host has namespaces of its own, kept by a [keeper]; all their packets pass through a [relay] that asks the engine
 //! of simulated runs what becomes of them; a [conductor] carries out the script's steps, takes everything down into
-//! the same records as a simulated run's, and a [judge](judge) gives the verdict. [`Live`] is the system of anyone's
+//! the same records as a simulated run's, and a [judge] gives the verdict. [`Live`] is the system of anyone's
 //! services: its scripts name their commands ([`section`]).
 //!
 //! What it cannot be is deterministic: processes and kernel do what they do when they do it. The fates of packets are a
