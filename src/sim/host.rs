@@ -118,6 +118,7 @@ impl Supervisor {
     /// What of its process no fault reaches: tasks of turmoil's runtime, and threads of hosts like this one.
     pub(crate) fn out_of_reach(&self) -> Vec<String> {
         let tasks = self.runtime.borrow().as_ref().map_or(0, |runtime| runtime.metrics().num_alive_tasks());
+        let tasks = tasks.saturating_sub(self.kernel.on_the_way_to_itself());
         let tasks = Some(tasks).filter(|tasks| *tasks > 0).map(|tasks| {
             let are = if tasks == 1 { "one task" } else { &format!("{tasks} tasks") };
             format!("{are} of `tokio::spawn`, for which a host has to be added by Setup::process,")

@@ -154,6 +154,7 @@ impl TurmoilSocket {
         fits_datagram(payload.len())?;
         self.net.shared.alive(self.net.host)?;
         if to.ip() == self.net.ip || to.ip().is_loopback() {
+            self.net.kernel.sends_to_itself();
             return self.inner.send_to(&payload, to).await;
         }
         let hosts = (self.net.host, self.net.reachable(to)?);

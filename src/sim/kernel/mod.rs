@@ -17,7 +17,7 @@ pub(crate) mod stream;
 pub(crate) mod wait;
 
 use std::cell::{Cell, RefCell};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
@@ -59,6 +59,8 @@ pub struct Kernel {
     next_port: Cell<u16>,
     descriptors: Descriptors,
     outgoing: RefCell<Vec<Parcel>>,
+    /// When datagrams left to the host itself, which turmoil has a task for each carry, until a tick later.
+    to_itself: RefCell<VecDeque<Duration>>,
 }
 
 pub(super) fn micros(time: Duration) -> Micros {
@@ -66,6 +68,20 @@ pub(super) fn micros(time: Duration) -> Micros {
 }
 
 impl Kernel {
+    /// A datagram leaves to the host itself.
+    pub(crate) fn sends_to_itself(&self) {
+        let (now, tick) = (self.shared.now(), self.shared.tick);
+        let mut sent = self.to_itself.borrow_mut();
+        while sent.pop_front_if(|at| *at + tick < now).is_some() {}
+        sent.push_back(now);
+    }
+
+    /// How many are on their way between two steps.
+    pub(crate) fn on_the_way_to_itself(&self) -> usize {
+        let (now, tick) = (self.shared.now(), self.shared.tick);
+        self.to_itself.borrow().iter().filter(|at| **at + tick >= now).count()
+    }
+
     pub(crate) fn new(shared: &Rc<Shared>, host: HostId, seed: Seed, apart: bool) -> Rc<Self> {
         // Where the machine's timer ticks lie is as random as on real ones.
         let phase = seed.draw(&[Purpose::Ticks as u64, u64::from(host.0)]) % (1 << 40);
@@ -84,6 +100,7 @@ impl Kernel {
             next_port: Cell::new(PORT_FIRST),
             descriptors: Descriptors::default(),
             outgoing: RefCell::default(),
+            to_itself: RefCell::default(),
         });
         shared.add_kernel(host, &kernel);
         kernel
