@@ -47,7 +47,7 @@ fn with_pre_vote_the_real_leader_keeps_its_lead() {
 fn what_no_real_process_can_do_is_refused_with_its_place() {
     let Some(stage) = Stage::new("") else { return };
     for (sim, place, reason) in [
-        ("raft/kv-cut-off", "kv-cut-off.toml:", "`raft-node` elects leaders and replicates no log for clients"),
+        ("raft/kv-cut-off", "kv-cut-off.toml:", "there are no processes for clients yet"),
         ("raft/drifting-clocks", "drifting-clocks.toml:8:", "the clocks of real processes are this machine's"),
         ("raft/hand-over", "hand-over.toml:", "nobody tells a `raft-node` that runs what to do"),
         ("raft/slow-disk-voter", "slow-disk-voter.toml:", "live"),
