@@ -1,8 +1,7 @@
 //! The verdict over a live run that is over: as that over a simulated one, and that its relay must have kept its times.
 
 use crate::report::style::{count, span};
-use crate::script::{Script, Step, show_duration};
-use crate::sim::faults::families;
+use crate::script::{Script, show_duration};
 use crate::sim::outcome;
 use crate::sim::recorder::Recorder;
 use crate::sim::schedule::Schedule;
@@ -44,7 +43,7 @@ impl Case<'_> {
         for breach in breaches {
             recorder.breach(at, None, None, breach);
         }
-        let inert = self.inert_steps(recorder);
+        let inert = recorder.inert_steps(self.schedule, self.inert.iter().copied());
         let verdict = recorder.found.clone().unwrap_or_else(|| self.unless_found(recorder, &inert));
         recorder.record(at, None, None, What::Ended { verdict: verdict.name() });
         (verdict, inert)
@@ -57,22 +56,6 @@ impl Case<'_> {
             let message = || format!("{name} is {value}, expected {bound}");
             (!bound.holds(value)).then(|| Breach::new(Finding::EXPECTATION, message()))
         })
-    }
-
-    fn inert_steps(&self, recorder: &mut Recorder) -> Vec<InertStep> {
-        let mut steps = Vec::new();
-        for &index in self.inert {
-            let step = self.schedule.step(index);
-            for family in families(&step.action) {
-                *recorder.inert.entry(family.to_owned()).or_default() += 1;
-            }
-            if self.schedule.is_scripted(index) {
-                let Step { line, may_be_inert: allowed, .. } = *step;
-                let (step, text) = (index as u64 + 1, step.to_string());
-                steps.push(InertStep { step, line: line as u64, text, allowed });
-            }
-        }
-        steps
     }
 
     /// The verdict over a run in which nothing was broken.

@@ -4,10 +4,9 @@ use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::time::Duration;
 
-use crate::script::{Script, Step};
+use crate::script::Script;
 
 use super::calm::Calm;
-use super::faults::families;
 use super::outcome::{self, Finding, InertStep, Outcome, Verdict};
 use super::recorder::{Breach, Recorder};
 use super::setup::{EndCheck, Report};
@@ -33,30 +32,16 @@ pub(crate) fn judge(world: &World, script: &Script, end_checks: Vec<EndCheck>, p
     }
     check_threads(&shared);
     check_liveness(world, script, &at_work);
-    let inert = inert_steps(world);
+    let inert = {
+        let mut recorder = world.shared.recorder.borrow_mut();
+        let inert = world.shared.deeds.inert(recorder.found.is_some());
+        recorder.inert_steps(&world.schedule, inert)
+    };
     check_counters(&shared, script);
     let verdict = verdict(world, &inert);
     world.record_end(&verdict);
     // Hosts that are dropped still write records: the outcome is taken before.
     take_outcome(&shared, world, verdict, inert)
-}
-
-/// The steps of the script that did nothing; those that chaos drew are counted.
-fn inert_steps(world: &World) -> Vec<InertStep> {
-    let mut recorder = world.shared.recorder.borrow_mut();
-    let mut steps = Vec::new();
-    for index in world.shared.deeds.inert(recorder.found.is_some()) {
-        let step = world.schedule.step(index);
-        for family in families(&step.action) {
-            *recorder.inert.entry(family.to_owned()).or_default() += 1;
-        }
-        if world.schedule.is_scripted(index) {
-            let Step { line, may_be_inert: allowed, .. } = *step;
-            let (step, text) = (index as u64 + 1, step.to_string());
-            steps.push(InertStep { step, line: line as u64, text, allowed });
-        }
-    }
-    steps
 }
 
 /// What was done in a thread of a host's own was not done in the run.

@@ -4,8 +4,10 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::faults::families;
 use super::hasher::{Hasher, Head};
-use super::outcome::{Fact, Finding, PacketCounts, Quantiles, Verdict};
+use super::outcome::{Fact, Finding, InertStep, PacketCounts, Quantiles, Verdict};
+use super::schedule::Schedule;
 use super::trace::{Cause, HostId, Packet, Record, TraceHash, What, Why, nanos};
 
 /// Looks at every record as it is made; what it finds ends the run.
@@ -95,6 +97,26 @@ pub(crate) struct Recorder {
 }
 
 impl Recorder {
+    /// The steps of the script among those that did nothing; those that chaos drew are counted.
+    pub(crate) fn inert_steps(
+        &mut self,
+        schedule: &Schedule,
+        inert: impl IntoIterator<Item = usize>,
+    ) -> Vec<InertStep> {
+        let mut steps = Vec::new();
+        for index in inert {
+            let step = schedule.step(index);
+            for family in families(&step.action) {
+                *self.inert.entry(family.to_owned()).or_default() += 1;
+            }
+            if schedule.is_scripted(index) {
+                let (line, allowed) = (step.line as u64, step.may_be_inert);
+                steps.push(InertStep { step: index as u64 + 1, line, text: step.to_string(), allowed });
+            }
+        }
+        steps
+    }
+
     pub(crate) fn new(keep: bool) -> Self {
         Self {
             hasher: Hasher::new(),
