@@ -23,7 +23,7 @@ const CHAOS_SEEDS: [u32; 2] = [6, 200];
 const ELECTIONS: [u32; 2] = [600, 10_000];
 
 /// What lasts longer takes seconds in the turmoil lane.
-const LONG: Duration = Duration::from_secs(60);
+const LONG: Duration = Duration::from_mins(1);
 
 fn in_lane(script: &Script, lane: Lane, seed: u64, keep_records: bool) -> Outcome {
     let script = Script { lane: Some(lane), ..script.clone() };

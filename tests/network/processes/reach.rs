@@ -3,6 +3,7 @@
 use std::sync::mpsc;
 use std::thread;
 
+use stormglass::net::{Net as _, Socket as _};
 use stormglass::sim::{Host, HostResult, Outcome, Setup, Verdict};
 use stormglass::sockets::UdpSocket;
 use tokio::time::sleep;
@@ -67,6 +68,43 @@ fn a_thread_is_noticed_by_every_fault_on_its_host() {
     assert_eq!(run("", with_a_thread).verdict, Verdict::Pass, "without a fault it is its own affair");
     let other = run("[[step]]\nat = '100ms'\nkill = 'n2'\nfor = '10ms'", with_a_thread);
     assert_eq!(other.verdict, Verdict::Pass, "the fault is on another host");
+}
+
+/// Turmoil has a task of its own for each datagram to the same host: neither may it be taken for one of the host's, nor one
+/// of the host's for it.
+#[test]
+fn what_a_host_sends_itself_is_no_task_that_goes_on() {
+    async fn talks_to_itself(host: Host) -> HostResult {
+        let socket = host.net.bind("0.0.0.0:7000").await?;
+        let own = socket.local_addr()?;
+        loop {
+            for _ in 0..3 {
+                socket.send_to(b"me", own).await?;
+            }
+            sleep(ms(1)).await;
+        }
+    }
+    #[allow(clippy::disallowed_methods, reason = "that is what is to be found")]
+    async fn leaves_a_task(host: Host) -> HostResult {
+        tokio::spawn(std::future::pending::<()>());
+        talks_to_itself(host).await
+    }
+    let of_turmoil = |tasks: bool| {
+        simulate(1, &format!("duration = '1s'\n{KILL}"), move |setup: &mut Setup<'_>| {
+            if tasks {
+                setup.host("n1", leaves_a_task);
+            } else {
+                setup.host("n1", talks_to_itself);
+            }
+            setup.process_workload("n2", async |host: Host| {
+                sleep(ms(500)).await;
+                host.events.work(1);
+                Ok(())
+            });
+        })
+    };
+    assert_eq!(of_turmoil(false).verdict, Verdict::Pass);
+    assert!(found(&of_turmoil(true)).contains("one task of `tokio::spawn`"));
 }
 
 #[test]
