@@ -39,6 +39,13 @@ pub trait Disk: Clone + 'static {
     fn truncate(&self, name: &str, length: u64) -> impl Future<Output = io::Result<()>>;
     /// Resolves when a file's content is durable. Its name need not be: that is [`Disk::sync_dir`]'s.
     fn sync(&self, name: &str) -> impl Future<Output = io::Result<()>>;
+    /// [`Disk::append`], and then [`Disk::sync`]: in one go, where that spares something.
+    fn append_and_sync(&self, name: &str, bytes: &[u8]) -> impl Future<Output = io::Result<()>> {
+        async move {
+            self.append(name, bytes).await?;
+            self.sync(name).await
+        }
+    }
     /// Gives a file another name, at once: whoever reads `to` finds the old file or the new one, whole.
     fn rename(&self, from: &str, to: &str) -> impl Future<Output = io::Result<()>>;
     /// Resolves when it is durable which files there are, and how they are called.

@@ -1,13 +1,16 @@
 //! A directory of this machine.
 //!
-//! The calls are plain blocking ones. A service runs on one thread and syncs a few bytes before it answers, so nothing is
-//! there that it could do meanwhile, and a thread of its own for each sync would cost more than it saves. While a disk is
-//! slow the service stands still, timers included, as it does in the testbed when it is paused.
+//! What changes files is done on another thread, tokio's for blocking work. The thread that a service runs on goes on
+//! meanwhile: it hears its peers, and gathers what goes to the disk next. Files are read on the service's own thread, for
+//! that is done once, at its start.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
+use std::sync::mpsc;
+
+use tokio::task::spawn_blocking;
 
 use super::{Disk, cannot, checked};
 
@@ -58,6 +61,44 @@ impl RealDisk {
         let path = self.path(name)?;
         act(&path).map_err(|error| cannot(what, path.display(), &error))
     }
+
+    /// The same on another thread.
+    async fn beside(
+        &self,
+        what: &str,
+        name: &str,
+        act: impl FnOnce(&Path) -> io::Result<()> + Send + 'static,
+    ) -> io::Result<()> {
+        let path = self.path(name)?;
+        let done = on_another_thread({
+            let path = path.clone();
+            move || act(&path)
+        });
+        done.await.map_err(|error| cannot(what, path.display(), &error))
+    }
+}
+
+/// Does something on another thread. Whoever drops the future waits until it is done: who opens the directory next must not
+/// find somebody still writing there.
+#[expect(clippy::disallowed_methods, reason = "no run of the testbed has this disk")]
+async fn on_another_thread(act: impl FnOnce() -> io::Result<()> + Send + 'static) -> io::Result<()> {
+    let (running, ended) = mpsc::channel();
+    let _ends = Ends(ended);
+    let done = spawn_blocking(move || {
+        let result = act();
+        drop(running);
+        result
+    });
+    done.await.unwrap_or_else(|error| Err(io::Error::other(error)))
+}
+
+/// Nothing is ever sent to it: that the other side is dropped is what it waits for.
+struct Ends(mpsc::Receiver<std::convert::Infallible>);
+
+impl Drop for Ends {
+    fn drop(&mut self) {
+        let _ = self.0.recv();
+    }
 }
 
 /// Keeps everybody else out of a directory until it is dropped; see [`RealDisk::open_alone`].
@@ -79,6 +120,12 @@ fn create(directory: &Path) -> io::Result<()> {
     File::open(above)?.sync_all()
 }
 
+fn append(path: &Path, bytes: &[u8]) -> io::Result<File> {
+    let mut file = OpenOptions::new().append(true).create(true).open(path)?;
+    file.write_all(bytes)?;
+    Ok(file)
+}
+
 impl Disk for RealDisk {
     async fn read(&self, name: &str) -> io::Result<Option<Vec<u8>>> {
         self.with("read", name, |path| match fs::read(path) {
@@ -88,33 +135,43 @@ impl Disk for RealDisk {
     }
 
     async fn write(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
-        self.with("write", name, |path| fs::write(path, bytes))
+        let bytes = bytes.to_vec();
+        self.beside("write", name, move |path| fs::write(path, bytes)).await
     }
 
     async fn append(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
-        self.with("append to", name, |path| OpenOptions::new().append(true).create(true).open(path)?.write_all(bytes))
+        let bytes = bytes.to_vec();
+        self.beside("append to", name, move |path| append(path, &bytes).map(drop)).await
+    }
+
+    async fn append_and_sync(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
+        let bytes = bytes.to_vec();
+        // How long the file is, is data in this sense; when it was changed is not.
+        self.beside("append to and sync", name, move |path| append(path, &bytes)?.sync_data()).await
     }
 
     async fn truncate(&self, name: &str, length: u64) -> io::Result<()> {
-        self.with("truncate", name, |path| OpenOptions::new().write(true).open(path)?.set_len(length))
+        self.beside("truncate", name, move |path| OpenOptions::new().write(true).open(path)?.set_len(length)).await
     }
 
     async fn sync(&self, name: &str) -> io::Result<()> {
-        self.with("sync", name, |path| File::open(path)?.sync_all())
+        self.beside("sync", name, |path| File::open(path)?.sync_all()).await
     }
 
     async fn rename(&self, from: &str, to: &str) -> io::Result<()> {
         let to = self.path(to)?;
-        self.with(&format!("rename to {}", to.display()), from, |from| fs::rename(from, &to))
+        let what = format!("rename to {}", to.display());
+        self.beside(&what, from, move |from| fs::rename(from, &to)).await
     }
 
     async fn sync_dir(&self) -> io::Result<()> {
-        let synced = File::open(&self.root).and_then(|directory| directory.sync_all());
+        let root = self.root.to_path_buf();
+        let synced = on_another_thread(move || File::open(&root)?.sync_all()).await;
         synced.map_err(|error| cannot("sync the directory", self.root.display(), &error))
     }
 
     async fn remove(&self, name: &str) -> io::Result<()> {
-        self.with("remove", name, |path| fs::remove_file(path))
+        self.beside("remove", name, |path| fs::remove_file(path)).await
     }
 
     async fn list(&self) -> io::Result<Vec<String>> {

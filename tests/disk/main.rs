@@ -103,7 +103,8 @@ async fn files<D: Disk>(disk: D) -> HostResult {
     disk.rename("log", "empty").await?;
     assert_eq!((disk.list().await?, text(&disk, "empty").await.unwrap()), (names(&["empty", "old"]), "other".into()));
     disk.rename("old", "old").await?;
-    assert_eq!(text(&disk, "old").await.unwrap(), "newer");
+    disk.append_and_sync("old", b" still").await?;
+    assert_eq!(text(&disk, "old").await.unwrap(), "newer still");
     disk.remove("old").await?;
     replace(&disk, "empty", b"replaced").await?;
     replace(&disk, "fresh", b"first").await?;

@@ -1,9 +1,12 @@
 //! The disk of this machine.
 
 use std::fs;
+use std::future::Future;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Waker};
 
 use stormglass::disk::real::RealDisk;
 use stormglass::disk::{Disk, replace};
@@ -98,4 +101,41 @@ fn a_directory_has_one_service_at_a_time() {
     assert_eq!(run(disk.list()).unwrap().unwrap(), [""; 0], "the lock is none of the service's files");
     drop(alone);
     RealDisk::open_alone(directory.path()).expect("it is free again");
+}
+
+#[test]
+fn who_is_killed_in_the_middle_of_a_write_leaves_nobody_writing() {
+    const BYTES: usize = 1 << 20;
+    let directory = tempfile::tempdir().expect("a directory");
+    let disk = RealDisk::open(directory.path()).expect("it opens");
+    let bytes = vec![b'x'; BYTES];
+    run(async {
+        for round in 1..=20 {
+            // The waker is nobody's: whether the write is done by then is chance, and dropped it is either way.
+            let _ = pin!(disk.append("log", &bytes)).poll(&mut Context::from_waker(Waker::noop()));
+            let length = fs::metadata(directory.path().join("log")).map_or(0, |found| found.len());
+            assert_eq!(length, round * BYTES as u64);
+        }
+    })
+    .expect("a runtime");
+}
+
+#[test]
+fn a_service_goes_on_while_its_disk_works() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let disk = RealDisk::open(directory.path()).expect("it opens");
+    let bytes = vec![b'x'; 1 << 24];
+    let turns = run(async {
+        let mut written = pin!(disk.append_and_sync("log", &bytes));
+        let mut turns = 0_u64;
+        loop {
+            tokio::select! {
+                biased;
+                done = &mut written => break done.map(|()| turns),
+                () = tokio::task::yield_now() => turns += 1,
+            }
+        }
+    });
+    let turns = turns.expect("a runtime").expect("no error");
+    assert!(turns > 0, "the service stood still while 16 MiB were written and synced");
 }

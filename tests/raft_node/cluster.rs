@@ -122,15 +122,23 @@ impl Cluster {
     }
 
     pub fn status(&self, id: u64) -> Status {
+        wait_for(|| self.status_now(id))
+    }
+
+    /// A node that still reads its disk has none.
+    fn status_now(&self, id: u64) -> Result<Status, String> {
         let answer = http::get(self.nodes[&id].addr, "/status");
+        if answer.code == 503 && answer.body.contains("starting") {
+            return Err(format!("n{id}: {}", answer.body));
+        }
         assert_eq!(answer.code, 200, "{answer:?}");
         let json: Value = serde_json::from_str(&answer.body).expect("it is JSON");
         assert_eq!(json["id"], id);
-        Status {
+        Ok(Status {
             role: json["role"].as_str().expect("a role").to_owned(),
             term: json["term"].as_u64().expect("a term"),
             leader: json["leader"].as_u64(),
-        }
+        })
     }
 
     /// A count or a value out of `/metrics`.
@@ -143,7 +151,8 @@ impl Cluster {
     /// Waits until these nodes have one leader among them, in one term, and returns both.
     pub fn agreed(&self, ids: &[u64]) -> (u64, u64) {
         let agreed = || {
-            let all: BTreeMap<_, _> = ids.iter().map(|id| (*id, self.status(*id))).collect();
+            let all = ids.iter().map(|id| Ok((*id, self.status_now(*id)?)));
+            let all = all.collect::<Result<BTreeMap<_, _>, String>>()?;
             let terms: BTreeSet<_> = all.values().map(|status| status.term).collect();
             let leaders: BTreeSet<_> = all.values().map(|status| status.leader).collect();
             let leading: Vec<_> = all.iter().filter(|(_, status)| status.role == "leader").map(|(id, _)| *id).collect();

@@ -164,6 +164,14 @@ impl Seen {
     }
 }
 
+struct Over<'a>(&'a AtomicBool);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
 /// How often a leader is killed: ten times every night.
 fn kills() -> u32 {
     if std::env::var_os("STORMGLASS_NIGHTLY").is_some() { 10 } else { 2 }
@@ -182,6 +190,8 @@ fn what_clients_see_while_leaders_are_killed_is_linearizable() {
             let seen = &seen;
             scope.spawn(move || seen.call(id));
         }
+        // Also where an assertion fails: the scope waits for the clients.
+        let _over = Over(&seen.is_over);
         for _ in 0..kills() {
             thread::sleep(Duration::from_millis(400));
             let (leader, _) = cluster.agreed(&[1, 2, 3]);
@@ -194,7 +204,6 @@ fn what_clients_see_while_leaders_are_killed_is_linearizable() {
         }
         cluster.agreed(&[1, 2, 3]);
         thread::sleep(Duration::from_millis(300));
-        seen.is_over.store(true, Ordering::SeqCst);
     });
     let calls = seen.calls.into_inner().expect("nobody panicked");
     let answered = calls.iter().filter(|call| call.ended.is_some()).count();

@@ -216,13 +216,25 @@ impl<D: Disk> Segments<D> {
 
     /// Makes changes, in order. When this returns they are durable.
     pub async fn write(&mut self, writes: &[Rc<LogWrite>]) -> io::Result<()> {
+        let mut bytes = Vec::new();
         for write in writes {
             match &write.change {
-                LogChange::Append { first, entries } => self.append(*first, entries).await?,
-                LogChange::Truncate { from } => self.truncate(*from).await?,
+                LogChange::Append { first, entries } => self.append(*first, entries, &mut bytes).await?,
+                LogChange::Truncate { from } => {
+                    self.flush(&mut bytes).await?;
+                    self.truncate(*from).await?;
+                }
             }
         }
-        self.sync_last().await
+        match self.all.last() {
+            Some(last) if !bytes.is_empty() && !planted!(self, SyncErrorIgnored) => {
+                self.disk.append_and_sync(&last.name, &bytes).await
+            }
+            _ => {
+                self.flush(&mut bytes).await?;
+                self.sync_last().await
+            }
+        }
     }
 
     async fn sync_last(&self) -> io::Result<()> {
@@ -237,21 +249,21 @@ impl<D: Disk> Segments<D> {
         self.all.last().map_or_else(LogPosition::default, Segment::last)
     }
 
-    async fn append(&mut self, first: LogIndex, entries: &[Entry]) -> io::Result<()> {
+    /// Adds entries to `bytes`, which belong to the end of the last segment and are not written yet.
+    async fn append(&mut self, first: LogIndex, entries: &[Entry], bytes: &mut Vec<u8>) -> io::Result<()> {
         assert_eq!(first, self.last().last_index + 1, "{}: the log on disk has no gap", self.id);
-        let mut bytes = Vec::new();
         for (index, entry) in (first..).zip(entries) {
             let is_full = |last: &Segment| last.length() >= self.segment_bytes && !last.records.is_empty();
             if self.all.last().is_none_or(is_full) {
-                self.flush(&mut bytes).await?;
+                self.flush(bytes).await?;
                 self.begin_segment().await?;
             }
             let segment = self.all.last_mut().expect("there is one now");
             let before = bytes.len();
-            record::put(&mut bytes, index, entry);
+            record::put(bytes, index, entry);
             segment.records.push((segment.length() + (bytes.len() - before) as u64, entry.term));
         }
-        self.flush(&mut bytes).await
+        Ok(())
     }
 
     /// The segment before it is durable as a whole from now on.

@@ -40,6 +40,8 @@ impl<D: Disk> Segments<D> {
         self.cut(first).await?;
         log.truncate(first);
         entries.iter().for_each(|entry| _ = log.append(entry.clone()));
-        self.append(first, &entries).await
+        let mut bytes = Vec::new();
+        self.append(first, &entries, &mut bytes).await?;
+        self.flush(&mut bytes).await
     }
 }
