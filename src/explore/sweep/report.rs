@@ -130,11 +130,20 @@ impl SimReport {
     /// What never came about, in words: of a family of faults also whether it never began, or never did anything.
     pub fn never_in_words(&self) -> String {
         let words = |sometimes: &Sometimes| {
-            let begun = sometimes.name.strip_prefix("fault ").and_then(|family| self.faults.get(family));
-            begun.map_or_else(
-                || sometimes.name.clone(),
-                |begun| format!("{} ({begun} began, and all were inert)", sometimes.name),
-            )
+            let family = sometimes.name.strip_prefix("fault ");
+            let Some((family, begun)) = family.and_then(|family| Some((family, self.faults.get(family)?))) else {
+                return sometimes.name.clone();
+            };
+            let why = match family {
+                "duplicate" | "reorder" | "corrupt" => {
+                    ": only datagrams show it, and where none are sent `chaos.families` should not name it"
+                }
+                "disk" => {
+                    ": nothing was synced meanwhile, and where nothing ever is `chaos.families` should not name it"
+                }
+                _ => "",
+            };
+            format!("{} ({begun} began, and all were inert{why})", sometimes.name)
         };
         self.never().map(words).collect::<Vec<_>>().join(", ")
     }
