@@ -6,7 +6,9 @@
 use std::fmt;
 use std::rc::Rc;
 
+use indexmap::IndexMap;
 use schemars::JsonSchema;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 /// What is called with each event.
@@ -104,5 +106,54 @@ impl From<String> for Value {
 impl From<&str> for Value {
     fn from(s: &str) -> Self {
         Self::Text(s.to_owned())
+    }
+}
+
+/// A line of JSON in which a service on real sockets tells of an event, for whoever runs it (`--events`).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Line<F> {
+    /// Nanoseconds since 1970; it never falls from one line of a process to the next. It comes first: see [`Self::read`].
+    pub t_ns: u64,
+    /// The event's name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub event: Option<String>,
+    /// The event's fields.
+    #[serde(default = "IndexMap::new", skip_serializing_if = "IndexMap::is_empty")]
+    pub fields: IndexMap<String, Value>,
+    /// What checks go by.
+    #[serde(default = "Option::default", skip_serializing_if = "Option::is_none")]
+    pub fact: Option<F>,
+}
+
+impl<F: DeserializeOwned> Line<F> {
+    /// Reads a line; `None`: it is another. What a process that was killed has left of its last line may stand before it.
+    pub fn read(text: &str) -> Option<Self> {
+        // No text within JSON has quotes that are not escaped.
+        serde_json::from_str(&text[text.rfind("{\"t_ns\":")?..]).ok()
+    }
+}
+
+impl<F> Line<F> {
+    /// Of an event with these fields.
+    pub fn of(t_ns: u64, event: &str, fields: impl IntoIterator<Item = (&'static str, Value)>, fact: F) -> Self {
+        let fields = fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        Self { t_ns, event: Some(event.to_owned()), fields, fact: Some(fact) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_is_read_also_behind_what_is_left_of_another() {
+        let line = Line::of(7, "sent", [("payload", "{\"t_ns\":1}".into())], 3_u64);
+        let text = serde_json::to_string(&line).expect("JSON");
+        let begun = &text[..text.len() / 2];
+        for text in [text.clone(), format!("{begun}{text}")] {
+            assert_eq!(Line::read(&text), Some(line.clone()), "{text}");
+        }
+        assert_eq!(Line::<u64>::read(begun), None);
+        assert_eq!(Line::<u64>::read("listening on 127.0.0.1:80"), None);
     }
 }

@@ -59,6 +59,11 @@ pub fn log(text: impl Display) {
     note(format_args!("{} {text}", humantime::format_rfc3339_millis(wall_clock())));
 }
 
+/// The time since 1970, for what is told of a service.
+pub fn since_1970() -> Duration {
+    wall_clock().duration_since(std::time::UNIX_EPOCH).unwrap_or_default()
+}
+
 #[allow(clippy::disallowed_types, reason = "a person reads the times; nothing that a service does depends on them")]
 fn wall_clock() -> std::time::SystemTime {
     std::time::SystemTime::now()

@@ -33,7 +33,7 @@ const CLI_MAY: &[&str] = &["net", "disk", "rng", "events", "watched", "pages", "
 const RAFT_CLI_MAY: &[&str] = &["net", "disk", "rng", "events", "consensus", "watched", "pages", "service", "VERSION"];
 
 const RULES: &[Rule] = &[
-    Rule { of: "echo/cli.rs", may: CLI_MAY, says: CLIS },
+    Rule { of: "echo/cli/", may: CLI_MAY, says: CLIS },
     Rule { of: "echo/", may: HOST_MAY, says: HOSTS },
     Rule { of: "raft/cli/", may: RAFT_CLI_MAY, says: CLIS },
     Rule { of: "raft/", may: RAFT_MAY, says: HOSTS },
@@ -125,7 +125,7 @@ const RULES: &[Rule] = &[
 /// what all of them share, serve its binary.
 const IMPLEMENTATIONS: [&str; 4] = ["net::real", "sim::net", "disk::real", "sim::disk"];
 const BEHIND_THE_SEAM: [&str; 9] =
-    ["bin/", "service.rs", "echo/cli.rs", "raft/cli/", "balancer/cli/", "net/", "disk/", "sim/", "systems/"];
+    ["bin/", "service.rs", "echo/cli/", "raft/cli/", "balancer/cli/", "net/", "disk/", "sim/", "systems/"];
 
 /// Names of other crates and where alone they may stand.
 const FOREIGN: [(&str, &[&str], &str); 4] = [

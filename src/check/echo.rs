@@ -10,10 +10,10 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bytes::Bytes;
-use xxhash_rust::xxh3::xxh3_64;
 
 use crate::echo::Event;
 use crate::echo::event::digest;
+use crate::echo::request::{Key, key};
 use crate::sim::Breach;
 use crate::sim::trace::{PacketKind, Record, What, flipped};
 
@@ -24,39 +24,6 @@ pub enum Transport {
     Tcp,
     /// Datagrams over UDP.
     Udp,
-}
-
-/// Names a request: the client that sent it, in which of its incarnations, and its number.
-pub type Key = (String, u64);
-
-/// The payload of a request: its key, a checksum, and filling up to `size` bytes.
-pub fn request(client: &str, number: u64, size: usize) -> Bytes {
-    let mut text = format!("{client}/{number} ");
-    text.push_str(&checksum(&text));
-    let room = size.saturating_sub(text.len() + 1);
-    if room > 0 {
-        text.push(' ');
-        // Long requests differ in every part, so that no part of one passes for a part of another.
-        let filling = checksum(&format!("{client} {number} filling"));
-        text.extend(filling.chars().cycle().take(room));
-    }
-    Bytes::from(text)
-}
-
-/// Which request this is, if the network has left it as it was.
-pub fn key(payload: &[u8]) -> Option<Key> {
-    let text = std::str::from_utf8(payload).ok()?;
-    let (name, rest) = text.split_once(' ')?;
-    let (client, number) = name.rsplit_once('/')?;
-    let number = number.parse().ok()?;
-    let size = if rest.len() > CHECKSUM_DIGITS { payload.len() } else { 0 };
-    (request(client, number, size) == payload).then(|| (client.to_owned(), number))
-}
-
-const CHECKSUM_DIGITS: usize = 8;
-
-fn checksum(text: &str) -> String {
-    format!("{:08x}", xxh3_64(text.as_bytes()) >> 32)
 }
 
 /// When and in which record something was seen.
@@ -229,9 +196,11 @@ impl EchoCheck {
         }
     }
 
-    /// The clients of a host are no more. They are called after it, with a dot and a number.
+    /// The clients of a host, or of one incarnation of it, are no more: that of this name, and all that are called after
+    /// it, with a dot and a number.
     pub fn died(&mut self, host: &str) {
-        let is_of_host = |name: &str| name.strip_prefix(host).is_some_and(|rest| rest.starts_with('.'));
+        let is_of_host =
+            |name: &str| name.strip_prefix(host).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
         self.clients.iter_mut().filter(|(name, _)| is_of_host(name)).for_each(|(_, client)| client.gone = true);
     }
 
@@ -250,20 +219,7 @@ impl EchoCheck {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_request_tells_what_it_is_unless_it_was_changed() {
-        for size in [0, 20, 24, 25, 26, 200, 3000] {
-            let payload = request("c1.0", 17, size);
-            assert!(payload.len() >= size);
-            assert_eq!(key(&payload), Some(("c1.0".to_owned(), 17)));
-            for bit in 0..payload.len() * 8 {
-                let mut changed = payload.to_vec();
-                changed[bit / 8] ^= 1 << (bit % 8);
-                assert_eq!(key(&changed), None, "bit {bit} of {size} bytes");
-            }
-        }
-    }
+    use crate::echo::request::request;
 
     fn answered(check: &mut EchoCheck, id: u64, payload: &str) -> Option<String> {
         let event = Event::Answered { id, rtt: Duration::ZERO, payload: Bytes::copy_from_slice(payload.as_bytes()) };

@@ -6,12 +6,15 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 
+use super::serial::{kind, payload};
 use crate::events::Value;
 
 /// Something that a server or a client did or met. Payloads of TCP are without the newline that ends their line.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Event {
     /// A server is ready at its address.
     Listening {
@@ -33,6 +36,7 @@ pub enum Event {
         /// The client.
         peer: SocketAddr,
         /// The answer, prefix included.
+        #[serde(with = "payload")]
         payload: Bytes,
     },
     /// A TCP client sent a line above the limit: it gets an error line and the connection ends.
@@ -57,6 +61,7 @@ pub enum Event {
     /// A call on a socket failed, and whoever made it went on.
     SocketError {
         /// The kind of the error.
+        #[serde(with = "kind")]
         why: ErrorKind,
     },
     /// A TCP client has a connection.
@@ -64,6 +69,7 @@ pub enum Event {
     /// A TCP client got no connection; [`ErrorKind::TimedOut`] when it took too long.
     ConnectFailed {
         /// The kind of the error.
+        #[serde(with = "kind")]
         why: ErrorKind,
     },
     /// A TCP client's connection is over.
@@ -78,6 +84,7 @@ pub enum Event {
         /// Which time it is, counted from 1.
         attempt: u32,
         /// The request.
+        #[serde(with = "payload")]
         payload: Bytes,
     },
     /// A client got the answer to a request.
@@ -87,6 +94,7 @@ pub enum Event {
         /// The time since the request was sent first.
         rtt: Duration,
         /// The answer.
+        #[serde(with = "payload")]
         payload: Bytes,
     },
     /// A UDP client got one more answer to a request that had its answer.
@@ -94,6 +102,7 @@ pub enum Event {
         /// The request.
         id: u64,
         /// The answer.
+        #[serde(with = "payload")]
         payload: Bytes,
     },
     /// A UDP client got the answer to a request that it had given up.
@@ -101,6 +110,7 @@ pub enum Event {
         /// The request.
         id: u64,
         /// The answer.
+        #[serde(with = "payload")]
         payload: Bytes,
     },
     /// A client got something that is not the echo of what it sent.
@@ -108,6 +118,7 @@ pub enum Event {
         /// Over TCP the oldest outstanding request, if there is one; over UDP none.
         id: Option<u64>,
         /// What it got.
+        #[serde(with = "payload")]
         payload: Bytes,
     },
     /// A UDP client got a datagram from somebody who is not the server.
@@ -132,7 +143,8 @@ pub enum Event {
 }
 
 /// Why a server ended a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Closed {
     /// The client was done, and all its lines are answered.
     Eof,
@@ -145,11 +157,12 @@ pub enum Closed {
     /// The server was told to stop, and this connection was not done at the drain deadline.
     Forced,
     /// The connection failed.
-    Error(ErrorKind),
+    Error(#[serde(with = "kind")] ErrorKind),
 }
 
 /// Why a client's connection is over.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Disconnected {
     /// The client has all its answers.
     Done,
@@ -160,7 +173,7 @@ pub enum Disconnected {
     /// What came is not the echo of what was sent.
     Mismatch,
     /// The connection failed.
-    Error(ErrorKind),
+    Error(#[serde(with = "kind")] ErrorKind),
 }
 
 /// An event's fields in order.

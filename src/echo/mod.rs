@@ -41,6 +41,8 @@ pub mod cli;
 pub mod client;
 pub mod event;
 pub mod lines;
+pub mod request;
+mod serial;
 pub mod stats;
 pub mod tcp;
 pub mod tcp_client;

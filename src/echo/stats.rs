@@ -24,6 +24,17 @@ impl Rtt {
         self.sum_ns_squared = self.sum_ns_squared.saturating_add(ns.saturating_mul(ns));
     }
 
+    /// Takes in those of another client.
+    pub fn join(&mut self, other: &Self) {
+        if other.count > 0 {
+            self.min_ns = if self.count == 0 { other.min_ns } else { self.min_ns.min(other.min_ns) };
+        }
+        self.max_ns = self.max_ns.max(other.max_ns);
+        self.count += other.count;
+        self.sum_ns += other.sum_ns;
+        self.sum_ns_squared = self.sum_ns_squared.saturating_add(other.sum_ns_squared);
+    }
+
     /// How many were taken in.
     pub fn count(&self) -> u64 {
         self.count
@@ -94,6 +105,22 @@ pub struct Summary {
 }
 
 impl Summary {
+    /// Takes in what a client did at the same time.
+    pub fn join(&mut self, other: &Self) {
+        self.sent += other.sent;
+        self.answered += other.answered;
+        self.lost += other.lost;
+        self.retried += other.retried;
+        self.duplicates += other.duplicates;
+        self.late += other.late;
+        self.foreign += other.foreign;
+        self.mismatches += other.mismatches;
+        self.connections += other.connections;
+        self.errors += other.errors;
+        self.rtt.join(&other.rtt);
+        self.elapsed = self.elapsed.max(other.elapsed);
+    }
+
     /// Messages that have no answer: the lost ones and those outstanding when the client was stopped.
     pub fn unanswered(&self) -> u64 {
         self.sent - self.answered
@@ -200,6 +227,10 @@ mod tests {
             prop_assert_eq!(Some(rtt.max()), us.iter().max().map(|&us| Duration::from_micros(us)));
             prop_assert!(rtt.min() <= rtt.avg() && rtt.avg() <= rtt.max());
             prop_assert!(rtt.mdev() * 2 + rtt.min() <= rtt.max());
+            let (one, other) = us.split_at(us.len() / 2);
+            let mut joined = rtt_of(one);
+            joined.join(&rtt_of(other));
+            prop_assert_eq!(joined, rtt);
         }
     }
 }

@@ -10,7 +10,8 @@ use indexmap::IndexMap;
 use schemars::{JsonSchema, Schema, schema_for};
 use serde::Deserialize;
 
-use crate::check::echo::{EchoCheck, Transport, key};
+use crate::check::echo::{EchoCheck, Transport};
+use crate::echo::request::key;
 use crate::echo::{Disconnected, Event, tcp, udp};
 use crate::events::{Sink, Value};
 use crate::net::{DATAGRAM_BYTES_MAX, Net};

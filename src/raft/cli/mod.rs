@@ -24,7 +24,6 @@ pub use self::kv::kv;
 use self::lines::{Change, Narrator};
 pub use self::local::local;
 pub use self::options::{Job, KvCall, LocalOptions, Node, NodeOptions, Options, Peers, ProtocolOptions};
-pub use self::tell::Line;
 use self::tell::Teller;
 use super::NodeId;
 use super::caller::Servers;
@@ -38,7 +37,7 @@ use crate::net::real::RealNet;
 use crate::net::signals::shutdown_signal;
 use crate::net::{Listener, Net, Socket};
 use crate::rng::fresh_seed;
-use crate::service::{self, Stdout};
+use crate::service::{self, Stdout, since_1970};
 
 /// How long the store's front waits for an answer of the cluster.
 const FRONT_PATIENCE: Duration = Duration::from_secs(5);
@@ -59,7 +58,7 @@ pub async fn node(node: Node) -> io::Result<ExitCode> {
     };
     announce(&socket, listener.as_ref(), store.as_ref())?;
     let front = front(&settings, &socket)?;
-    let board = Board::new(wall_clock);
+    let board = Board::new(since_1970);
     let (events, rng) = (sink(id, board.clone(), options.events), fresh_seed().stream("raft-node"));
     let (commands, commanded) = mpsc::unbounded_channel();
     if let Some(timeout) = options.first_timeout {
@@ -129,7 +128,7 @@ fn sink(id: NodeId, board: Board, tells_events: bool) -> Sink<Event> {
     Sink::new(move |event| {
         board.take(event);
         if tells_events {
-            let now_ns = u64::try_from(wall_clock().as_nanos()).unwrap_or(u64::MAX);
+            let now_ns = u64::try_from(since_1970().as_nanos()).unwrap_or(u64::MAX);
             teller.line(event, now_ns).into_iter().for_each(|line| stdout.print_line(line));
         }
         match narrator.borrow_mut().tell(event) {
@@ -142,12 +141,7 @@ fn sink(id: NodeId, board: Board, tells_events: bool) -> Sink<Event> {
 
 /// A line about a node to stderr, if there is one, behind the time of day, UTC.
 fn line(id: NodeId, text: impl Display) {
-    let time = rfc3339(wall_clock());
+    let time = rfc3339(since_1970());
     let time = time.split_once('T').map_or(time.as_str(), |(_, time)| time);
     service::note(format_args!("{time} {id} {text}"));
-}
-
-#[allow(clippy::disallowed_types, reason = "a person reads the times; nothing that a node does depends on them")]
-fn wall_clock() -> Duration {
-    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default()
 }

@@ -6,28 +6,11 @@
 use std::cell::RefCell;
 
 use indexmap::IndexMap;
-use serde::{Deserialize, Serialize};
 
 use crate::consensus::{Fact, Says};
-use crate::events::Value;
+use crate::events::{Line, Value};
 use crate::raft::Event as Core;
 use crate::raft::server::Event;
-
-/// One line.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Line {
-    /// Since 1970; it never falls from one line of a node to the next.
-    pub t_ns: u64,
-    /// The event's name.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub event: Option<String>,
-    /// The event's fields.
-    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
-    pub fields: IndexMap<String, Value>,
-    /// What any Raft would say.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub fact: Option<Fact>,
-}
 
 /// Makes lines of a node's events. What is as it was is told once.
 #[derive(Debug, Default)]
@@ -87,7 +70,7 @@ mod tests {
     #[test]
     fn a_line_can_be_read_again_and_time_never_falls() {
         let teller = Teller::default();
-        let read = |line: Option<String>| serde_json::from_str::<Line>(&line.expect("a line")).expect("JSON");
+        let read = |line: Option<String>| serde_json::from_str::<Line<Fact>>(&line.expect("a line")).expect("JSON");
         let voters = vec![NodeId(1), NodeId(2)];
         let line = read(teller.line(&Event::Core(Core::BecameLeader { term: 3, voters }), 9));
         assert_eq!((line.t_ns, line.event.as_deref()), (9, Some("became-leader")));

@@ -6,8 +6,8 @@ use std::future::pending;
 
 use tokio::task::JoinSet;
 
-use crate::check::echo::request;
 use crate::echo::client::Messages;
+use crate::echo::request::request;
 use crate::echo::{Event, tcp_client, udp_client};
 use crate::events::Sink;
 use crate::net::Net;

@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use crate::check::consensus::{Check, Lead, Settings};
 use crate::consensus::{Fact, NodeId, Part, Role};
+use crate::events::Line;
 use crate::raft::Config;
-use crate::raft::cli::Line;
 use crate::script::{Action, Script, ScriptError, SystemAction, Trigger, show_duration};
 use crate::sim::{Breach, Heard, Process, Processes, Setup, Witness};
 
@@ -201,7 +201,7 @@ impl Cluster {
 impl Witness for Cluster {
     fn line(&mut self, host: &str, seen: (Duration, u64), line: &str) -> Option<Heard> {
         let id = self.id(host)?;
-        let Line { t_ns, event, fields, fact } = serde_json::from_str(line).ok()?;
+        let Line { t_ns, event, fields, fact } = Line::<Fact>::read(line)?;
         let mut heard = Heard::default();
         if let Some(fact) = fact {
             self.told.push((t_ns, id, seen, Told::Fact(fact)));

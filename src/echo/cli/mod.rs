@@ -1,22 +1,33 @@
 //! What the command lines of `tcp-echo` and `udp-echo` share.
 
+mod screen;
+mod told;
+
 use std::ffi::OsString;
 use std::future::Future;
 use std::io;
 use std::iter::{Cycle, Take};
 use std::os::unix::ffi::OsStringExt;
+use std::pin::pin;
 use std::process::ExitCode;
 use std::rc::Rc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::io::{BufReader, Stdin};
+use tokio::task::JoinSet;
 
 use super::client::{LinesFrom, Messages, Source};
-use super::stats::{Milliseconds, Summary};
-use super::{Disconnected, Event, tcp_client, udp_client};
+use super::request::request;
+use super::stats::Summary;
+use super::{Event, tcp_client, udp_client};
 use crate::events::Sink;
+use crate::net::signals::shutdown_signal;
 use crate::service::{Stdout, note, parse_address, parse_duration};
+use crate::watched::{Receiver, Sender};
+
+use screen::Screen;
+pub use told::{Teller, Told};
 
 /// `send`: messages to a server, and what became of them.
 #[derive(Clone, Debug, clap::Args)]
@@ -27,6 +38,18 @@ pub struct SendArgs {
     /// What to send, one message each; lines of stdin without any
     #[arg(value_name = "MESSAGE")]
     pub messages: Vec<OsString>,
+    /// Send messages that tell themselves apart instead: this name, a number from 0, and a checksum
+    #[arg(long, value_name = "NAME", value_parser = parse_name, requires = "count", conflicts_with = "messages")]
+    pub numbered: Option<String>,
+    /// The bytes of a numbered message, at least
+    #[arg(long, value_name = "BYTES", default_value_t = 0, requires = "numbered")]
+    pub size: usize,
+    /// Be so many clients at the same time; the names of their messages are NAME.1, NAME.2 and so on
+    #[arg(long, value_name = "COUNT", requires = "numbered", value_parser = clap::value_parser!(u64).range(1..))]
+    pub clients: Option<u64>,
+    /// Tell what happens as lines of JSON on stdout, and print no answers; the exit code is 0 however many there are
+    #[arg(long)]
+    pub events: bool,
     /// Send this many messages, going round through those given
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
     pub count: Option<u64>,
@@ -44,10 +67,70 @@ pub struct SendArgs {
     pub pipeline: usize,
 }
 
+/// One of the clients that `send` is.
+pub struct Client {
+    /// What it sends.
+    pub source: Input,
+    /// Where it tells what it does.
+    pub events: Sink<Event>,
+    /// Becomes true when it is to stop.
+    pub stop: Receiver<bool>,
+}
+
+impl Client {
+    /// Resolves when it is to stop.
+    pub async fn stopped(mut stop: Receiver<bool>) {
+        _ = stop.wait_for(|is_over| *is_over).await;
+    }
+}
+
 impl SendArgs {
+    /// Is as many clients as it was asked for, until all are done or somebody says stop. `terminator` ends an answer, and
+    /// is not in its payload.
+    pub async fn send<F>(&self, terminator: &'static [u8], run: impl Fn(Client) -> F) -> io::Result<ExitCode>
+    where
+        F: Future<Output = io::Result<Summary>> + 'static,
+    {
+        let stdout = Rc::new(Stdout::default());
+        let screen = Screen::new(&self.to, terminator, stdout.clone());
+        let teller = self.events.then(|| Teller::new(stdout.clone()));
+        let (stop, mut all) = (Sender::new(false), JoinSet::new());
+        for number in 1..=self.clients.unwrap_or(1) {
+            let number = self.clients.map(|_| number);
+            let name = self.name(number);
+            let source = self.source(name.clone());
+            let events = teller.as_ref().map_or_else(|| screen.sink(), |teller| teller.sink(name, number));
+            all.spawn_local(run(Client { source, events, stop: stop.subscribe() }));
+        }
+        let (mut signal, mut is_over, mut summary) = (pin!(shutdown_signal()?), false, Summary::default());
+        loop {
+            tokio::select! {
+                biased;
+                () = &mut signal, if !is_over => is_over = true,
+                () = stdout.closed(), if !is_over => is_over = true,
+                ended = all.join_next() => match ended {
+                    Some(ended) => summary.join(&ended.map_err(io::Error::other)??),
+                    None => break,
+                },
+            }
+            stop.send_replace(is_over);
+        }
+        note(summary);
+        Ok(ExitCode::from(u8::from(summary.unanswered() > 0 && !self.events)))
+    }
+
+    /// What a client's numbered messages begin with.
+    fn name(&self, number: Option<u64>) -> Option<String> {
+        let name = self.numbered.as_ref()?;
+        Some(number.map_or_else(|| name.clone(), |number| format!("{name}.{number}")))
+    }
+
     /// The messages, each with a newline at its end, as a person who types them ends them.
-    pub fn source(&self) -> Input {
+    fn source(&self, name: Option<String>) -> Input {
         let count = self.count.unwrap_or(u64::MAX);
+        if let Some(name) = name {
+            return Input::Numbered { name, next: 0, end: count, size: self.size };
+        }
         if self.messages.is_empty() {
             return Input::Stdin { lines: LinesFrom::new(BufReader::new(tokio::io::stdin())), left: count };
         }
@@ -100,12 +183,28 @@ pub enum Input {
         /// How many are still to be taken.
         left: u64,
     },
+    /// Made here.
+    Numbered {
+        /// What each begins with.
+        name: String,
+        /// The number of the next.
+        next: u64,
+        /// The number of none.
+        end: u64,
+        /// The bytes of each, at least.
+        size: usize,
+    },
 }
 
 impl Source for Input {
     async fn next(&mut self) -> io::Result<Option<Bytes>> {
         match self {
             Self::Given(messages) => messages.next().await,
+            Self::Numbered { name, next, end, size } => {
+                let number = *next;
+                *next += 1;
+                Ok((number < *end).then(|| request(name, number, *size)))
+            }
             Self::Stdin { left: 0, .. } => Ok(None),
             Self::Stdin { lines, left } => {
                 let line = lines.next().await?;
@@ -116,97 +215,22 @@ impl Source for Input {
     }
 }
 
-/// Prints what a client does: answers to stdout, as they came; the rest to stderr.
-#[derive(Clone)]
-pub struct Screen(Rc<State>);
-
-struct State {
-    to: String,
-    /// What ends an answer and is not in its payload.
-    terminator: &'static [u8],
-    stdout: Stdout,
-}
-
-impl Screen {
-    /// For a client of the server at `to`; `terminator` is printed behind each answer.
-    pub fn new(to: &str, terminator: &'static [u8]) -> Self {
-        Self(Rc::new(State { to: to.to_owned(), terminator, stdout: Stdout::default() }))
-    }
-
-    /// Where the client tells what it does.
-    pub fn sink(&self) -> Sink<Event> {
-        let state = Rc::clone(&self.0);
-        Sink::new(move |event| state.print(event))
-    }
-
-    /// Resolves at `signal`, or when nobody reads stdout any more.
-    pub async fn stop(&self, signal: impl Future<Output = ()>) {
-        tokio::select! {
-            biased;
-            () = signal => {}
-            () = self.0.stdout.closed() => {}
-        }
-    }
-}
-
-impl State {
-    fn print(&self, event: &Event) {
-        let to = &self.to;
-        match event {
-            Event::Answered { id, rtt, payload } => {
-                self.stdout.print_bytes(&[payload, self.terminator]);
-                let bytes = payload.len() + self.terminator.len();
-                note(format_args!("{bytes} bytes from {to}: seq={id} time={} ms", Milliseconds(*rtt)));
-            }
-            Event::ConnectFailed { why } => {
-                let advice = match why {
-                    io::ErrorKind::ConnectionRefused => ": is a server listening there?",
-                    io::ErrorKind::InvalidInput => ": write it as host:port, like 127.0.0.1:8080",
-                    io::ErrorKind::NotFound => {
-                        return note(format_args!("cannot connect to {to}: no host of that name is known"));
-                    }
-                    _ => "",
-                };
-                note(format_args!("cannot connect to {to}: {why}{advice}"));
-            }
-            Event::Disconnected { why } if !matches!(why, Disconnected::Done | Disconnected::Eof) => {
-                note(format_args!("the connection to {to} is over: {why}"));
-            }
-            Event::Retry { id, attempt } => note(format_args!("seq={id}: no answer, attempt {attempt} follows")),
-            Event::GaveUp { id } => note(format_args!("seq={id}: no answer, given up")),
-            Event::Duplicate { id, .. } => note(format_args!("seq={id}: answered once more")),
-            Event::Late { id, .. } => note(format_args!("seq={id}: answered after it was given up")),
-            Event::Mismatch { payload, .. } => note(format_args!("{to} answered something else: {}", excerpt(payload))),
-            Event::Foreign { from, bytes } => note(format_args!("{bytes} bytes from {from}, who was not asked")),
-            Event::SocketError { why: io::ErrorKind::ConnectionRefused } => {
-                note(format_args!("{to} refuses datagrams: is a server listening there?"));
-            }
-            Event::SocketError { why } => note(format_args!("the socket failed: {why}")),
-            Event::Oversize { bytes, .. } => note(format_args!(
-                "a message of {bytes} bytes is more than a datagram carries: at most {} bytes",
-                crate::net::DATAGRAM_BYTES_MAX
-            )),
-            _ => {}
-        }
-    }
-}
-
-/// The beginning of what was received, fit to be shown.
-fn excerpt(payload: &[u8]) -> String {
-    const BYTES_MAX: usize = 100;
-    let dots = if payload.len() > BYTES_MAX { "…" } else { "" };
-    format!("\"{}\"{dots}", payload[..payload.len().min(BYTES_MAX)].escape_ascii())
-}
-
-/// Prints the statistics; success if every message was answered, otherwise 1.
-pub fn finish(summary: &Summary) -> ExitCode {
-    note(summary);
-    ExitCode::from(u8::from(summary.unanswered() > 0))
+/// Where a server tells what it does.
+pub fn server_events(are_told: bool) -> Sink<Event> {
+    if are_told { Teller::new(Rc::new(Stdout::default())).sink(None, None) } else { Sink::none() }
 }
 
 /// Text as the bytes that it is.
 pub fn parse_bytes(text: &str) -> Result<Bytes, std::convert::Infallible> {
     Ok(Bytes::copy_from_slice(text.as_bytes()))
+}
+
+/// What stands before the number of a message: no space nor newline, by which it ends.
+fn parse_name(text: &str) -> Result<String, String> {
+    if text.is_empty() || text.contains(char::is_whitespace) {
+        return Err("a name is a word without spaces".to_owned());
+    }
+    Ok(text.to_owned())
 }
 
 fn parse_rate(text: &str) -> Result<f64, String> {
