@@ -23,12 +23,12 @@ pub(super) fn plan(system: &'static dyn System, setup: &Setup<'_>) -> Result<Pla
         let message = format!("no live run can be made of system `{}`: no binaries of it are known", script.system);
         return Err(at_system(script, &message).into());
     };
-    let Processes { hosts, witness } = processes?;
+    let Processes { hosts, packets, witness } = processes?;
     refuse_steps(script)?;
     let namer = Arc::new(move |packet: &Packet| -> Option<Label> { system.label(packet) });
     let hosts = hosts.into_iter().map(host).collect::<Result<Vec<_>, _>>()?;
     let (expectations, witness) = (Vec::new(), Some(witness));
-    Ok(Plan { hosts, expectations, ready_within: READY_WITHIN, namer, witness, notes: notes(script) })
+    Ok(Plan { hosts, packets, expectations, ready_within: READY_WITHIN, namer, witness, notes: notes(script) })
 }
 
 /// Steps that no real process can take.

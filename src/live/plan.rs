@@ -7,7 +7,7 @@ use std::time::Duration;
 use regex::bytes::Regex;
 
 use crate::script::Comparison;
-use crate::sim::Witness;
+use crate::sim::{PacketBytes, Witness};
 
 use super::http::Url;
 use super::relay::Namer;
@@ -25,9 +25,18 @@ pub(super) fn address(place: usize) -> Ipv4Addr {
     Ipv4Addr::new(10, 88, high, low)
 }
 
+/// How long packets are, in bytes.
+pub(super) fn packet_bytes_max(packets: PacketBytes) -> u32 {
+    match packets {
+        PacketBytes::Ethernet => 1_500,
+        PacketBytes::Datagrams => 65_535,
+    }
+}
+
 /// A live run to be.
 pub(super) struct Plan {
     pub(super) hosts: Vec<HostPlan>,
+    pub(super) packets: PacketBytes,
     pub(super) expectations: Vec<Expectation>,
     /// How long hosts may take to become ready.
     pub(super) ready_within: Duration,
@@ -42,7 +51,7 @@ pub(super) struct Plan {
 #[derive(Clone, Debug)]
 pub(super) struct HostPlan {
     pub(super) name: String,
-    /// For the shell; `{dir}`, `{host}` and `{addr}` stand for its own.
+    /// For the shell; `{dir}`, `{host}`, `{addr}` and `{incarnation}` stand for its own.
     pub(super) command: String,
     pub(super) env: Vec<(String, String)>,
     /// A directory that outlives the run; `None`: one that is made for it.
@@ -83,8 +92,12 @@ pub(super) enum Expectation {
 
 impl HostPlan {
     /// Its command, with what stands for its own put in.
-    pub(super) fn command_in(&self, directory: &str, address: Ipv4Addr) -> String {
-        self.command.replace("{dir}", directory).replace("{host}", &self.name).replace("{addr}", &address.to_string())
+    pub(super) fn command_in(&self, directory: &str, address: Ipv4Addr, incarnation: u32) -> String {
+        let with = |command: String, (what, by): &(&str, String)| command.replace(what, by);
+        let (host, address, incarnation) = (self.name.clone(), address.to_string(), incarnation.to_string());
+        [("{dir}", directory.to_owned()), ("{host}", host), ("{addr}", address), ("{incarnation}", incarnation)]
+            .iter()
+            .fold(self.command.clone(), with)
     }
 }
 

@@ -14,6 +14,7 @@ use serde::de::{self, Deserialize, Deserializer, MapAccess, Visitor};
 
 use crate::script::document::Part::{self, Index, Key};
 use crate::script::{ByteSize, Comparison, Script, ScriptError, TimeSpan, did_you_mean, one_of};
+use crate::sim::PacketBytes;
 use crate::sim::trace::{Label, Packet, TCP_MESSAGES};
 
 use super::http::Url;
@@ -232,7 +233,8 @@ impl Table {
         let expectations = expectations.collect::<Result<Vec<_>, _>>()?;
         let namer = self.namer(script)?;
         let ready_within = self.ready_within.0;
-        Ok(Plan { hosts, expectations, ready_within, namer, witness: None, notes: Vec::new() })
+        let (packets, notes) = (PacketBytes::Ethernet, Vec::new());
+        Ok(Plan { hosts, packets, expectations, ready_within, namer, witness: None, notes })
     }
 
     /// The names that packets can have.

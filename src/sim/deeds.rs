@@ -75,6 +75,11 @@ impl Deeds {
         Some(Deed { deeds: self.clone(), step })
     }
 
+    /// Whether a step stands that has fired.
+    pub(crate) fn stand(&self) -> bool {
+        self.0.steps.borrow().iter().any(|state| state.has_begun && !state.is_over)
+    }
+
     /// The steps that have done something, by their place.
     pub(crate) fn acting(&self) -> Vec<usize> {
         let steps = self.0.steps.borrow();

@@ -6,13 +6,29 @@ use crate::events::Value;
 use crate::script::SystemAction;
 
 use super::recorder::Breach;
+use super::trace::Record;
+
+/// Looks at every record of a live run; what it finds ends the run.
+pub type Watcher = Box<dyn FnMut(&Record) -> Option<Breach>>;
 
 /// What a live run of a script is made of.
 pub struct Processes {
     /// The hosts, as many as a simulated run has, with the same names and in the same order.
     pub hosts: Vec<Process>,
+    /// The longest IP packet that a host sends, in bytes.
+    pub packets: PacketBytes,
     /// Who understands what they say.
     pub witness: Box<dyn Witness>,
+}
+
+/// The longest IP packet that a host sends.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PacketBytes {
+    /// 1,500, as Ethernet has it.
+    #[default]
+    Ethernet,
+    /// As long as IP has them, for a system of datagrams: each is one packet then, and never comes in pieces.
+    Datagrams,
 }
 
 /// One host.
@@ -22,7 +38,8 @@ pub struct Process {
     pub name: String,
     /// The program, which stands beside this one.
     pub program: &'static str,
-    /// Its arguments. `{dir}` stands for a directory of its own, `{addr}` for its address.
+    /// Its arguments. `{dir}` stands for a directory of its own, `{addr}` for its address, `{incarnation}` for how
+    /// often it was started before.
     pub arguments: Vec<String>,
     /// Whether the run waits for its end. It begins once all others are ready.
     pub workload: bool,
@@ -34,6 +51,11 @@ pub struct Process {
 pub trait Witness {
     /// A host has printed a line, which is given with the number of its record. What it says, if it tells an event.
     fn line(&mut self, host: &str, seen: (Duration, u64), line: &str) -> Option<Heard>;
+
+    /// Who is to see every record, if somebody is.
+    fn watcher(&mut self) -> Option<Watcher> {
+        None
+    }
 
     /// The process of a host is gone.
     fn ended(&mut self, host: &str, seen: (Duration, u64));
@@ -48,8 +70,30 @@ pub trait Witness {
     /// processes cannot do it.
     fn is_done(&self, step: usize, action: &SystemAction) -> bool;
 
-    /// The run is over: what is broken, and what was not checked, a sentence each.
-    fn judge(&mut self, at: Duration) -> (Option<Breach>, Vec<String>);
+    /// The run is over.
+    fn judge(&mut self, end: &Ending) -> Judgement;
+}
+
+/// How a live run ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Ending {
+    /// When.
+    pub at: Duration,
+    /// Whether the end came upon workloads in the middle of their work.
+    pub is_cut_off: bool,
+    /// Since when it had been [healed](super::Calm::Healed).
+    pub healed: Option<Duration>,
+}
+
+/// What a witness says of a run that is over.
+#[derive(Clone, Debug, Default)]
+pub struct Judgement {
+    /// What is broken.
+    pub breach: Option<Breach>,
+    /// Why the run says nothing, if nothing is broken.
+    pub doubt: Option<String>,
+    /// What is to be read beside the verdict, such as what was not checked, a sentence each.
+    pub notes: Vec<String>,
 }
 
 /// An event that a host has told.

@@ -19,11 +19,13 @@ use crate::script::{ByteSize, Latency, Script, ScriptError, Sometimes, TimeSpan}
 use crate::sim::meaning::Meaning;
 use crate::sim::net::SimNet;
 use crate::sim::trace::{HostId, Label, Packet, TCP_MESSAGES, What};
-use crate::sim::{Breach, Calm, Events, Host, HostResult, Report, Setup, sample};
+use crate::sim::{Calm, Events, Host, HostResult, Processes, Setup, Size, System, sample};
 
-use crate::sim::{Size, System};
+use expect::{Expect, Over, Unmet};
 
 mod clients;
+mod expect;
+mod live;
 
 /// The echo services.
 pub struct Echo;
@@ -157,6 +159,10 @@ impl System for Echo {
         all
     }
 
+    fn processes(&self, setup: &Setup<'_>) -> Option<Result<Processes, ScriptError>> {
+        Some(live::processes(setup))
+    }
+
     fn build(&self, setup: &mut Setup<'_>) -> Result<(), ScriptError> {
         let options = Options::read(setup)?;
         let expect: Expect = setup.expect()?;
@@ -164,19 +170,14 @@ impl System for Echo {
         let prefix = Bytes::from(options.prefix.clone());
         let check = Rc::new(RefCell::new(EchoCheck::new(options.transport.into(), prefix)));
         let refusal = options.refusal();
-        let tried_for = options.timeout.0 * (options.retries + 1);
+        let tried_for = options.tried_for();
         refusal.iter().for_each(|refusal| check.borrow_mut().refused_with(refusal.clone()));
 
         let (of_server, server_check) = (options.clone(), check.clone());
         setup.host("server", move |host| serve(host, of_server.clone(), server_check.clone()));
-        let mut left = options.clients;
-        for number in 1..=options.clients.div_ceil(options.clients_per_host) {
-            let here = left.min(options.clients_per_host);
-            left -= here;
+        for (name, here) in options.client_hosts() {
             let (of_client, client_check) = (options.clone(), check.clone());
-            setup.workload(format!("c{number}"), move |host| {
-                clients::send(host, here, of_client.clone(), client_check.clone())
-            });
+            setup.workload(name, move |host| clients::send(host, here, of_client.clone(), client_check.clone()));
         }
 
         let watched = check.clone();
@@ -196,7 +197,18 @@ impl System for Echo {
         setup.at_end(move |report| {
             // What is too long is answered by a refusal, if that gets through: there is nothing to expect of it by default.
             if refusal.is_none() || expect.answered.is_some() {
-                expect.check(report, &check.borrow(), tried_for);
+                let over = Over {
+                    requests: report.counter("requests"),
+                    answers: report.counter("answers"),
+                    is_cut_off: report.is_cut_off(),
+                    healed: report.calm_since(Calm::Healed),
+                    tried_for,
+                };
+                match expect.unmet(&over, &check.borrow()) {
+                    Some(Unmet::Breach(breach)) => report.breach(breach),
+                    Some(Unmet::Note(note)) => report.note(note),
+                    None => {}
+                }
             }
         });
         Ok(())
@@ -329,60 +341,20 @@ impl Options {
         is_too_long.then(|| tcp::refusal(usize::try_from(self.max_line.0).unwrap_or(usize::MAX)).into())
     }
 
+    /// For how long a client tries a request.
+    fn tried_for(&self) -> Duration {
+        self.timeout.0 * (self.retries + 1)
+    }
+
+    /// The hosts of clients: how many are on each.
+    fn client_hosts(&self) -> impl Iterator<Item = (String, u64)> {
+        let (all, most) = (self.clients, self.clients_per_host);
+        (0..all.div_ceil(most)).map(move |nth| (format!("c{}", nth + 1), most.min(all - nth * most)))
+    }
+
     /// Requests per second.
     fn rate(&self) -> Option<f64> {
         (!self.interval.0.is_zero()).then(|| 1.0 / self.interval.0.as_secs_f64())
-    }
-}
-
-/// The keys of `[expect]` that are of this system.
-#[derive(Clone, Copy, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct Expect {
-    answered: Option<Share>,
-}
-
-/// How many of the requests must be answered in the end.
-#[derive(Clone, Copy, Debug, Default, Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum Share {
-    /// Each of them: what clients that try again may expect of a network that heals.
-    #[default]
-    All,
-    /// At least one.
-    Some,
-    /// Not a single one.
-    None,
-}
-
-impl Expect {
-    /// `tried_for`: for how long a client tries a request.
-    fn check(self, report: &Report, check: &EchoCheck, tried_for: Duration) {
-        let (sent, answered) = (report.counter("requests"), report.counter("answers"));
-        match self.answered.unwrap_or_default() {
-            Share::All if report.is_cut_off() => {}
-            Share::All => {
-                let lost = check.totals().find(|(_, sent, answered)| sent != answered);
-                let Some((client, sent, answered)) = lost else { return };
-                let mut text = format!("{client} sent {sent} requests and got {answered} answered");
-                if self.answered.is_none() {
-                    if report.calm_since(Calm::Healed).is_none_or(|calm| calm >= tried_for) {
-                        let why = "what was broken stayed so for longer than a request is tried";
-                        return report.note(format!("that every client is served is not checked: {why}; {text}"));
-                    }
-                    text +=
-                        "; all are expected unless the script says another `answered` in [expect], such as \"some\"";
-                }
-                report.breach(Breach::new("every client is served", text));
-            }
-            Share::Some if answered == 0 => {
-                report.violation("a client is served", format!("none of {sent} requests was answered"));
-            }
-            Share::None if answered > 0 => {
-                report.violation("no client is served", format!("{answered} of {sent} requests were answered"));
-            }
-            Share::Some | Share::None => {}
-        }
     }
 }
 
@@ -421,32 +393,40 @@ fn record(events: &Events, event: &Event, client: Option<u64>) -> u64 {
     let mut fields = event.fields();
     client.into_iter().for_each(|number| fields.push(("client", Value::from(number))));
     let number = events.event(event.name(), fields);
-    match event {
-        Event::Sent { attempt: 1, .. } => events.count("requests", 1),
-        // To refuse what is too long is what is asked of the server then.
-        Event::LineTooLong { .. } => {
-            events.count("refusals", 1);
-            events.work(1);
-        }
-        Event::Answered { rtt, .. } => {
-            events.count("answers", 1);
-            events.work(1);
-            events.time("rtt", *rtt);
-        }
-        Event::Retry { .. } => events.count("retries", 1),
-        Event::GaveUp { .. } => events.count("given up", 1),
-        Event::Duplicate { .. } => events.count("duplicate answers", 1),
-        Event::Late { .. } => events.count("late answers", 1),
-        Event::Mismatch { payload, .. } if payload.starts_with(b"error: line longer than ") => {}
-        Event::Mismatch { .. } => events.count("garbled answers", 1),
-        // Counting what cannot be sent is what is asked of the server then.
-        Event::Oversize { .. } => {
-            events.count("oversize answers", 1);
-            events.work(1);
-        }
-        Event::Disconnected { why: Disconnected::Done } => {}
-        Event::Disconnected { .. } | Event::ConnectFailed { .. } => events.count("connections lost", 1),
-        _ => {}
+    let Counted { name, work } = counted(event);
+    name.into_iter().for_each(|name| events.count(name, 1));
+    if work > 0 {
+        events.work(work);
+    }
+    if let Event::Answered { rtt, .. } = event {
+        events.time("rtt", *rtt);
     }
     number
+}
+
+/// What an event counts, and how much work was done by it.
+#[derive(Clone, Copy, Debug, Default)]
+struct Counted {
+    name: Option<&'static str>,
+    work: u64,
+}
+
+fn counted(event: &Event) -> Counted {
+    let counts = |name| Counted { name: Some(name), work: 0 };
+    match event {
+        Event::Sent { attempt: 1, .. } => counts("requests"),
+        // To refuse what is too long is what is asked of the server then, and so is to count what cannot be sent.
+        Event::LineTooLong { .. } => Counted { work: 1, ..counts("refusals") },
+        Event::Oversize { .. } => Counted { work: 1, ..counts("oversize answers") },
+        Event::Answered { .. } => Counted { work: 1, ..counts("answers") },
+        Event::Retry { .. } => counts("retries"),
+        Event::GaveUp { .. } => counts("given up"),
+        Event::Duplicate { .. } => counts("duplicate answers"),
+        Event::Late { .. } => counts("late answers"),
+        Event::Mismatch { payload, .. } if payload.starts_with(b"error: line longer than ") => Counted::default(),
+        Event::Mismatch { .. } => counts("garbled answers"),
+        Event::Disconnected { why: Disconnected::Done } => Counted::default(),
+        Event::Disconnected { .. } | Event::ConnectFailed { .. } => counts("connections lost"),
+        _ => Counted::default(),
+    }
 }

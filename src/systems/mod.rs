@@ -8,6 +8,8 @@ pub mod consensus;
 pub mod echo;
 #[cfg(feature = "systems")]
 pub mod raft;
+#[cfg(feature = "systems")]
+mod told;
 
 #[cfg(feature = "systems")]
 use crate::sim::System;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::script::Lane;
 use crate::sim::trace::Trace;
-use crate::sim::{Breach, Outcome, Quantiles};
+use crate::sim::{Breach, Ending, Judgement, Outcome, Quantiles};
 
 use super::super::expect::{Exit, Expected};
 use super::super::judge::Case;
@@ -58,8 +58,11 @@ impl Conductor<'_> {
             unfinished = self.unfinished(over_at);
         }
         if let Some(witness) = self.witness.as_mut().filter(|_| began) {
-            let (breach, notes) = witness.judge(over_at);
+            let is_cut_off = unfinished.iter().any(|(_, works)| *works);
+            let ending = Ending { at: over_at, is_cut_off, healed: self.healed };
+            let Judgement { breach, doubt, notes } = witness.judge(&ending);
             self.recorder.notes.extend(notes);
+            self.recorder.doubt = self.recorder.doubt.take().or(doubt);
             broken.extend(breach);
         }
         let inert = self.deeds.inert(self.recorder.found.is_some());

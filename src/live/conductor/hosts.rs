@@ -18,6 +18,11 @@ use super::super::relay;
 use super::super::wall::Clock;
 use super::{Conductor, Event, id};
 
+/// Lines that anyone's hosts print.
+const LINE_BYTES_MAX: u64 = 1 << 16;
+/// Lines that tell an event, payload and all.
+const EVENT_BYTES_MAX: u64 = 1 << 28;
+
 /// A host, as it is now.
 pub(super) struct Host {
     /// Its namespaces; none while it is without power.
@@ -49,11 +54,16 @@ impl Host {
     pub(super) fn is_running(&self) -> bool {
         self.state == State::Running
     }
+
+    pub(super) fn is_unstarted(&self) -> bool {
+        self.starts == 0
+    }
 }
 
 /// Tells the conductor what a keeper and its host say.
 #[derive(Clone)]
 struct HostEars {
+    line_bytes_max: u64,
     host: usize,
     generation: u32,
     clock: Clock,
@@ -67,6 +77,10 @@ impl Ears for HostEars {
 
     fn line(&self, stream: Stream, line: String) {
         let _ = self.sender.send(Event::Line { host: self.host, at: self.clock.now(), stream, line });
+    }
+
+    fn line_bytes_max(&self) -> u64 {
+        self.line_bytes_max
     }
 }
 
@@ -97,7 +111,8 @@ impl Conductor<'_> {
     }
 
     fn settled(&self, host: usize, generation: u32, keeper: &mut Keeper) -> Result<OwnedFd, LiveError> {
-        let ears = HostEars { host, generation, clock: self.clock, sender: self.sender.clone() };
+        let line_bytes_max = if self.witness.is_some() { EVENT_BYTES_MAX } else { LINE_BYTES_MAX };
+        let ears = HostEars { line_bytes_max, host, generation, clock: self.clock, sender: self.sender.clone() };
         keeper.settled(ears).map_err(|why| LiveError::Unable(format!("{}: {why}", self.name(host))))
     }
 
@@ -111,6 +126,7 @@ impl Conductor<'_> {
             name: plan.map_or("observer".to_owned(), |plan| plan.name.clone()),
             address: plan.map_or(plan::OBSERVER, |_| plan::address(place)),
             prefix: plan::PREFIX,
+            packet_bytes_max: self.packet_bytes_max,
             hosts_file: self.place.path().join("hosts"),
             resolver_file: self.place.path().join("resolv.conf"),
         }
@@ -146,14 +162,19 @@ impl Conductor<'_> {
         })?;
         let (directory, address) = (directory.display().to_string(), plan::address(host));
         let plan = &self.plans[host];
-        let own = [("DIR", directory.clone()), ("HOST", plan.name.clone()), ("ADDR", address.to_string())];
+        let incarnation = self.hosts[host].starts;
+        let own = [
+            ("DIR", directory.clone()),
+            ("HOST", plan.name.clone()),
+            ("ADDR", address.to_string()),
+            ("INCARNATION", incarnation.to_string()),
+        ];
         let own = own.into_iter().map(|(name, value)| (format!("STORMGLASS_{name}"), value));
         let program = Program {
-            command: plan.command_in(&directory, address),
+            command: plan.command_in(&directory, address, incarnation),
             env: own.chain(plan.env.iter().cloned()).collect(),
             memory_bytes_max: plan.memory_bytes_max,
         };
-        let incarnation = self.hosts[host].starts;
         self.order(host, &Order::Start { incarnation, program })?;
         let now = self.now();
         self.recorder.record(now, Some(id(host)), None, What::Started { incarnation });
@@ -301,7 +322,8 @@ impl Conductor<'_> {
                 self.breach(host, Breach::new("exit", message));
             }
         }
-        if self.plans[host].workload {
+        // A witness says itself what counts as work.
+        if self.plans[host].workload && self.witness.is_none() {
             let now = self.now();
             self.recorder.worked(Some(id(host)), 1, now);
         }

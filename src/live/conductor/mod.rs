@@ -86,6 +86,7 @@ struct Conductor<'a> {
     zero: Duration,
     hosts: Vec<Host>,
     plans: Vec<HostPlan>,
+    packet_bytes_max: u32,
     ready_within: Duration,
     expected: Vec<Expected>,
     observer: Option<keeper::Keeper>,
@@ -102,6 +103,8 @@ struct Conductor<'a> {
     last_lines: VecDeque<(String, String)>,
     place: Place,
     witness: Option<Box<dyn Witness>>,
+    /// Since when nothing that steps did has been in force and every host has run.
+    healed: Option<Duration>,
     seed: Seed,
     /// Whether the run is over: what ends now is ended by the run.
     is_over: bool,
@@ -118,7 +121,7 @@ impl<'a> Conductor<'a> {
     ) -> Result<Self, LiveError> {
         let unable = |what: &str, error: std::io::Error| LiveError::Unable(format!("{what}: {error}"));
         let place = Place::new().map_err(|error| unable("no directory can be made", error))?;
-        let Plan { hosts: plans, expectations, ready_within, namer, witness, notes } = plan;
+        let Plan { hosts: plans, packets, expectations, ready_within, namer, mut witness, notes } = plan;
         let names: Vec<String> = plans.iter().map(|plan| plan.name.clone()).collect();
         let steps = drawn_steps(system, script, &names, seed);
         // The disks of real processes are in nobody's hand, nor is what only a system can do.
@@ -126,17 +129,21 @@ impl<'a> Conductor<'a> {
             steps.into_iter().filter(|step| !matches!(step.action, Action::Disk { .. } | Action::System(_))).collect();
         let schedule = Schedule::new(settled_steps(script, seed), drawn);
         let (sender, events) = channel();
+        let mut recorder = Recorder::new(options.keep_records);
+        witness.as_mut().and_then(|witness| witness.watcher()).into_iter().for_each(|watcher| recorder.watch(watcher));
+        recorder.notes = notes;
         let mut conductor = Self {
             script,
             options,
             clock,
             zero: Duration::MAX,
             hosts: Vec::new(),
+            packet_bytes_max: plan::packet_bytes_max(packets),
             ready_within,
             expected: expectations.into_iter().map(Expected::new).collect(),
             observer: None,
             relay: None,
-            recorder: Recorder::new(options.keep_records),
+            recorder,
             deeds: Deeds::new(schedule.len()),
             schedule,
             cuts: Cuts::default(),
@@ -147,11 +154,11 @@ impl<'a> Conductor<'a> {
             last_lines: VecDeque::new(),
             place,
             witness,
+            healed: None,
             seed,
             is_over: false,
             plans,
         };
-        conductor.recorder.notes = notes;
         let devices = conductor.build_hosts()?;
         let design = Design {
             clock,
@@ -263,6 +270,7 @@ impl<'a> Conductor<'a> {
             self.fire_due(now)?;
             self.probe_due(now)?;
             self.check_times(now)?;
+            self.look_for_calm(now);
             if self.recorder.found.is_some() || now >= self.script.duration || self.is_done() {
                 return Ok(());
             }
@@ -270,6 +278,17 @@ impl<'a> Conductor<'a> {
             wall::sleep(
                 next.min(self.script.duration).saturating_sub(self.now()).clamp(Duration::from_micros(50), LOOK),
             );
+        }
+    }
+
+    /// Remembers since when the run has been healed, in a simulated run's sense of it.
+    fn look_for_calm(&mut self, now: Duration) {
+        let is_healed = || {
+            let is_well = |host: &Host| host.is_running() || host.is_unstarted();
+            self.schedule.is_over() && self.cuts.is_empty() && !self.deeds.stand() && self.hosts.iter().all(is_well)
+        };
+        if self.healed.is_none() && is_healed() {
+            self.healed = Some(now);
         }
     }
 
@@ -300,8 +319,11 @@ impl<'a> Conductor<'a> {
         match told {
             relay::Told::Sent { at, packet, wire, is_again } => {
                 let (id, from) = (packet.id, packet.from);
-                if is_again && self.witness.is_none() {
-                    self.recorder.counters.add("tcp segments sent again", 1);
+                match (is_again, &self.witness) {
+                    (true, None) => self.recorder.counters.add("tcp segments sent again", 1),
+                    // As simulated runs of the same script count them.
+                    (true, Some(_)) => self.recorder.packets.retransmitted += 1,
+                    (false, _) => {}
                 }
                 let does_something = !packet.payload.is_empty() && !is_again;
                 let at = self.since(at);

@@ -18,7 +18,6 @@ use super::super::netlink::{Netlink, Setting};
 use super::{Home, Told, inside};
 
 const DEVICE: &str = "sg0";
-const MTU: u32 = 1500;
 /// Packets that wait for the relay: enough for a second of many.
 const QUEUE_PACKETS: u32 = 20_000;
 const TUN: &str = "/dev/net/tun";
@@ -173,7 +172,7 @@ fn device(home: &Home) -> Result<Tun, String> {
     let set = || -> io::Result<()> {
         let kernel = Netlink::open()?;
         kernel.up("lo", &[])?;
-        kernel.up(DEVICE, &[(Setting::Mtu, MTU), (Setting::QueuePackets, QUEUE_PACKETS)])?;
+        kernel.up(DEVICE, &[(Setting::Mtu, home.packet_bytes_max), (Setting::QueuePackets, QUEUE_PACKETS)])?;
         kernel.address(DEVICE, home.address, home.prefix)
     };
     set().map_err(|error| format!("the device cannot be set up: {error}"))?;

@@ -40,6 +40,8 @@ pub(super) struct Home {
     pub(super) address: Ipv4Addr,
     /// How many bits of its address all hosts share.
     pub(super) prefix: u8,
+    /// The longest packet that its device takes, in bytes.
+    pub(super) packet_bytes_max: u32,
     /// What stands in for `/etc/hosts`.
     pub(super) hosts_file: PathBuf,
     /// What stands in for `/etc/resolv.conf`: an empty file, so that no name is asked for outside.
@@ -104,6 +106,8 @@ pub(super) enum Stream {
 pub(super) trait Ears: Clone + Send + 'static {
     fn told(&self, told: Told);
     fn line(&self, stream: Stream, line: String);
+    /// A line that is longer comes in pieces.
+    fn line_bytes_max(&self) -> u64;
 }
 
 /// A keeper, as the run has it.
@@ -140,7 +144,9 @@ impl Keeper {
             (Stream::Err, self.child.stderr.take().map(|pipe| Box::new(pipe) as Box<dyn Read + Send>)),
         ] {
             let (ears, Some(pipe)) = (ears.clone(), pipe) else { continue };
-            let listener = wall::thread("output", move || each_line(pipe, |line| ears.line(stream, line)));
+            let listener = wall::thread("output", move || {
+                each_line(pipe, ears.line_bytes_max(), |line| ears.line(stream, line));
+            });
             self.listeners.push(listener.map_err(hear)?);
         }
         let socket = self.socket.try_clone().map_err(|error| error.to_string())?;
@@ -212,11 +218,10 @@ impl Drop for Keeper {
 }
 
 /// Lines as they come, the last one also if it is cut off; what is no UTF-8 is shown as such.
-fn each_line(pipe: impl Read, mut tell: impl FnMut(String)) {
-    const LINE_BYTES_MAX: u64 = 1 << 16;
+fn each_line(pipe: impl Read, bytes_max: u64, mut tell: impl FnMut(String)) {
     let mut pipe = BufReader::new(pipe);
     let mut line = Vec::new();
-    while (&mut pipe).take(LINE_BYTES_MAX).read_until(b'\n', &mut line).is_ok_and(|length| length > 0) {
+    while (&mut pipe).take(bytes_max).read_until(b'\n', &mut line).is_ok_and(|length| length > 0) {
         let text = String::from_utf8_lossy(&line);
         tell(text.trim_end_matches(['\n', '\r']).to_owned());
         line.clear();
@@ -230,7 +235,7 @@ mod tests {
     #[test]
     fn output_comes_line_by_line() {
         let mut lines = Vec::new();
-        each_line(&b"one\r\ntwo\n\xff\nend"[..], |line| lines.push(line));
-        assert_eq!(lines, ["one", "two", "\u{fffd}", "end"]);
+        each_line(&b"one\r\ntwo\n\xff\nlong end"[..], 5, |line| lines.push(line));
+        assert_eq!(lines, ["one", "two", "\u{fffd}", "long ", "end"]);
     }
 }

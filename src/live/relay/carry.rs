@@ -118,6 +118,11 @@ impl<'a> Carrier<'a> {
         self.addresses.len()
     }
 
+    /// Whether the host at a place is without power.
+    pub(super) fn is_off(&self, place: usize) -> bool {
+        self.off.get(place).copied().unwrap_or(false)
+    }
+
     /// The device that an address is behind: a host's, or the observer's.
     fn device_at(&self, ip: IpAddr) -> Option<usize> {
         let known = self.addresses.iter().position(|address| IpAddr::V4(*address) == ip);
@@ -136,7 +141,7 @@ impl<'a> Carrier<'a> {
             self.stray += 1;
             return;
         };
-        let is_off = |place: usize| self.off.get(place).copied().unwrap_or(false);
+        let is_off = |place: usize| self.is_off(place);
         if place == self.hosts() || to == self.hosts() {
             // The observer stands outside of the network that it observes.
             if !is_off(place) && !is_off(to) {

@@ -254,10 +254,12 @@ fn wait(carrier: &Carrier<'_>, clock: Clock, wake: &OwnedFd) -> Vec<bool> {
         tv_sec: i64::try_from(left.as_secs()).unwrap_or(i64::MAX),
         tv_nsec: left.subsec_nanos().into(),
     });
-    let of_devices = carrier.devices.iter().map(|device| PollFd::new(device, PollFlags::IN));
+    // Of a host without power there is nothing to read, but an error for ever: it is not waited for.
+    let of = |place: usize, device| if carrier.is_off(place) { wake } else { device };
+    let devices = carrier.devices.iter().enumerate();
+    let of_devices = devices.map(|(place, device)| PollFd::new(of(place, device), PollFlags::IN));
     let mut fds: Vec<PollFd<'_>> = std::iter::once(PollFd::new(wake, PollFlags::IN)).chain(of_devices).collect();
     match poll(&mut fds, timeout.as_ref()) {
-        // A device whose host is gone has an error for ever: it is passed over, and not waited for in a loop.
         Ok(_) => fds.iter().map(|fd| fd.revents().contains(PollFlags::IN)).collect(),
         Err(_) => Vec::new(),
     }

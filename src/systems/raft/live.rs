@@ -4,8 +4,7 @@
 //! one and the same on one machine: once the run is over, so that no line is late. What goes by time is not: when a real
 //! process gets its turn is the machine's affair.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Mutex, PoisonError};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::check::consensus::{Check, Lead, Settings};
@@ -13,8 +12,9 @@ use crate::consensus::{Fact, NodeId, Part, Role};
 use crate::events::Line;
 use crate::raft::Config;
 use crate::script::{Action, Script, ScriptError, SystemAction, Trigger, show_duration};
-use crate::sim::{Breach, Heard, Process, Processes, Setup, Witness};
+use crate::sim::{Breach, Ending, Heard, Judgement, PacketBytes, Process, Processes, Setup, Witness};
 
+use super::super::told::interned;
 use super::cluster::PORT;
 use super::names::role_name;
 use super::options::{Expect, Expected, Leader, Options};
@@ -49,7 +49,7 @@ pub(super) fn processes(setup: &Setup<'_>) -> Result<Processes, ScriptError> {
         first: None,
         term_max: 0,
     };
-    Ok(Processes { hosts: hosts.collect(), witness: Box::new(witness) })
+    Ok(Processes { hosts: hosts.collect(), packets: PacketBytes::Datagrams, witness: Box::new(witness) })
 }
 
 /// What `raft-node` has not.
@@ -252,14 +252,14 @@ impl Witness for Cluster {
         self.pins.contains(&step)
     }
 
-    fn judge(&mut self, _: Duration) -> (Option<Breach>, Vec<String>) {
+    fn judge(&mut self, _: &Ending) -> Judgement {
         let mut notes = vec![
             "L1 to L6, and E8, E9, E11 to E14 are not checked live: they go by time, or by each step of a node from inside"
                 .to_owned(),
         ];
         notes.extend(self.expected.stable_from.map(|_| "`stable_from` is not checked live: it is L5".to_owned()));
         if let Some(breach) = self.broken() {
-            return (Some(breach), notes);
+            return Judgement { breach: Some(breach), notes, ..Judgement::default() };
         }
         let shown = |lead: Option<Lead>| match lead {
             Some(Lead { leader, term }) => format!("{leader} in term {term}"),
@@ -269,23 +269,12 @@ impl Witness for Cluster {
             let (lead, first) = (self.lead().map(|(lead, _)| lead), self.first.map(|(lead, _)| lead));
             let message =
                 format!("in the end a majority follows {}, and at first it followed {}", shown(lead), shown(first));
-            return (Some(Breach::new("the leader that is expected", message)), notes);
+            let breach = Some(Breach::new("the leader that is expected", message));
+            return Judgement { breach, notes, ..Judgement::default() };
         }
         notes.extend(self.expected.by.map(|_| "`by` is not checked live: it goes by time".to_owned()));
-        (None, notes)
+        Judgement { notes, ..Judgement::default() }
     }
-}
-
-/// Names of events and fields, of which there are few: kept for as long as the program runs.
-fn interned(name: String) -> &'static str {
-    static NAMES: Mutex<BTreeSet<&'static str>> = Mutex::new(BTreeSet::new());
-    let mut names = NAMES.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(known) = names.get(name.as_str()) {
-        return known;
-    }
-    let kept: &'static str = name.leak();
-    names.insert(kept);
-    kept
 }
 
 /// What an event counts, as in a simulated run.
@@ -351,7 +340,7 @@ mod tests {
                 tell(&mut *witness, &host, 14 + id, Fact::became(Role::Candidate, 1));
                 tell(&mut *witness, &host, 16 + id, Fact::became(Role::Leader, 1));
             }
-            let (breach, notes) = witness.judge(Duration::from_secs(1));
+            let Judgement { breach, notes, .. } = witness.judge(&Ending::default());
             assert!(breach.is_some() && notes[0].contains("not checked live"), "{notes:?}");
         }
     }
