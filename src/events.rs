@@ -134,10 +134,10 @@ impl<F: DeserializeOwned> Line<F> {
 }
 
 impl<F> Line<F> {
-    /// Of an event with these fields.
-    pub fn of(t_ns: u64, event: &str, fields: impl IntoIterator<Item = (&'static str, Value)>, fact: F) -> Self {
+    /// Of an event with these fields, and no fact.
+    pub fn named(t_ns: u64, event: &str, fields: impl IntoIterator<Item = (&'static str, Value)>) -> Self {
         let fields = fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
-        Self { t_ns, event: Some(event.to_owned()), fields, fact: Some(fact) }
+        Self { t_ns, event: Some(event.to_owned()), fields, fact: None }
     }
 }
 
@@ -147,7 +147,7 @@ mod tests {
 
     #[test]
     fn a_line_is_read_also_behind_what_is_left_of_another() {
-        let line = Line::of(7, "sent", [("payload", "{\"t_ns\":1}".into())], 3_u64);
+        let line = Line { fact: Some(3_u64), ..Line::named(7, "sent", [("payload", "{\"t_ns\":1}".into())]) };
         let text = serde_json::to_string(&line).expect("JSON");
         let begun = &text[..text.len() / 2];
         for text in [text.clone(), format!("{begun}{text}")] {

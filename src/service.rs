@@ -7,11 +7,14 @@ use std::fmt::Display;
 use std::future::Future;
 use std::io::{self, Write};
 use std::process::ExitCode;
+use std::rc::Rc;
 use std::time::Duration;
 
+use serde::Serialize;
 use tokio::sync::Notify;
 use tracing::level_filters::LevelFilter;
 
+use crate::events::{Line, Value};
 use crate::net::real;
 
 /// The longest duration that a command line takes.
@@ -101,6 +104,33 @@ impl Stdout {
             self.is_closed.set(true);
             self.closing.notify_one();
         }
+    }
+}
+
+/// Tells events on stdout, a [`Line`] each.
+#[derive(Clone, Debug, Default)]
+pub struct Teller {
+    stdout: Rc<Stdout>,
+    last_ns: Rc<Cell<u64>>,
+}
+
+impl Teller {
+    /// Prints there.
+    pub fn new(stdout: Rc<Stdout>) -> Self {
+        Self { stdout, last_ns: Rc::default() }
+    }
+
+    /// Tells an event with its fields, and what checks go by.
+    pub fn tell<F: Serialize>(
+        &self,
+        event: &str,
+        fields: impl IntoIterator<Item = (&'static str, Value)>,
+        fact: Option<F>,
+    ) {
+        let now_ns = u64::try_from(since_1970().as_nanos()).unwrap_or(u64::MAX);
+        self.last_ns.set(self.last_ns.get().max(now_ns));
+        let line = Line { fact, ..Line::named(self.last_ns.get(), event, fields) };
+        serde_json::to_string(&line).into_iter().for_each(|line| self.stdout.print_line(line));
     }
 }
 

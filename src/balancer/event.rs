@@ -6,6 +6,10 @@ use std::time::Duration;
 
 use super::config::Origin;
 use super::policy::{self, BackendId, Outcome};
+use crate::events::Value;
+
+/// An event's fields in order.
+pub type Fields = Vec<(&'static str, Value)>;
 
 /// Something that happened in a balancer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -117,4 +121,61 @@ impl fmt::Display for Event {
             Self::RetryRefused => f.write_str("does not try a request again: the retry budget is spent"),
         }
     }
+}
+
+impl Event {
+    /// Its name and fields in a trace; `name` is that of a backend. `None`: there is too much of it to be told.
+    pub fn told(&self, name: &dyn Fn(BackendId) -> String) -> Option<(&'static str, Fields)> {
+        let backend = |id: &BackendId| vec![("backend", name(*id).into())];
+        let connections = |count: &usize| vec![("connections", (*count as u64).into())];
+        Some(match self {
+            Self::Policy { event, .. } => standing(event, name),
+            Self::Picked { id, is_probe, .. } => {
+                ("asks", vec![("backend", name(*id).into()), ("probe", (*is_probe).into())])
+            }
+            Self::Retried => ("tries-again", Vec::new()),
+            Self::RetryRefused => ("retry-refused", Vec::new()),
+            Self::Rejected { status, reason } => {
+                ("rejected", vec![("status", u64::from(*status).into()), ("reason", (*reason).into())])
+            }
+            Self::Renewed { id } => ("goes-again", backend(id)),
+            Self::OverLimit { id } => ("over-limit", backend(id)),
+            Self::Switched { id } => ("switches", backend(id)),
+            Self::Reloaded => ("reloaded", Vec::new()),
+            Self::Draining { connections: count } => ("draining", connections(count)),
+            Self::DrainCut { connections: count } => ("drain-cut", connections(count)),
+            _ => return None,
+        })
+    }
+}
+
+/// A change of a backend's standing.
+fn standing(event: &policy::Event, name: &dyn Fn(BackendId) -> String) -> (&'static str, Fields) {
+    use policy::Event as E;
+    let (word, more): (&'static str, Fields) = match event {
+        E::Added { .. } => ("added", Vec::new()),
+        E::DrainBegan { in_flight, .. } => ("removed", vec![("in_flight", u64::from(*in_flight).into())]),
+        E::DrainEnded { .. } => ("removal-undone", Vec::new()),
+        E::Drained { .. } => ("drained", Vec::new()),
+        E::CheckFailed { failure, .. } => ("unhealthy", vec![("why", failure.to_string().into())]),
+        E::CheckRecovered { .. } => ("healthy", Vec::new()),
+        E::Ejected { why, until, .. } => {
+            let until = u64::try_from(until.as_millis()).unwrap_or(u64::MAX);
+            ("ejected", vec![("why", why.to_string().into()), ("until_ms", until.into())])
+        }
+        E::HalfOpened { .. } => ("half-open", Vec::new()),
+        E::Readmitted { .. } => ("readmitted", Vec::new()),
+        E::SlowStartEnded { .. } => ("full-share", Vec::new()),
+        E::PanicBegan { available, configured } | E::PanicEnded { available, configured } => {
+            let word = if matches!(event, E::PanicBegan { .. }) { "panic" } else { "panic-over" };
+            let more: Fields = vec![
+                ("is", word.into()),
+                ("available", (*available as u64).into()),
+                ("configured", (*configured as u64).into()),
+            ];
+            ("standing", more)
+        }
+    };
+    let backend = event.id().map(|id| ("backend", Value::from(name(id))));
+    (word, backend.into_iter().chain(more).collect())
 }

@@ -21,7 +21,7 @@ mod show;
 pub(super) use super::assist::{CompletionsArgs, ManArgs};
 pub(super) use exhaust::ExhaustArgs;
 #[cfg(all(feature = "live", target_os = "linux"))]
-pub(super) use live::{KeeperArgs, LiveArgs};
+pub(super) use live::{KeeperArgs, LiveArgs, PartArgs};
 pub(super) use show::{ShowArgs, View};
 
 const EXIT_CODES: &str = "Exit codes: 0 as expected, 1 violation, 2 bad usage or script, 3 not deterministic, \
@@ -84,6 +84,10 @@ pub(super) enum Command {
     #[cfg(all(feature = "live", target_os = "linux"))]
     #[command(hide = true)]
     Keeper(KeeperArgs),
+    /// Play a host of a live run.
+    #[cfg(all(feature = "live", target_os = "linux"))]
+    #[command(hide = true)]
+    Part(PartArgs),
 }
 
 #[derive(Debug, Args)]

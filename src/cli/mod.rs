@@ -149,6 +149,8 @@ impl Shell {
             Command::Live(args) => live::live(self, &args, &mut out),
             #[cfg(all(feature = "live", target_os = "linux"))]
             Command::Keeper(_) => anyhow::bail!("`keeper` is not for people"),
+            #[cfg(all(feature = "live", target_os = "linux"))]
+            Command::Part(args) => live::part(self, &args),
             Command::Worker(_) => anyhow::bail!("`worker` is not for people"),
         }
     }

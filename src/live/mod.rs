@@ -28,17 +28,21 @@ mod section;
 mod system;
 mod wall;
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::rc::Rc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use bytes::Bytes;
 
+use crate::events::{Line, Value};
 use crate::rng::Seed;
 use crate::script::{Script, ScriptError};
-use crate::sim::{Outcome, Setup, System};
+use crate::sim::{Outcome, Part, Setup, System};
 
 pub use relay::Lateness;
 pub use system::Live;
@@ -122,4 +126,32 @@ pub fn clean() -> Vec<PathBuf> {
 /// What this program does when it is called as `keeper`: not for people.
 pub fn keep(is_inside: bool) -> ExitCode {
     keeper::main(is_inside)
+}
+
+/// Plays a host of a live run in this process until it ends. What it does is told on stdout, as lines of JSON.
+///
+/// # Errors
+/// What is wrong with the script, that nobody plays this host, or why it ended.
+pub fn play(
+    system: &'static dyn System,
+    script: &Script,
+    seed: Seed,
+    host: &str,
+    incarnation: u32,
+) -> Result<(), String> {
+    let setup = Setup::built(system, script, seed).map_err(|error| error.to_string())?;
+    let last_ns = Cell::new(0);
+    let tell = move |event: &str, fields: Vec<(&'static str, Value)>, fact| {
+        last_ns.set(wall::since_1970_ns().max(last_ns.get()));
+        let line = Line { fact: Some(fact), ..Line::named(last_ns.get(), event, fields) };
+        if let Ok(line) = serde_json::to_string(&line) {
+            // Nobody reads it any more: then this process ends soon.
+            let _ = writeln!(std::io::stdout(), "{line}");
+        }
+    };
+    let rng = seed.stream(&format!("{host}.{incarnation}"));
+    let part = Part { host: host.to_owned(), incarnation, rng, tell: Rc::new(tell) };
+    let played =
+        system.play(&setup, part).ok_or_else(|| format!("nobody plays `{host}` of system `{}`", script.system))?;
+    played.map_err(|error| format!("{host}: {error}"))
 }

@@ -57,9 +57,9 @@ fn at_system(script: &Script, message: &str) -> ScriptError {
 }
 
 fn host(process: Process) -> Result<HostPlan, LiveError> {
-    let Process { name, program, arguments, workload, ready } = process;
+    let Process { name, program, arguments, files, last, workload, ready } = process;
     let here = std::env::current_exe().map_err(|error| LiveError::Unable(error.to_string()))?;
-    let path = here.with_file_name(program);
+    let path = program.map_or_else(|| here.clone(), |program| here.with_file_name(program));
     if !path.exists() {
         let beside = path.display();
         let message = format!("there is no {beside}: `cargo build --bins` and `cargo install` put it there");
@@ -74,6 +74,8 @@ fn host(process: Process) -> Result<HostPlan, LiveError> {
         name,
         command: format!("exec {} {}", quoted(&path.display().to_string()), words.join(" ")),
         env: Vec::new(),
+        files,
+        last,
         directory: None,
         workload,
         ready: ready.map(pattern),

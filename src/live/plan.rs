@@ -54,8 +54,12 @@ pub(super) struct HostPlan {
     /// For the shell; `{dir}`, `{host}`, `{addr}` and `{incarnation}` stand for its own.
     pub(super) command: String,
     pub(super) env: Vec<(String, String)>,
+    /// What is in its directory when it starts.
+    pub(super) files: Vec<(&'static str, String)>,
     /// A directory that outlives the run; `None`: one that is made for it.
     pub(super) directory: Option<PathBuf>,
+    /// Whether it begins once the others are ready, but for workloads.
+    pub(super) last: bool,
     /// Whether the run waits for its end.
     pub(super) workload: bool,
     pub(super) ready: Option<Ready>,

@@ -269,6 +269,8 @@ impl Table {
             name: name.to_owned(),
             command: program.run.clone(),
             env: env.collect(),
+            files: Vec::new(),
+            last: false,
             directory: program.dir.clone(),
             workload: program.workload,
             ready,

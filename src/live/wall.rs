@@ -7,7 +7,7 @@
 
 use std::io;
 use std::thread::{Builder, JoinHandle};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Real time since it was made. Copies tell the same time.
 #[derive(Clone, Copy, Debug)]
@@ -22,6 +22,12 @@ impl Clock {
     pub(super) fn now(self) -> Duration {
         self.0.elapsed()
     }
+}
+
+/// Nanoseconds since 1970.
+pub(super) fn since_1970_ns() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// A thread with a name.

@@ -63,7 +63,7 @@ pub use lane::core::{CoreHost, CoreNet, CoreSocket, CoreTime, Datagram, WaitEnd}
 pub(crate) use latency::sample;
 pub use outcome::{Fact, Finding, InertStep, Outcome, PacketCounts, Quantiles, Verdict};
 pub use path::Path;
-pub use processes::{Ending, Heard, Judgement, PacketBytes, Process, Processes, Watcher, Witness};
+pub use processes::{Ending, Heard, Judgement, PacketBytes, Part, Process, Processes, Tell, Watcher, Witness};
 pub use recorder::Breach;
 pub use setup::{Report, Setup};
 pub use shared::{Events, LogContext, SendEvents, log_context};

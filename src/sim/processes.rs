@@ -1,8 +1,10 @@
 //! A system's hosts as real processes, for a live run: as plain data, and who understands what they say.
 
+use std::rc::Rc;
 use std::time::Duration;
 
 use crate::events::Value;
+use crate::rng::Rng;
 use crate::script::SystemAction;
 
 use super::recorder::Breach;
@@ -36,16 +38,35 @@ pub enum PacketBytes {
 pub struct Process {
     /// Its name.
     pub name: String,
-    /// The program, which stands beside this one.
-    pub program: &'static str,
+    /// The program, which stands beside this one. `None`: this one, which plays the host ([`System::play`](super::System::play)).
+    pub program: Option<&'static str>,
     /// Its arguments. `{dir}` stands for a directory of its own, `{addr}` for its address, `{incarnation}` for how
     /// often it was started before.
     pub arguments: Vec<String>,
+    /// What is in its directory when it starts: names of files, and their texts.
+    pub files: Vec<(&'static str, String)>,
+    /// Whether it begins once all others are ready, but for workloads.
+    pub last: bool,
     /// Whether the run waits for its end. It begins once all others are ready.
     pub workload: bool,
     /// A regular expression that is found in what it prints when it is ready.
     pub ready: Option<&'static str>,
 }
+
+/// A host that this program plays in a process of its own.
+pub struct Part {
+    /// Its name.
+    pub host: String,
+    /// How often it was started before.
+    pub incarnation: u32,
+    /// Its randomness, its own in each incarnation.
+    pub rng: Rng,
+    /// Tells an event, with its fields and what checks go by.
+    pub tell: Rc<Tell>,
+}
+
+/// Takes an event's name and fields, and what checks go by.
+pub type Tell = dyn Fn(&str, Vec<(&'static str, Value)>, serde_json::Value);
 
 /// Understands what real hosts say of themselves, and judges it.
 pub trait Witness {
@@ -94,6 +115,8 @@ pub struct Judgement {
     pub doubt: Option<String>,
     /// What is to be read beside the verdict, such as what was not checked, a sentence each.
     pub notes: Vec<String>,
+    /// Times that could not be told before, and of what.
+    pub times: Vec<(&'static str, Duration)>,
 }
 
 /// An event that a host has told.

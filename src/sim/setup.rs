@@ -133,6 +133,11 @@ impl<'a> Setup<'a> {
         &self.script.section
     }
 
+    /// The run's seed.
+    pub fn seed(&self) -> Seed {
+        self.seed
+    }
+
     /// Randomness for the setup itself, by label.
     pub fn rng(&self, label: &str) -> Rng {
         self.seed.stream(label)

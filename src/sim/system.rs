@@ -13,7 +13,7 @@ use crate::script::{Action, Script, ScriptError, Setting, Sometimes};
 
 use super::meaning::Meaning;
 use super::trace::{Label, Packet};
-use super::{Processes, Setup};
+use super::{HostResult, Part, Processes, Setup};
 
 /// A system that the testbed can run.
 pub trait System: Sync {
@@ -56,6 +56,13 @@ pub trait System: Sync {
     /// Its hosts as real processes, for a live run. `None`: it has none.
     fn processes(&self, setup: &Setup<'_>) -> Option<Result<Processes, ScriptError>> {
         let _ = setup;
+        None
+    }
+
+    /// Plays a host on real sockets until it ends, in a process of a live run whose script this is. `None`: it has none that
+    /// this program plays.
+    fn play(&self, setup: &Setup<'_>, part: Part) -> Option<HostResult> {
+        let _ = (setup, part);
         None
     }
 

@@ -79,6 +79,21 @@ fn who_gets_no_echo_is_found() {
 }
 
 #[test]
+fn the_balancer_serves_real_clients_by_way_of_real_backends() {
+    let Some(stage) = Stage::new("") else { return };
+    let (_, result, _) =
+        call(&stage, "balancer/steady", &["--set", "balancer.load_for=2s", "--set", "balancer.settle=100ms"]);
+    passes(&result);
+    let count = |name: &str| result["counters"][name].as_u64().unwrap_or_default();
+    assert!(count("requests") > 100 && count("answers") == count("requests"), "{result:#}");
+    assert!(
+        count("executions") == count("answers by b1") + count("answers by b2") + count("answers by b3"),
+        "{result:#}"
+    );
+    assert_eq!(result["times"]["latency"]["count"].as_u64(), Some(count("answers")), "{result:#}");
+}
+
+#[test]
 fn what_no_real_process_can_do_is_refused_with_its_place() {
     let Some(stage) = Stage::new("") else { return };
     for (sim, place, reason) in [
@@ -86,7 +101,8 @@ fn what_no_real_process_can_do_is_refused_with_its_place() {
         ("raft/drifting-clocks", "drifting-clocks.toml:8:", "the clocks of real processes are this machine's"),
         ("raft/hand-over", "hand-over.toml:", "nobody tells a `raft-node` that runs what to do"),
         ("raft/slow-disk-voter", "slow-disk-voter.toml:", "live"),
-        ("balancer/steady", "steady.toml:", "no live run can be made of system `balancer`"),
+        ("balancer/smuggler", "smuggler.toml:", "smugglers are simulated only"),
+        ("balancer/drain", "drain.toml:", "nobody tells a real balancer"),
     ] {
         let (code, _, said) = call(&stage, sim, &[]);
         assert_eq!(code, Some(2), "{sim}: {said}");

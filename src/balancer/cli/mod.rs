@@ -4,12 +4,13 @@
 
 mod cores;
 
+use std::cell::RefCell;
 use std::future::pending;
 use std::io;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 
 use clap::Parser;
 #[cfg(test)]
@@ -21,6 +22,7 @@ use super::admin::{self, Counts, View};
 use super::config::{Backend, Config, Origin};
 use super::event::Event;
 use super::file::File;
+use super::policy::BackendId;
 use super::server;
 use super::shared::{Rngs, Shared};
 use crate::events::Sink;
@@ -28,7 +30,7 @@ use crate::net::real::{RealNet, listen_apart};
 use crate::net::signals::{reload_signal, shutdown_signal};
 use crate::net::{Listener, Net};
 use crate::rng::fresh_seed;
-use crate::service;
+use crate::service::{self, Teller};
 use cores::{Cores, Told};
 
 const LISTEN: &str = "127.0.0.1:8080";
@@ -51,6 +53,9 @@ pub struct Options {
     /// How many threads serve clients, each with connections and health checks of its own
     #[arg(long, value_name = "N", default_value = "1")]
     threads: NonZeroUsize,
+    /// Tell what happens as lines of JSON on stdout; on one thread
+    #[arg(long, conflicts_with = "threads")]
+    events: bool,
 }
 
 impl Options {
@@ -85,8 +90,10 @@ pub async fn run(options: Options) -> io::Result<ExitCode> {
     let counts = Counts::default();
     let seed = fresh_seed();
     let config = config.part_of(threads);
-    let shared =
-        Shared::new(RealNet, config.clone(), Rngs::of(seed), sink(counts.clone())).map_err(io::Error::other)?;
+    let itself = Rc::new(RefCell::new(Weak::new()));
+    let sink = sink(counts.clone(), options.events.then(|| itself.clone()));
+    let shared = Shared::new(RealNet, config.clone(), Rngs::of(seed), sink).map_err(io::Error::other)?;
+    *itself.borrow_mut() = Rc::downgrade(&shared);
     let (tell, told) = watch::channel(Told { config, ends: false });
     let mut cores = Cores::start(others, &told, seed)?;
     announce(&listener, pages.as_ref())?;
@@ -168,13 +175,30 @@ fn announce(listener: &impl Listener, pages: Option<&impl Listener>) -> io::Resu
     Ok(())
 }
 
-fn sink(counts: Counts) -> Sink<Event> {
+/// The balancer, once there is one.
+type Itself = Rc<RefCell<Weak<Shared<RealNet>>>>;
+
+/// Counts what happens, and tells it: all of it if the balancer is given, to say what its backends are called.
+fn sink(counts: Counts, told: Option<Itself>) -> Sink<Event> {
+    let teller = Teller::default();
     Sink::new(move |event| {
         counts.take(event);
+        if let Some(itself) = &told {
+            let told = event.told(&|id| name(itself, event, id));
+            told.into_iter().for_each(|(name, fields)| teller.tell(name, fields, None::<()>));
+        }
         if let Event::Policy { .. } | Event::Draining { .. } | Event::DrainCut { .. } = event {
             service::log(event);
         }
     })
+}
+
+/// The host that a backend is on. One that is gone is known by the event alone.
+fn name(itself: &Itself, event: &Event, id: BackendId) -> String {
+    let of_event = if let Event::Policy { origin, .. } = event { origin.clone() } else { None };
+    let origin = of_event.or_else(|| itself.borrow().upgrade().and_then(|shared| shared.origin(id)));
+    let host = origin.as_ref().and_then(|origin| service::host_and_port(&origin.address));
+    host.map_or_else(|| id.to_string(), |(host, _)| host.to_owned())
 }
 
 /// What clap says of a command line that makes no sense, for tests.

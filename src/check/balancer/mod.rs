@@ -42,6 +42,7 @@ mod starts;
 use std::fmt;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::balancer::config::Config;
@@ -65,7 +66,7 @@ const UNDER_WAY: Duration = Duration::from_millis(500);
 pub type Seen = (Duration, u64);
 
 /// A request, as its client knows it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Request {
     /// The host of the client.
     pub client: String,
@@ -80,7 +81,8 @@ pub struct Request {
 }
 
 /// How a request ended for its client.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum End {
     /// With a whole answer.
     Answered {

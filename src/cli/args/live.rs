@@ -64,3 +64,18 @@ pub(in crate::cli) struct KeeperArgs {
     #[arg(long)]
     pub(in crate::cli) inside: bool,
 }
+
+/// A host of a live run that this program plays.
+#[derive(Debug, Args)]
+pub(in crate::cli) struct PartArgs {
+    /// The host.
+    pub(in crate::cli) host: String,
+    /// The script.
+    #[arg(long)]
+    pub(in crate::cli) script: PathBuf,
+    #[arg(long)]
+    pub(in crate::cli) seed: u64,
+    /// How often it was started before.
+    #[arg(long)]
+    pub(in crate::cli) incarnation: u32,
+}

@@ -4,13 +4,14 @@ mod shrink;
 mod sweep;
 
 use std::fmt::Write as _;
+use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Context as _;
 
-use super::args::{LiveArgs, SetArgs};
+use super::args::{LiveArgs, PartArgs, SetArgs};
 use super::out::Out;
 use super::report::{self, Form, Made};
 use super::{Chosen, Shell, run};
@@ -26,7 +27,7 @@ use crate::report::records::{End, Header, HostLine, RecordLine, SCHEMA_VERSION, 
 use crate::report::style::{DIM, STRONG, UNSURE, paint};
 use crate::report::text;
 use crate::rng::Seed;
-use crate::script::show_duration;
+use crate::script::{Script, show_duration};
 use crate::sim::System;
 
 /// How many of the last lines of output are shown after a failure.
@@ -254,6 +255,17 @@ impl Files<'_> {
         let recording = Recording { about, settings, ..Recording::new(header, report, records) };
         Ok(Made { recording, verdict: text::verdict(report), exit: run::exit(report) })
     }
+}
+
+/// Plays a host of a live run, in a process of its own.
+pub(super) fn part(shell: &Shell, args: &PartArgs) -> anyhow::Result<Exit> {
+    let PartArgs { host, script, seed, incarnation } = args;
+    let text = fs::read_to_string(script).with_context(|| format!("cannot read {}", script.display()))?;
+    let script = Script::parse(&script.display().to_string(), &text)?;
+    let system = shell.systems.iter().find(|system| system.name() == script.system);
+    let system = system.with_context(|| format!("there is no system `{}`", script.system))?;
+    live::play(*system, &script, Seed(*seed), host, *incarnation).map_err(anyhow::Error::msg)?;
+    Ok(Exit::Expected)
 }
 
 /// As `show --json` prints it.

@@ -23,11 +23,11 @@ use super::stats::Summary;
 use super::{Event, tcp_client, udp_client};
 use crate::events::Sink;
 use crate::net::signals::shutdown_signal;
-use crate::service::{Stdout, note, parse_address, parse_duration};
+use crate::service::{Stdout, Teller, note, parse_address, parse_duration};
 use crate::watched::{Receiver, Sender};
 
 use screen::Screen;
-pub use told::{Teller, Told};
+pub use told::Told;
 
 /// `send`: messages to a server, and what became of them.
 #[derive(Clone, Debug, clap::Args)]
@@ -99,7 +99,8 @@ impl SendArgs {
             let number = self.clients.map(|_| number);
             let name = self.name(number);
             let source = self.source(name.clone());
-            let events = teller.as_ref().map_or_else(|| screen.sink(), |teller| teller.sink(name, number));
+            let events =
+                teller.as_ref().map_or_else(|| screen.sink(), |teller| told::sink(teller.clone(), name, number));
             all.spawn_local(run(Client { source, events, stop: stop.subscribe() }));
         }
         let (mut signal, mut is_over, mut summary) = (pin!(shutdown_signal()?), false, Summary::default());
@@ -217,7 +218,7 @@ impl Source for Input {
 
 /// Where a server tells what it does.
 pub fn server_events(are_told: bool) -> Sink<Event> {
-    if are_told { Teller::new(Rc::new(Stdout::default())).sink(None, None) } else { Sink::none() }
+    if are_told { told::sink(Teller::default(), None, None) } else { Sink::none() }
 }
 
 /// Text as the bytes that it is.

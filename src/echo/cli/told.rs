@@ -1,13 +1,10 @@
 //! What happens as lines of JSON, for whoever runs a server or a client: `--events`.
 
-use std::cell::Cell;
-use std::rc::Rc;
-
 use serde::{Deserialize, Serialize};
 
 use super::super::Event;
-use crate::events::{Line, Sink, Value};
-use crate::service::{Stdout, since_1970};
+use crate::events::{Sink, Value};
+use crate::service::Teller;
 
 /// What checks go by: an event, payloads and all.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -19,40 +16,16 @@ pub struct Told {
     pub event: Event,
 }
 
-/// Prints events as [`Line`]s of [`Told`].
-#[derive(Clone, Debug)]
-pub struct Teller {
-    stdout: Rc<Stdout>,
-    last_ns: Rc<Cell<u64>>,
+/// Takes the events of one client, or of a server, and tells them. `number`: which of several clients it is.
+pub(super) fn sink(teller: Teller, client: Option<String>, number: Option<u64>) -> Sink<Event> {
+    Sink::new(move |event: &Event| {
+        let told = Told { client: client.clone(), event: event.clone() };
+        teller.tell(event.name(), fields(event, number), Some(told));
+    })
 }
 
-impl Teller {
-    /// Prints to stdout, until nobody reads it.
-    pub fn new(stdout: Rc<Stdout>) -> Self {
-        Self { stdout, last_ns: Rc::default() }
-    }
-
-    /// Takes the events of one client, or of a server. `number`: which of several clients it is.
-    pub fn sink(&self, client: Option<String>, number: Option<u64>) -> Sink<Event> {
-        let teller = self.clone();
-        Sink::new(move |event: &Event| {
-            let told = Told { client: client.clone(), event: event.clone() };
-            let line = line(told, number, teller.now_ns());
-            serde_json::to_string(&line).into_iter().for_each(|line| teller.stdout.print_line(line));
-        })
-    }
-
-    fn now_ns(&self) -> u64 {
-        let now_ns = u64::try_from(since_1970().as_nanos()).unwrap_or(u64::MAX);
-        self.last_ns.set(self.last_ns.get().max(now_ns));
-        self.last_ns.get()
-    }
-}
-
-fn line(told: Told, number: Option<u64>, t_ns: u64) -> Line<Told> {
-    let number = number.map(|number| ("client", Value::from(number)));
-    let (name, fields) = (told.event.name(), told.event.fields());
-    Line::of(t_ns, name, fields.into_iter().chain(number), told)
+fn fields(event: &Event, number: Option<u64>) -> impl Iterator<Item = (&'static str, Value)> {
+    event.fields().into_iter().chain(number.map(|number| ("client", Value::from(number))))
 }
 
 #[cfg(test)]
@@ -64,6 +37,7 @@ mod tests {
 
     use super::*;
     use crate::echo::{Closed, Disconnected};
+    use crate::events::Line;
 
     #[test]
     fn every_event_comes_out_of_its_line_as_it_went_in() {
@@ -86,7 +60,8 @@ mod tests {
         ];
         for event in all {
             let told = Told { client: Some("c1.0.2".to_owned()), event };
-            let line = line(told.clone(), Some(2), 9);
+            let (name, fact) = (told.event.name(), Some(told.clone()));
+            let line = Line { fact, ..Line::named(9, name, fields(&told.event, Some(2))) };
             let read = Line::<Told>::read(&serde_json::to_string(&line).expect("JSON"));
             assert_eq!(read.as_ref(), Some(&line), "{told:?}");
             assert_eq!(

@@ -60,7 +60,8 @@ impl Conductor<'_> {
         if let Some(witness) = self.witness.as_mut().filter(|_| began) {
             let is_cut_off = unfinished.iter().any(|(_, works)| *works);
             let ending = Ending { at: over_at, is_cut_off, healed: self.healed };
-            let Judgement { breach, doubt, notes } = witness.judge(&ending);
+            let Judgement { breach, doubt, notes, times } = witness.judge(&ending);
+            times.into_iter().for_each(|(name, time)| self.recorder.time(name, time));
             self.recorder.notes.extend(notes);
             self.recorder.doubt = self.recorder.doubt.take().or(doubt);
             broken.extend(breach);

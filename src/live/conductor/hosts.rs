@@ -152,7 +152,9 @@ impl Conductor<'_> {
     /// Starts a host's program, in its directory as that is.
     pub(super) fn start(&mut self, host: usize) -> Result<(), LiveError> {
         let directory = self.directory(host);
-        let made = fs::create_dir_all(&directory).and_then(|()| absolute(&directory));
+        let files = &self.plans[host].files;
+        let write = |()| files.iter().try_for_each(|(name, text)| fs::write(directory.join(name), text));
+        let made = fs::create_dir_all(&directory).and_then(write).and_then(|()| absolute(&directory));
         let directory = made.map_err(|error| {
             LiveError::Unable(format!(
                 "{}: its directory {} cannot be made: {error}",

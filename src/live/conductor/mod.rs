@@ -206,7 +206,23 @@ impl<'a> Conductor<'a> {
             .map(|host| (host, self.plans[host].workload))
             .collect();
         let services: Vec<usize> = starts.iter().filter(|(_, workload)| !workload).map(|(host, _)| *host).collect();
-        for host in &services {
+        for last in [false, true] {
+            let these: Vec<usize> = services.iter().copied().filter(|host| self.plans[*host].last == last).collect();
+            if let Some(doubt) = self.bring_up(&these)? {
+                return Ok(Some(doubt));
+            }
+        }
+        self.zero = self.clock.now();
+        self.recorder.record(Duration::ZERO, None, None, What::Event { name: "ready", fields: Vec::new() });
+        for (host, _) in starts.iter().filter(|(_, workload)| *workload) {
+            self.start(*host)?;
+        }
+        Ok(None)
+    }
+
+    /// Starts these services, and waits until they are ready. Otherwise: why nothing can begin.
+    fn bring_up(&mut self, services: &[usize]) -> Result<Option<String>, LiveError> {
+        for host in services {
             self.start(*host)?;
             self.await_ready(*host)?;
         }
@@ -224,7 +240,7 @@ impl<'a> Conductor<'a> {
                     self.last_line(*host)
                 )));
             }
-            let Some(host) = unready else { break };
+            let Some(host) = unready else { return Ok(None) };
             if patience.now() > self.ready_within {
                 let within = show_duration(self.ready_within);
                 let name = &self.plans[*host].name;
@@ -232,12 +248,6 @@ impl<'a> Conductor<'a> {
             }
             wall::sleep(LOOK);
         }
-        self.zero = self.clock.now();
-        self.recorder.record(Duration::ZERO, None, None, What::Event { name: "ready", fields: Vec::new() });
-        for (host, _) in starts.iter().filter(|(_, workload)| *workload) {
-            self.start(*host)?;
-        }
-        Ok(None)
     }
 
     fn await_ready(&mut self, host: usize) -> Result<(), LiveError> {
@@ -370,6 +380,11 @@ impl<'a> Conductor<'a> {
         let name = self.plans[host].name.clone();
         self.options.show.into_iter().for_each(|show| show(&name, &line));
         self.hosts[host].active = at;
+        if let Some(Ready::Line(pattern)) = &self.plans[host].ready
+            && pattern.regex.is_match(line.as_bytes())
+        {
+            self.hosts[host].is_ready = true;
+        }
         if self.hear(host, at, &line) {
             return;
         }
@@ -380,11 +395,6 @@ impl<'a> Conductor<'a> {
         let fields = vec![("text", line.as_str().into())];
         self.recorder.record(at, Some(id(host)), None, What::Event { name: what, fields });
         self.expected.iter_mut().for_each(|expected| expected.line(host, &line));
-        if let Some(Ready::Line(pattern)) = &self.plans[host].ready
-            && pattern.regex.is_match(line.as_bytes())
-        {
-            self.hosts[host].is_ready = true;
-        }
         if self.last_lines.len() == LAST_LINES {
             self.last_lines.pop_front();
         }

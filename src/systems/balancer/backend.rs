@@ -3,6 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::error::Error as _;
 use std::future::pending;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
@@ -25,25 +26,22 @@ use tokio::time::{Instant, sleep, sleep_until};
 use crate::balancer::checks::AGENT;
 use crate::check::balancer::{content, digest};
 use crate::net::Listener;
-use crate::net::Net as _;
+use crate::net::Net;
 use crate::rng::{Rng, unit};
 use crate::script::{Chance, TimeSpan};
-use crate::sim::net::SimNet;
-use crate::sim::{Host, HostResult, sample};
+use crate::sim::{HostResult, sample};
 use crate::watched;
 
-use super::fleet::Fleet;
+use super::place::{Place, Told};
 use super::shape;
-use super::{BACKEND_PORT, HOP_HEADER, ID_HEADER, NAME_HEADER, ONE_HOP, say_to_the_next_hop};
+use super::{BACKEND_PORT, HOP_HEADER, ID_HEADER, NAME_HEADER, say_to_the_next_hop};
 
 /// How long a connection is kept at least that has not carried a request yet.
 const FRESH: Duration = Duration::from_secs(1);
 
 /// One incarnation of a backend.
-pub(super) struct Backend {
-    name: String,
-    fleet: Rc<Fleet>,
-    host: Host,
+pub(super) struct Backend<P> {
+    place: P,
     rng: RefCell<Rng>,
     workers: Rc<Semaphore>,
     waiting: Cell<usize>,
@@ -71,18 +69,17 @@ enum Fate {
     Contradicts,
 }
 
-/// A backend's life, from a start to its end.
-pub(super) async fn serve(fleet: Rc<Fleet>, host: Host) -> HostResult {
-    let mut listener = host.net.listen(&format!("0.0.0.0:{BACKEND_PORT}")).await?;
-    let mut stopped = fleet.stopped(&host.name);
+/// A backend's life, from a start to its end; `listening` is called once it listens.
+pub(super) async fn serve<P: Place>(place: P, listening: impl FnOnce(SocketAddr)) -> HostResult {
+    let mut listener = place.net().listen(&format!("0.0.0.0:{BACKEND_PORT}")).await?;
+    listening(listener.local_addr()?);
+    let mut stopped = place.stopped();
     let for_connections = stopped.clone();
     let backend = Rc::new(Backend {
-        name: host.name.clone(),
-        workers: Rc::new(Semaphore::new(fleet.options.workers)),
+        workers: Rc::new(Semaphore::new(place.options().workers)),
         waiting: Cell::new(0),
-        rng: RefCell::new(host.rng.clone()),
-        fleet,
-        host,
+        rng: RefCell::new(place.rng()),
+        place,
     });
     let mut connections = JoinSet::new();
     loop {
@@ -92,7 +89,7 @@ pub(super) async fn serve(fleet: Rc<Fleet>, host: Host) -> HostResult {
             Some(_) = connections.join_next() => {}
             accepted = listener.accept() => {
                 let (stream, _) = accepted?;
-                connections.spawn_local(SimNet::task(backend.clone().converse(stream, for_connections.clone())));
+                connections.spawn_local(P::Net::task(backend.clone().converse(stream, for_connections.clone())));
             }
         }
     }
@@ -101,13 +98,9 @@ pub(super) async fn serve(fleet: Rc<Fleet>, host: Host) -> HostResult {
     Ok(())
 }
 
-impl Backend {
-    async fn converse(
-        self: Rc<Self>,
-        stream: <SimNet as crate::net::Net>::Stream,
-        mut stopped: watched::Receiver<bool>,
-    ) {
-        if let Some(shape) = self.fleet.options.shapes.get(&self.name) {
+impl<P: Place> Backend<P> {
+    async fn converse(self: Rc<Self>, stream: <P::Net as Net>::Stream, mut stopped: watched::Receiver<bool>) {
+        if let Some(shape) = self.place.options().shapes.get(self.place.host()) {
             let ended = tokio::select! {
                 biased;
                 Ok(()) = stopped.wait_for(|stopped| *stopped) => Ok(()),
@@ -135,7 +128,7 @@ impl Backend {
             Ok(()) = stopped.wait_for(|stopped| *stopped) => None,
             ended = &mut connection => Some(ended),
             is_fresh = self.kept_too_long(&asked) => {
-                self.fleet.check.borrow_mut().closes(self.host.events.now(), &self.name, is_fresh);
+                self.place.tell(Told::Closes { is_fresh });
                 None
             }
         };
@@ -159,7 +152,7 @@ impl Backend {
 
     /// Resolves when a connection has been idle for as long as the backend keeps one: whether it never carried anything.
     async fn kept_too_long(&self, asked: &Cell<Asked>) -> bool {
-        let Some(TimeSpan(keep_alive)) = self.fleet.options.keep_alive else { return pending().await };
+        let Some(TimeSpan(keep_alive)) = self.place.options().keep_alive else { return pending().await };
         loop {
             let Asked { open, last, is_fresh } = asked.get();
             // It is about what comes next; for a first request a server waits longer.
@@ -186,11 +179,11 @@ impl Backend {
         self.has_taken(&id);
         let body = body.map_err(|_| Gone::default())?.to_bytes();
         if parts.headers.contains_key(HOP_HEADER) {
-            let text = format!("{} gets what a client said to the balancer alone", self.name);
-            self.host.events.violation(ONE_HOP, text);
+            let text = format!("{} gets what a client said to the balancer alone", self.name());
+            self.place.tell(Told::OneHop { text });
         }
-        if self.waiting.get() >= self.fleet.options.queue {
-            self.fleet.check.borrow_mut().misbehaves(&self.name);
+        if self.waiting.get() >= self.place.options().queue {
+            self.place.tell(Told::Misbehaves);
             return Ok(self.response(
                 StatusCode::SERVICE_UNAVAILABLE,
                 &id,
@@ -200,7 +193,7 @@ impl Backend {
         }
         self.waiting.set(self.waiting.get() + 1);
         // A worker does its work whether or not anybody still waits for it.
-        let work = spawn_local(SimNet::task(self.clone().work(parts.method, id.clone(), body)));
+        let work = spawn_local(P::Net::task(self.clone().work(parts.method, id.clone(), body)));
         match work.await.map_err(|_| Gone::default())? {
             Fate::Served => Ok(self.response(StatusCode::OK, &id, self.content(&id), false)),
             Fate::Cut => Ok(self.response(StatusCode::OK, &id, self.content(&id), true)),
@@ -218,7 +211,7 @@ impl Backend {
         let workers = self.workers.clone();
         let worker = workers.acquire().await;
         self.waiting.set(self.waiting.get() - 1);
-        let condition = self.fleet.condition(&self.name);
+        let condition = self.place.condition();
         let (fate, service) = {
             let mut rng = self.rng.borrow_mut();
             let mut hits = |chance: Option<Chance>| {
@@ -238,11 +231,11 @@ impl Backend {
             };
             let slower = condition.slow.map_or_else(Default::default, |slow| sample(&slow, unit(rng.random())));
             if fate != Fate::Served || condition.slow.is_some() {
-                self.fleet.felt(&self.name);
+                self.place.felt();
             }
-            (fate, sample(&self.fleet.options.service, unit(rng.random())) + slower)
+            (fate, sample(&self.place.options().service, unit(rng.random())) + slower)
         };
-        self.fleet.executes(&self.host.events, &self.name, &method, &id, digest(&body));
+        self.place.tell(Told::Executes { method: method.to_string(), id, body: digest(&body) });
         sleep(service).await;
         drop(worker);
         fate
@@ -251,7 +244,7 @@ impl Backend {
     /// An answer that ends in one place for who reads its length and in another for who reads its chunks.
     fn contradiction(&self, id: &str) -> Vec<u8> {
         let content = String::from_utf8(self.content(id)).expect("it is text");
-        let (length, name) = (content.len(), &self.name);
+        let (length, name) = (content.len(), self.name());
         format!(
             "HTTP/1.1 200 OK\r\n{CONTENT_LENGTH}: {}\r\n{TRANSFER_ENCODING}: chunked\r\n{NAME_HEADER}: {name}\r\n\
              {ID_HEADER}: {id}\r\n\r\n{length:x}\r\n{content}\r\n0\r\n\r\n",
@@ -261,9 +254,9 @@ impl Backend {
     }
 
     fn health(&self) -> Response<Content> {
-        let is_well = !self.fleet.condition(&self.name).unhealthy;
+        let is_well = !self.place.condition().unhealthy;
         if !is_well {
-            self.fleet.felt(&self.name);
+            self.place.felt();
         }
         let status = if is_well { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
         self.response(status, "", Vec::new(), false)
@@ -271,52 +264,48 @@ impl Backend {
 
     /// Its name.
     pub(super) fn name(&self) -> &str {
-        &self.name
+        self.place.host()
     }
 
     /// The head of a request is here.
     pub(super) fn takes(&self, id: &str) {
-        self.fleet.check.borrow_mut().takes(&self.name, id);
+        self.place.tell(Told::Takes { id: id.to_owned() });
     }
 
     /// So is all of it, or there is no more.
     pub(super) fn has_taken(&self, id: &str) {
-        self.fleet.check.borrow_mut().has_taken(&self.name, id);
+        self.place.tell(Told::HasTaken { id: id.to_owned() });
     }
 
     /// It says 100 to a client that waits for it.
     pub(super) fn continues(&self, id: &str) {
-        self.fleet.check.borrow_mut().continues(id);
+        self.place.tell(Told::Continues { id: id.to_owned() });
     }
 
     /// It answers a request before it has the body, which a client that waits for 100 is then not to send.
     pub(super) fn answers_early(&self, id: &str, status: u16, is_unseen: bool) {
-        self.fleet.check.borrow_mut().answers_early(id, status, is_unseen);
+        self.place.tell(Told::AnswersEarly { id: id.to_owned(), status, is_unseen });
     }
 
     /// Something of the body comes of a request that was answered.
     pub(super) fn gets_body(&self, id: &str) {
-        let seen = (self.host.events.now(), self.host.events.next_record());
-        let breach = self.fleet.check.borrow_mut().gets_body(seen, &self.name, id);
-        breach.into_iter().for_each(|breach| self.host.events.breach(breach));
+        self.place.tell(Told::GetsBody { id: id.to_owned() });
     }
 
     /// A client's bytes come in another protocol.
     pub(super) fn is_in_tunnel(&self, id: &str, protocol: &str) {
-        let seen = (self.host.events.now(), self.host.events.next_record());
-        let breach = self.fleet.check.borrow_mut().is_in_tunnel(seen, &self.name, id, protocol);
-        breach.into_iter().for_each(|breach| self.host.events.breach(breach));
+        self.place.tell(Told::InTunnel { id: id.to_owned(), protocol: protocol.to_owned() });
     }
 
     /// Executes a request that has come whole.
     pub(super) async fn executes(&self, method: &Method, id: &str, body: u64) {
-        let service = sample(&self.fleet.options.service, unit(self.rng.borrow_mut().random()));
-        self.fleet.executes(&self.host.events, &self.name, method, id, body);
+        let service = sample(&self.place.options().service, unit(self.rng.borrow_mut().random()));
+        self.place.tell(Told::Executes { method: method.to_string(), id: id.to_owned(), body });
         sleep(service).await;
     }
 
     pub(super) fn content(&self, id: &str) -> Vec<u8> {
-        content(id, &self.name, usize::try_from(self.fleet.options.size.0).expect("at most a few MiB"))
+        content(id, self.name(), usize::try_from(self.place.options().size.0).expect("at most a few MiB"))
     }
 
     fn response(&self, status: StatusCode, id: &str, body: Vec<u8>, is_cut: bool) -> Response<Content> {
@@ -325,7 +314,7 @@ impl Backend {
         *response.status_mut() = status;
         let headers = response.headers_mut();
         headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
-        headers.insert(NAME_HEADER, HeaderValue::from_str(&self.name).expect("a host's name is plain"));
+        headers.insert(NAME_HEADER, HeaderValue::from_str(self.name()).expect("a host's name is plain"));
         say_to_the_next_hop(headers);
         if let Ok(id) = HeaderValue::from_str(id) {
             headers.insert(ID_HEADER, id);

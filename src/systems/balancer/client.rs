@@ -16,14 +16,13 @@ use tokio::task::{JoinSet, spawn_local};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use crate::check::balancer::{End, Request as Asked, content, digest};
-use crate::net::Net as _;
+use crate::net::Net;
 use crate::rng::{Rng, unit};
-use crate::sim::net::SimNet;
-use crate::sim::{Host, HostResult};
+use crate::sim::HostResult;
 
-use super::fleet::Fleet;
 use super::options::Arrivals;
-use super::{HOP_HEADER, ID_HEADER, NAME_HEADER, ONE_HOP, PORT, say_to_the_next_hop};
+use super::place::{Place, Told};
+use super::{HOP_HEADER, ID_HEADER, NAME_HEADER, PORT, say_to_the_next_hop};
 
 /// Connections that a slow client keeps open at the same time.
 const SLOW_CONNECTIONS: usize = 10;
@@ -32,11 +31,10 @@ const SLOW_CONNECTIONS: usize = 10;
 const SLOW_BYTE: Duration = Duration::from_millis(400);
 
 /// One incarnation of a client.
-struct Client {
+struct Client<P> {
     /// Its name, with the incarnation's number: an incarnation numbers its requests anew.
     name: String,
-    fleet: Rc<Fleet>,
-    host: Host,
+    place: P,
     /// Connections that are open and carry nothing.
     idle: RefCell<Vec<Sender>>,
 }
@@ -44,37 +42,37 @@ struct Client {
 type Sender = SendRequest<Full<Bytes>>;
 
 /// A client's life.
-pub(super) async fn ask(fleet: Rc<Fleet>, host: Host) -> HostResult {
-    let name = format!("{}.{}", host.name, host.incarnation);
-    let mut rng = host.rng.clone();
-    let end = Instant::now() + fleet.options.load_for();
-    let client = Rc::new(Client { name, fleet, host, idle: RefCell::default() });
+pub(super) async fn ask<P: Place>(place: P) -> HostResult {
+    let name = format!("{}.{}", place.host(), place.incarnation());
+    let mut rng = place.rng();
+    let end = Instant::now() + place.options().load_for();
+    let client = Rc::new(Client { name, place, idle: RefCell::default() });
     let mut requests = JoinSet::new();
     let mut number = 0;
     while timeout_at(end, client.next_arrival(&mut rng)).await.is_ok() {
-        let is_post = unit(rng.random()) < client.fleet.options.posts.0;
+        let is_post = unit(rng.random()) < client.place.options().posts.0;
         let method = if is_post { Method::POST } else { Method::GET };
-        requests.spawn_local(SimNet::task(client.clone().request(number, method)));
+        requests.spawn_local(P::Net::task(client.clone().request(number, method)));
         number += 1;
         while requests.try_join_next().is_some() {}
     }
     while requests.join_next().await.is_some() {}
     client.idle.borrow_mut().clear();
-    sleep(client.fleet.options.settle()).await;
+    sleep(client.place.options().settle()).await;
     Ok(())
 }
 
-impl Client {
+impl<P: Place> Client<P> {
     /// Resolves when the next request is due, at whatever rate holds meanwhile.
     async fn next_arrival(&self, rng: &mut Rng) {
         // In units of the mean time between two requests.
-        let mut left = match self.fleet.options.arrivals {
+        let mut left = match self.place.options().arrivals {
             Arrivals::Poisson => -libm::log(1.0 - unit(rng.random())),
             Arrivals::Constant => 1.0,
         };
-        let mut load = self.fleet.load.subscribe();
+        let mut load = self.place.load();
         loop {
-            let rate = *load.borrow_and_update() / self.fleet.options.clients().count() as f64;
+            let rate = *load.borrow_and_update() / self.place.options().clients().count() as f64;
             let began = Instant::now();
             tokio::select! {
                 biased;
@@ -92,24 +90,26 @@ impl Client {
     /// One request, with the tries that it takes.
     async fn request(self: Rc<Self>, number: u64, method: Method) {
         let id = format!("{}/{number}", self.name);
-        let tries = if method == Method::GET { self.fleet.options.client_retries } else { 0 };
+        let tries = if method == Method::GET { self.place.options().client_retries } else { 0 };
         let body = digest(&body(&id, number, &method));
         let asked = Asked {
-            client: self.host.name.clone(),
+            client: self.place.host().to_owned(),
             id: id.clone(),
             is_post: method == Method::POST,
             body: Some(body),
             upgrade: None,
         };
-        let began = self.fleet.sends(&self.host.events, &asked);
+        let began = self.place.now();
+        self.place.tell(Told::Sends(asked.clone()));
         for attempt in 0..=tries {
-            let deadline = self.fleet.options.deadline.0;
+            let deadline = self.place.options().deadline.0;
             let answer = timeout(deadline, self.exchange(&id, number, &method)).await;
             let end = answer.unwrap_or(Err(End::TimedOut)).map_or_else(|end| end, |answer| self.judge(&id, answer));
             if end.is_success() || attempt == tries {
-                return self.fleet.ends(&self.host.events, &asked, began, &end);
+                let took = self.place.now() - began;
+                return self.place.tell(Told::Ends { request: asked, took, end });
             }
-            self.host.events.count("client retries", 1);
+            self.place.tell(Told::Counts("client retries".into()));
         }
     }
 
@@ -148,9 +148,9 @@ impl Client {
     }
 
     async fn connect(&self) -> Result<Sender, End> {
-        let stream = self.host.net.connect(&format!("balancer:{PORT}")).await.map_err(|_| End::Unreachable)?;
+        let stream = self.place.net().connect(&format!("balancer:{PORT}")).await.map_err(|_| End::Unreachable)?;
         let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(|_| End::Broken)?;
-        spawn_local(SimNet::task(async move { drop(connection.await) }));
+        spawn_local(P::Net::task(async move { drop(connection.await) }));
         Ok(sender)
     }
 
@@ -158,13 +158,14 @@ impl Client {
     fn judge(&self, id: &str, (answer, body): (Response<()>, Result<Bytes, ()>)) -> End {
         let text = |name: &HeaderName| answer.headers().get(name).and_then(|value| value.to_str().ok());
         if answer.headers().contains_key(HOP_HEADER) {
-            self.host.events.violation(ONE_HOP, format!("{id} gets what its backend said to the balancer alone"));
+            let text = format!("{id} gets what its backend said to the balancer alone");
+            self.place.tell(Told::OneHop { text });
         }
         let (status, backend) = (answer.status().as_u16(), text(&NAME_HEADER).map(ToOwned::to_owned));
         let Ok(body) = body else { return End::Cut { status } };
         let is_mine = match &backend {
             Some(name) if answer.status().is_success() => {
-                let size = usize::try_from(self.fleet.options.size.0).expect("at most a few MiB");
+                let size = usize::try_from(self.place.options().size.0).expect("at most a few MiB");
                 text(&ID_HEADER) == Some(id) && body == content(id, name, size)
             }
             Some(_) => text(&ID_HEADER) == Some(id),
@@ -191,15 +192,15 @@ fn message(id: &str, number: u64, method: &Method) -> Request<Full<Bytes>> {
 }
 
 /// A slow client's life: heads that never end, a byte at a time, as slowloris sends them.
-pub(super) async fn dawdle(fleet: Rc<Fleet>, host: Host) -> HostResult {
-    let host = Rc::new(host);
-    let end = Instant::now() + fleet.options.load_for();
+pub(super) async fn dawdle<P: Place>(place: P) -> HostResult {
+    let place = Rc::new(place);
+    let end = Instant::now() + place.options().load_for();
     let mut connections = JoinSet::new();
     for _ in 0..SLOW_CONNECTIONS {
-        let host = host.clone();
-        connections.spawn_local(SimNet::task(async move {
+        let place = place.clone();
+        connections.spawn_local(P::Net::task(async move {
             loop {
-                trickle(&host).await;
+                trickle(&*place).await;
             }
         }));
     }
@@ -209,8 +210,8 @@ pub(super) async fn dawdle(fleet: Rc<Fleet>, host: Host) -> HostResult {
 }
 
 /// One connection of a slow client, until the balancer has had enough.
-async fn trickle(host: &Host) {
-    let Ok(mut stream) = host.net.connect(&format!("balancer:{PORT}")).await else {
+async fn trickle<P: Place>(place: &P) {
+    let Ok(mut stream) = place.net().connect(&format!("balancer:{PORT}")).await else {
         return sleep(SLOW_BYTE).await;
     };
     let mut answer = [0; 64];
@@ -221,12 +222,13 @@ async fn trickle(host: &Host) {
             // An answer, or the end: both say that the balancer waits no longer.
             read = stream.read(&mut answer) => {
                 let is_408 = matches!(read, Ok(read) if answer[..read].starts_with(b"HTTP/1.1 408 "));
-                host.events.count(if is_408 { "slow clients told 408" } else { "slow clients cut off" }, 1);
+                let counter = if is_408 { "slow clients told 408" } else { "slow clients cut off" };
+                place.tell(Told::Counts(counter.into()));
                 return;
             }
             () = sleep(SLOW_BYTE) => {}
         }
-        if <SimNet as crate::net::Net>::Stream::write_all(&mut stream, std::slice::from_ref(byte)).await.is_err() {
+        if <P::Net as Net>::Stream::write_all(&mut stream, std::slice::from_ref(byte)).await.is_err() {
             return;
         }
     }

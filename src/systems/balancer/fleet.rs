@@ -12,11 +12,11 @@ use tokio::sync::mpsc;
 
 use crate::balancer::config::Config;
 use crate::balancer::event::Event;
-use crate::balancer::policy::{self, BackendId};
+use crate::balancer::policy::BackendId;
 use crate::balancer::server;
 use crate::balancer::shared::{Rngs, Shared};
 use crate::check::balancer::{BalancerCheck, End, Request};
-use crate::events::{Sink, Value};
+use crate::events::Sink;
 use crate::net::Net as _;
 use crate::rng::Seed;
 use crate::sim::net::SimNet;
@@ -24,7 +24,7 @@ use crate::sim::{Deed, Events, Host, HostResult, Report};
 use crate::watched;
 
 use super::options::{Condition, Expect, Options, Order};
-use super::{ANSWERS_BY, LATENCY_BY_PHASE, PORT};
+use super::{PORT, book};
 
 /// All hosts of one run.
 pub(super) struct Fleet {
@@ -163,46 +163,10 @@ impl Fleet {
     /// Takes in what the balancer tells: into the trace, the counters and the check.
     fn heard(&self, events: &Events, event: &Event) {
         let name = |id: BackendId| self.name(id);
-        let record = match event {
-            Event::Policy { event, .. } => Some(tell_standing(events, event, &name)),
-            Event::Picked { id, is_probe, .. } => {
-                let fields = vec![("backend", name(*id).into()), ("probe", (*is_probe).into())];
-                Some(events.event("asks", fields))
-            }
-            Event::Retried => {
-                events.count("retries", 1);
-                Some(events.event("tries-again", Vec::new()))
-            }
-            Event::RetryRefused => {
-                events.count("retries refused", 1);
-                Some(events.event("retry-refused", Vec::new()))
-            }
-            Event::Rejected { status, reason } => {
-                events.count("rejected", 1);
-                let fields = vec![("status", u64::from(*status).into()), ("reason", (*reason).to_owned().into())];
-                Some(events.event("rejected", fields))
-            }
-            Event::Renewed { id } => {
-                events.count("requests renewed", 1);
-                Some(events.event("goes-again", vec![("backend", name(*id).into())]))
-            }
-            Event::OverLimit { id } => {
-                events.count("answers over limit", 1);
-                Some(events.event("over-limit", vec![("backend", name(*id).into())]))
-            }
-            Event::Switched { id } => {
-                events.count("switches", 1);
-                Some(events.event("switches", vec![("backend", name(*id).into())]))
-            }
-            Event::Reloaded => Some(events.event("reloaded", Vec::new())),
-            Event::Draining { connections } => {
-                Some(events.event("draining", vec![("connections", (*connections as u64).into())]))
-            }
-            Event::DrainCut { connections } => {
-                Some(events.event("drain-cut", vec![("connections", (*connections as u64).into())]))
-            }
-            _ => None,
-        };
+        let record = event.told(&name).map(|(word, fields)| {
+            book::counter(word).into_iter().for_each(|counter| events.count(counter, 1));
+            events.event(word, fields)
+        });
         let seen = (events.now(), record.unwrap_or_else(|| events.next_record()));
         let breach = self.check.borrow_mut().balancer(seen, event, &name);
         breach.into_iter().for_each(|breach| events.breach(breach));
@@ -218,47 +182,23 @@ impl Fleet {
     }
 
     /// A backend begins to work on a request.
-    pub(super) fn executes(&self, events: &Events, backend: &str, method: &Method, id: &str, body: u64) {
-        let fields = vec![("request", id.to_owned().into()), ("method", method.to_string().into())];
-        let seen = (events.now(), events.event("executes", fields));
-        events.count("executions", 1);
-        let breach = self.check.borrow_mut().executed(seen, backend, *method == Method::POST, id, body);
+    pub(super) fn executes(&self, mut events: &Events, backend: &str, method: &str, id: &str, body: u64) {
+        let seen = (events.now(), book::executes(&mut events, method, id));
+        let breach = self.check.borrow_mut().executed(seen, backend, method == Method::POST.as_str(), id, body);
         breach.into_iter().for_each(|breach| events.breach(breach));
     }
 
-    /// A client sends a request; returns when.
-    pub(super) fn sends(&self, events: &Events, request: &Request) -> Duration {
-        let method = if request.is_post { "POST" } else { "GET" };
-        let fields = vec![("request", request.id.clone().into()), ("method", method.to_owned().into())];
-        let seen = (events.now(), events.event("request", fields));
-        events.count("requests", 1);
+    /// A client sends a request.
+    pub(super) fn sends(&self, mut events: &Events, request: &Request) {
+        let seen = (events.now(), book::sends(&mut events, request));
         self.check.borrow_mut().sent(seen, request);
-        seen.0
     }
 
-    /// A client's request has come to its end.
-    pub(super) fn ends(&self, events: &Events, request: &Request, began: Duration, end: &End) {
-        let latency = events.now() - began;
-        let mut fields: Vec<(&'static str, Value)> =
-            vec![("request", request.id.clone().into()), ("end", end.to_string().into())];
-        if let End::Answered { backend: Some(backend), .. } = end {
-            fields.push(("backend", backend.clone().into()));
-        }
-        fields.push(("ms", u64::try_from(latency.as_millis()).expect("a short time").into()));
-        let record = events.event("answer", fields);
+    /// A client's request has come to its end, so long after it was sent.
+    pub(super) fn ends(&self, mut events: &Events, request: &Request, took: Duration, end: &End) {
+        let record = book::ends(&mut events, request, took, end);
         if end.is_success() {
-            events.count("answers", 1);
-            events.work(1);
-            let number = end.backend().and_then(|name| name.strip_prefix('b')?.parse::<usize>().ok());
-            if let Some(by) = number.and_then(|number| ANSWERS_BY.get(number.checked_sub(1)?)) {
-                events.count(by, 1);
-            }
-            events.time("latency", latency);
-            events.time(LATENCY_BY_PHASE[self.check.borrow().phase(began) as usize], latency);
-        } else {
-            events.count("lost", 1);
-            events.count(if request.is_post { "lost POSTs" } else { "lost GETs" }, 1);
-            events.count(end.counter(), 1);
+            events.time(book::latency(self.check.borrow().phase(events.now() - took)), took);
         }
         let breach = self.check.borrow_mut().ended((events.now(), record), request, end);
         breach.into_iter().for_each(|breach| events.breach(breach));
@@ -298,46 +238,4 @@ impl Fleet {
     pub(super) fn avoids_somebody(&self) -> bool {
         self.check.borrow().avoids_somebody()
     }
-}
-
-/// Writes a change of a backend's standing into the trace.
-fn tell_standing(events: &Events, event: &policy::Event, name: &dyn Fn(BackendId) -> String) -> u64 {
-    use policy::Event as E;
-    let (word, more): (&'static str, Vec<(&'static str, Value)>) = match event {
-        E::Added { .. } => ("added", Vec::new()),
-        E::DrainBegan { in_flight, .. } => ("removed", vec![("in_flight", u64::from(*in_flight).into())]),
-        E::DrainEnded { .. } => ("removal-undone", Vec::new()),
-        E::Drained { .. } => ("drained", Vec::new()),
-        E::CheckFailed { failure, .. } => {
-            events.count("found unhealthy", 1);
-            ("unhealthy", vec![("why", failure.to_string().into())])
-        }
-        E::CheckRecovered { .. } => ("healthy", Vec::new()),
-        E::Ejected { why, until, .. } => {
-            events.count("ejections", 1);
-            let until = u64::try_from(until.as_millis()).expect("a simulated time");
-            ("ejected", vec![("why", why.to_string().into()), ("until_ms", until.into())])
-        }
-        E::HalfOpened { .. } => ("half-open", Vec::new()),
-        E::Readmitted { .. } => {
-            events.count("readmissions", 1);
-            ("readmitted", Vec::new())
-        }
-        E::SlowStartEnded { .. } => ("full-share", Vec::new()),
-        E::PanicBegan { available, configured } | E::PanicEnded { available, configured } => {
-            let word = if matches!(event, E::PanicBegan { .. }) { "panic" } else { "panic-over" };
-            (
-                "standing",
-                vec![
-                    ("is", word.to_owned().into()),
-                    ("available", (*available as u64).into()),
-                    ("configured", (*configured as u64).into()),
-                ],
-            )
-        }
-    };
-    let mut fields: Vec<(&'static str, Value)> = Vec::new();
-    fields.extend(event.id().map(|id| ("backend", name(id).into())));
-    fields.extend(more);
-    events.event(word, fields)
 }

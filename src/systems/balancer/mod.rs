@@ -2,11 +2,14 @@
 //! backends that can be unwell, watched by [`crate::check::balancer`].
 
 mod backend;
+mod book;
 #[cfg(feature = "planted-bugs")]
 mod bugs;
 mod client;
 mod fleet;
+mod live;
 mod options;
+mod place;
 mod shape;
 mod smuggler;
 mod talk;
@@ -23,13 +26,14 @@ use crate::events::Value;
 use crate::script::{Script, ScriptError, Sometimes};
 use crate::sim::meaning::Meaning;
 use crate::sim::trace::{Label, Packet, TCP_MESSAGES};
-use crate::sim::{Calm, Setup};
+use crate::sim::{Calm, HostResult, Part, Processes, Setup};
 
 #[cfg(feature = "planted-bugs")]
 use crate::sim::PlantedBug;
 use crate::sim::{Size, System};
 use fleet::Fleet;
 use options::{Expect, Options, Step};
+use place::Simulated;
 
 /// The load balancer.
 pub struct Balancer;
@@ -209,6 +213,14 @@ impl System for Balancer {
         script.chaos.iter().flat_map(|_| all.clone()).collect()
     }
 
+    fn processes(&self, setup: &Setup<'_>) -> Option<Result<Processes, ScriptError>> {
+        Some(live::processes(setup))
+    }
+
+    fn play(&self, setup: &Setup<'_>, part: Part) -> Option<HostResult> {
+        live::play(setup, part)
+    }
+
     fn build(&self, setup: &mut Setup<'_>) -> Result<(), ScriptError> {
         let options = Options::read(setup)?;
         let expect: Expect = setup.expect()?;
@@ -220,15 +232,15 @@ impl System for Balancer {
         setup.host(BALANCER, move |host| balancing.clone().balance(host));
         for name in fleet.options.backends() {
             let fleet = fleet.clone();
-            setup.host(name, move |host| backend::serve(fleet.clone(), host));
+            setup.host(name, move |host| backend::serve(Simulated { fleet: fleet.clone(), host }, |_| {}));
         }
         for name in fleet.options.clients() {
             let fleet = fleet.clone();
-            setup.workload(name, move |host| client::ask(fleet.clone(), host));
+            setup.workload(name, move |host| client::ask(Simulated { fleet: fleet.clone(), host }));
         }
         for name in fleet.options.slow_clients() {
             let fleet = fleet.clone();
-            setup.workload(name, move |host| client::dawdle(fleet.clone(), host));
+            setup.workload(name, move |host| client::dawdle(Simulated { fleet: fleet.clone(), host }));
         }
         for (name, conversation) in fleet.options.talks() {
             let fleet = fleet.clone();

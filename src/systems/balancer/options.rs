@@ -126,6 +126,10 @@ impl Options {
         Ok(options)
     }
 
+    pub(super) fn has_bug(&self) -> bool {
+        self.bug.is_some()
+    }
+
     pub(super) fn load_for(&self) -> Duration {
         self.load_for.map_or(LOAD_FOR, |load| load.0)
     }
@@ -241,7 +245,7 @@ impl Options {
     }
 }
 
-fn origin(name: &str) -> Origin {
+pub(super) fn origin(name: &str) -> Origin {
     Origin::parse(&format!("http://{name}:{BACKEND_PORT}")).expect("a host's name and a port are a URL")
 }
 

@@ -6,18 +6,16 @@ use std::rc::Rc;
 use hyper::Method;
 use schemars::JsonSchema;
 use serde::Deserialize;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::time::sleep;
 
 use crate::balancer::checks::AGENT;
 use crate::check::balancer::digest;
 use crate::net::Net;
 use crate::script::TimeSpan;
-use crate::sim::net::SimNet;
 
 use super::backend::Backend;
-
-type Stream = <SimNet as Net>::Stream;
+use super::place::Place;
 
 /// The longest head that is read.
 const HEAD_BYTES_MAX: usize = 1 << 20;
@@ -106,13 +104,17 @@ struct Head {
 }
 
 /// A connection, and what was read of it too far.
-struct Wire {
-    stream: Stream,
+struct Wire<T> {
+    stream: T,
     read: Vec<u8>,
 }
 
 /// Serves one connection.
-pub(super) async fn converse(backend: &Rc<Backend>, shape: &Shape, stream: Stream) -> std::io::Result<()> {
+pub(super) async fn converse<P: Place>(
+    backend: &Rc<Backend<P>>,
+    shape: &Shape,
+    stream: <P::Net as Net>::Stream,
+) -> std::io::Result<()> {
     let mut wire = Wire { stream, read: Vec::new() };
     while let Some(head) = wire.head().await? {
         if head.text.to_ascii_lowercase().contains(&format!("user-agent: {AGENT}")) {
@@ -196,7 +198,7 @@ impl Head {
     }
 }
 
-impl Wire {
+impl<T: AsyncRead + AsyncWrite + Unpin> Wire<T> {
     /// Reads more; whether there was any.
     async fn more(&mut self) -> std::io::Result<bool> {
         Ok(self.stream.read_buf(&mut self.read).await? > 0)
@@ -217,7 +219,12 @@ impl Wire {
     }
 
     /// Reads a whole request and executes it.
-    async fn take_in(&mut self, backend: &Rc<Backend>, head: &Head, continues: bool) -> std::io::Result<()> {
+    async fn take_in<P: Place>(
+        &mut self,
+        backend: &Rc<Backend<P>>,
+        head: &Head,
+        continues: bool,
+    ) -> std::io::Result<()> {
         backend.takes(&head.id);
         if head.expects && continues {
             backend.continues(&head.id);
@@ -267,7 +274,13 @@ impl Wire {
     }
 
     /// Sends a piece of an answer.
-    async fn answer(&mut self, backend: &Backend, piece: &str, shape: &Shape, head: &Head) -> std::io::Result<()> {
+    async fn answer<P: Place>(
+        &mut self,
+        backend: &Backend<P>,
+        piece: &str,
+        shape: &Shape,
+        head: &Head,
+    ) -> std::io::Result<()> {
         let content = String::from_utf8(backend.content(&head.id)).expect("it is text");
         let piece = piece
             .replace("{id}", &head.id)
@@ -282,7 +295,7 @@ impl Wire {
     }
 
     /// Reads what is left of a request that was answered before it had come.
-    async fn discard(&mut self, backend: &Backend, head: &Head) -> std::io::Result<()> {
+    async fn discard<P: Place>(&mut self, backend: &Backend<P>, head: &Head) -> std::io::Result<()> {
         let mut left = if head.is_chunked { usize::MAX } else { head.length };
         loop {
             if !self.read.is_empty() && left > 0 {
@@ -298,7 +311,7 @@ impl Wire {
     }
 
     /// Speaks the other protocol: everything comes back in capitals.
-    async fn echo(&mut self, backend: &Backend, head: &Head, answer: &str) -> std::io::Result<()> {
+    async fn echo<P: Place>(&mut self, backend: &Backend<P>, head: &Head, answer: &str) -> std::io::Result<()> {
         let protocol = answer.lines().find_map(|line| line.strip_prefix("Upgrade:")).unwrap_or_default().trim();
         loop {
             if !self.read.is_empty() {

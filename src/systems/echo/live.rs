@@ -60,7 +60,7 @@ fn server(options: &Options) -> Process {
         ]);
     }
     let (name, ready) = ("server".to_owned(), Some("^listening on "));
-    Process { name, program: program(options), arguments, workload: false, ready }
+    Process { name, program: Some(program(options)), arguments, files: Vec::new(), last: false, workload: false, ready }
 }
 
 /// So many clients on a host. An incarnation numbers its requests anew: its name is part of theirs.
@@ -83,7 +83,15 @@ fn client(name: String, here: u64, options: &Options) -> Process {
     if let (TransportName::Tcp, Some(delay)) = (options.transport, options.read_delay) {
         arguments.push(format!("--read-delay={}", show_duration(delay.0)));
     }
-    Process { name, program: program(options), arguments, workload: true, ready: None }
+    Process {
+        name,
+        program: Some(program(options)),
+        arguments,
+        files: Vec::new(),
+        last: false,
+        workload: true,
+        ready: None,
+    }
 }
 
 /// What was seen of a run beside what its processes told.
@@ -245,7 +253,8 @@ mod tests {
 
     fn tell(witness: &mut dyn Witness, client: Option<&str>, event: Event) -> Heard {
         let fields = event.fields();
-        let line = Line::of(1, event.name(), fields, Told { client: client.map(str::to_owned), event });
+        let line = Line::named(1, event.name(), fields);
+        let line = Line { fact: Some(Told { client: client.map(str::to_owned), event }), ..line };
         let line = serde_json::to_string(&line).expect("JSON");
         witness.line("c1", (Duration::ZERO, 1), &line).expect("it tells an event")
     }
@@ -267,8 +276,10 @@ mod tests {
     fn hosts_have_the_arguments_of_their_script() {
         let hosts =
             of("clients = 3\nclients_per_host = 2\ninterval = '0s'\nread_delay = '1500ms'\nmax_line = '1KiB'").hosts;
-        let lines: Vec<String> =
-            hosts.iter().map(|host| format!("{} {}", host.program, host.arguments.join(" "))).collect();
+        let lines: Vec<String> = hosts
+            .iter()
+            .map(|host| format!("{} {}", host.program.unwrap_or_default(), host.arguments.join(" ")))
+            .collect();
         assert_eq!(
             lines,
             [

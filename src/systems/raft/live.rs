@@ -123,7 +123,15 @@ fn process(id: NodeId, members: &[NodeId], config: &Config, pins: &BTreeMap<Node
         arguments.extend(["--first-timeout".to_owned(), show_duration(*timeout)]);
     }
     arguments.push("--events".to_owned());
-    Process { name: id.to_string(), program: "raft-node", arguments, workload: false, ready: None }
+    Process {
+        name: id.to_string(),
+        program: Some("raft-node"),
+        arguments,
+        files: Vec::new(),
+        last: false,
+        workload: false,
+        ready: None,
+    }
 }
 
 /// A node, as it last told of itself.
