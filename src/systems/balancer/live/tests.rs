@@ -107,3 +107,13 @@ fn what_is_not_to_be_had_is_refused_with_its_line() {
         assert!(text.contains(place) && text.contains(reason), "{text}");
     }
 }
+
+#[test]
+fn service_that_does_not_come_back_makes_a_run_say_nothing_and_no_pass() {
+    let script = "[[step]]\nat = '1s'\nkill = 'b1'\n[expect]\nrecovers_within = '1s'";
+    let mut witness = of(script).expect("it can be had").witness;
+    tell(&mut *witness, 1, "c1", &Told::Sends(request(true)));
+    let end = Ending { healed: Some(Duration::from_secs(2)), ..Ending::default() };
+    let Judgement { breach, doubt, .. } = witness.judge(&end);
+    assert!(breach.is_none() && doubt.is_some_and(|doubt| doubt.starts_with("service comes back: 0 requests")));
+}
