@@ -29,6 +29,7 @@ use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::sync::mpsc;
 use tokio::time::{Sleep, sleep};
 
@@ -86,6 +87,13 @@ pub enum Command {
     PinNextTimeout(Duration),
     /// Let its clock show so much more, from now on.
     JumpClock(Duration),
+    /// Have the [`proposal`] of this number replicated. Nobody waits for it, and a node that does not lead does nothing.
+    Propose(u64),
+}
+
+/// A command that changes nothing, and is another for each number.
+pub fn proposal(number: u64) -> Bytes {
+    Bytes::from(format!("proposal {number}"))
 }
 
 /// What a node tells of itself.

@@ -173,7 +173,7 @@ impl Steps {
                 node.step.clear();
                 return Ok(());
             }
-            (Some(before), Taken::Request) => Due::nothing(before),
+            (Some(before), Taken::Request | Taken::Command(Command::Propose(_))) => Due::nothing(before),
             (Some(before), Taken::Synced) => Due { answer_is_free: true, ..Due::nothing(before) },
             (Some(before), Taken::Tick) if node.step.yielded => Due {
                 role: Role::Follower,

@@ -12,7 +12,7 @@ use tokio::time::sleep;
 use super::lookup::Addresses;
 use super::service::{Reader, Service};
 use super::writer::LogWriter;
-use super::{Command, ERROR_PAUSE, Event, ServeError, Settings};
+use super::{Command, ERROR_PAUSE, Event, ServeError, Settings, proposal};
 use crate::disk::Disk;
 use crate::events::Sink;
 use crate::net::Socket;
@@ -267,6 +267,10 @@ impl<S: Socket, D: Disk> Node<S, D> {
                 self.begin(now);
                 self.tell_status();
                 None
+            }
+            Command::Propose(number) => {
+                self.service.iter_mut().for_each(Service::nobody_asks);
+                self.step(now, Input::Propose { commands: vec![proposal(number)] })
             }
             Command::JumpClock(_) => {
                 self.begin(now);

@@ -133,6 +133,11 @@ impl Service {
         Some(Input::Propose { commands: vec![command.bytes()] })
     }
 
+    /// No client waits for what is proposed next.
+    pub(super) fn nobody_asks(&mut self) {
+        self.proposing = None;
+    }
+
     /// The core does not replicate what it was given in this step.
     pub(super) fn declined(&mut self, why: Declined) {
         let Some(reader) = self.proposing.take().and_then(|answers| self.waiting.remove(&answers)) else { return };

@@ -463,6 +463,11 @@ impl Cluster {
                     self.command(id, Command::TransferLeadership { to: *to }, false);
                 }
             }
+            Order::Propose(id) if self.is_alive(*id) => {
+                events.count("proposals", 1);
+                self.command(*id, Command::Propose(self.commanded.get()), false);
+            }
+            Order::Propose(_) => drop(events.deed()),
             Order::Jump { nodes, by } => {
                 let alive: Vec<NodeId> = nodes.iter().copied().filter(|id| self.is_alive(*id)).collect();
                 events.count("clock jumps", alive.len() as u64);

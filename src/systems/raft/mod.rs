@@ -437,6 +437,8 @@ mod tests {
             ("pin = 'n1'", "expected a `timeout` beside it"),
             ("pin = 'n1', timeout = '0s'", "expected a time above 0"),
             ("transfer_to = 'n1', by = '1s'", "expected one of `pin` with a `timeout`"),
+            ("propose = 'n1', transfer_to = 'n1'", "expected one of `pin` with a `timeout`"),
+            ("propose = 'n1'", "its log stands still"),
         ] {
             let error = refused(step);
             assert!(error.contains(says), "{step}: {error}");

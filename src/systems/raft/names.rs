@@ -4,7 +4,7 @@ use super::cluster::Cluster;
 use crate::raft::Role;
 
 /// All that is counted.
-pub(super) const COUNTERS: [&str; 20] = [
+pub(super) const COUNTERS: [&str; 21] = [
     "calls answered",
     "calls not done",
     "calls unknown",
@@ -15,6 +15,7 @@ pub(super) const COUNTERS: [&str; 20] = [
     "leads handed over",
     "messages",
     "pre-votes",
+    "proposals",
     "rejected datagrams",
     "send failures",
     "split votes",

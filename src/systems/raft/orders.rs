@@ -9,7 +9,7 @@ use super::options::node;
 use crate::raft::{Config, NodeId};
 use crate::script::{ScriptError, Section, TimeSpan};
 
-/// A step of Raft's own: one of `pin`, `jump` and `transfer_to`.
+/// A step of Raft's own: one of `pin`, `jump`, `transfer_to` and `propose`.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Step {
@@ -23,6 +23,9 @@ pub(super) struct Step {
     by: Option<TimeSpan>,
     /// The node that whoever leads is to hand its lead to.
     transfer_to: Option<String>,
+    /// The node that is to have a command replicated which changes nothing, if it leads: a write at a moment of the script's
+    /// choice, without a client.
+    propose: Option<String>,
 }
 
 /// A name, or some.
@@ -50,33 +53,42 @@ pub(super) enum Order {
     Pin { nodes: Vec<NodeId>, timeout: Duration },
     Jump { nodes: Vec<NodeId>, by: Duration },
     TransferTo(NodeId),
+    Propose(NodeId),
 }
 
 impl Step {
     pub(super) fn order(&self, section: &Section, config: &Config) -> Result<Order, ScriptError> {
-        let Self { pin, timeout, jump, by, transfer_to } = self;
+        let Self { pin, timeout, jump, by, transfer_to, propose } = self;
         let of = |names: &Names, key: &str| {
             let nodes = names.list().iter().map(|name| node(name, config)).collect::<Result<Vec<_>, _>>();
             nodes.map_err(|message| section.error(key, message))
         };
-        match (pin, jump, transfer_to) {
-            (Some(names), None, None) if by.is_none() => match timeout {
+        let one = |name: &str, key: &str| node(name, config).map_err(|message| section.error(key, message));
+        match (pin, jump, transfer_to, propose) {
+            (Some(names), None, None, None) if by.is_none() => match timeout {
                 Some(TimeSpan(timeout)) if !timeout.is_zero() => {
                     Ok(Order::Pin { nodes: of(names, "pin")?, timeout: *timeout })
                 }
                 Some(_) => Err(section.error("timeout", "expected a time above 0")),
                 None => Err(section.error("pin", "expected a `timeout` beside it, such as \"155ms\"")),
             },
-            (None, Some(names), None) if timeout.is_none() => match by {
+            (None, Some(names), None, None) if timeout.is_none() => match by {
                 Some(TimeSpan(by)) if !by.is_zero() => Ok(Order::Jump { nodes: of(names, "jump")?, by: *by }),
                 Some(_) => Err(section.error("by", "expected a time above 0: such a clock never goes back")),
                 None => Err(section.error("jump", "expected `by` beside it, such as \"300ms\"")),
             },
-            (None, None, Some(name)) if timeout.is_none() && by.is_none() => {
-                node(name, config).map(Order::TransferTo).map_err(|message| section.error("transfer_to", message))
+            (None, None, Some(name), None) if timeout.is_none() && by.is_none() => {
+                one(name, "transfer_to").map(Order::TransferTo)
+            }
+            (None, None, None, Some(_)) if config.replication.is_none() => Err(section.error(
+                "propose",
+                "expected `[raft.replication]` or `[raft.clients]` in the script: its log stands still",
+            )),
+            (None, None, None, Some(name)) if timeout.is_none() && by.is_none() => {
+                one(name, "propose").map(Order::Propose)
             }
             _ => {
-                let expected = "expected one of `pin` with a `timeout`, `jump` with `by`, and `transfer_to`";
+                let expected = "expected one of `pin` with a `timeout`, `jump` with `by`, `transfer_to`, and `propose`";
                 Err(section.error_of_table(expected))
             }
         }
