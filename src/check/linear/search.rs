@@ -89,13 +89,42 @@ impl Left {
     }
 }
 
-/// Which calls have been given their place.
-#[derive(Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
-struct Placed(Vec<u64>);
+/// Which calls have been given their place, a bit each.
+struct Placed {
+    words: Vec<u64>,
+    /// So many words at the beginning are full: calls are placed about in the order in which they began.
+    full: usize,
+    /// From here on all words are empty.
+    end: usize,
+}
+
+/// The same, to be remembered: in as few words as the calls that were under way at once take.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct PlacedThen {
+    full: usize,
+    rest: Box<[u64]>,
+}
 
 impl Placed {
+    fn none(calls: usize) -> Self {
+        Self { words: vec![0; calls.div_ceil(64)], full: 0, end: 0 }
+    }
+
     fn flip(&mut self, call: usize) {
-        self.0[call / 64] ^= 1 << (call % 64);
+        let place = call / 64;
+        self.words[place] ^= 1 << (call % 64);
+        self.full = self.full.min(place);
+        while self.words.get(self.full) == Some(&u64::MAX) {
+            self.full += 1;
+        }
+        self.end = self.end.max(place + 1);
+        while self.end > 0 && self.words[self.end - 1] == 0 {
+            self.end -= 1;
+        }
+    }
+
+    fn then(&self) -> PlacedThen {
+        PlacedThen { full: self.full, rest: self.words.get(self.full..self.end).unwrap_or_default().into() }
     }
 }
 
@@ -133,7 +162,7 @@ struct Search<'a> {
     values: Values,
     holds: u32,
     placed: Placed,
-    tried: BTreeSet<(Placed, u32)>,
+    tried: BTreeSet<(PlacedThen, u32)>,
     order: Vec<PlacedCall>,
     /// How many that were answered have no place yet.
     answered: usize,
@@ -149,7 +178,7 @@ pub(super) fn search(calls: &[AtKey], steps_max: u64) -> Result<(), Failed> {
         left: Left::new(calls),
         holds: values.number(None),
         values,
-        placed: Placed(vec![0; calls.len().div_ceil(64)]),
+        placed: Placed::none(calls.len()),
         tried: BTreeSet::new(),
         order: Vec::new(),
         answered: calls.iter().filter(|call| call.ended.is_some()).count(),
@@ -194,7 +223,7 @@ impl Search<'_> {
         };
         let after = self.values.number(after);
         self.placed.flip(call);
-        let is_new = self.tried.insert((self.placed.clone(), after));
+        let is_new = self.tried.insert((self.placed.then(), after));
         self.placed.flip(call);
         if is_new {
             self.push(begin, call, after, false);
@@ -227,5 +256,45 @@ impl Search<'_> {
         }
         let (prefix, holds, stuck) = self.best.take().expect("it was stuck somewhere");
         Err(Failed::No { prefix, holds, stuck })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn what_is_remembered_is_the_same_for_the_same_calls_alone(
+            flips in prop::collection::vec(0..300_usize, 0..400),
+            others in prop::collection::vec(0..300_usize, 0..400),
+        ) {
+            let placed = |flips: &[usize]| {
+                let (mut placed, mut set) = (Placed::none(300), BTreeSet::new());
+                // Some words are to be full.
+                for call in (0..130).chain(flips.iter().copied()) {
+                    placed.flip(call);
+                    if !set.remove(&call) {
+                        set.insert(call);
+                    }
+                }
+                (placed.then(), set)
+            };
+            let (a, b) = (placed(&flips), placed(&others));
+            prop_assert_eq!(a.0 == b.0, a.1 == b.1);
+            let mut sorted: Vec<usize> = a.1.iter().copied().collect();
+            let afresh = |calls: &[usize]| {
+                let mut placed = Placed::none(300);
+                calls.iter().for_each(|call| placed.flip(*call));
+                placed.then()
+            };
+            prop_assert!(afresh(&sorted) == a.0);
+            sorted.reverse();
+            prop_assert!(afresh(&sorted) == a.0);
+        }
     }
 }

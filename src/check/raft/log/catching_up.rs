@@ -64,7 +64,7 @@ impl CatchingUp {
     pub(super) fn rises(&mut self, at: Duration, history: &History) {
         let Ok(pace) = self.pace else { return };
         let to = history.committed_to();
-        for (index, entry) in history.committed().skip(self.costs.len()) {
+        for (index, entry) in history.committed_after(self.costs.len() as u64) {
             let bytes = history.command(index, entry.id.term).map_or(0, bytes::Bytes::len);
             let before = self.costs.last().copied().unwrap_or_default();
             self.costs.push(before + pace.of(bytes));

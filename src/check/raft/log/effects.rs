@@ -72,6 +72,10 @@ impl Effects {
     /// What a key holds after an entry.
     fn at(&self, key: &Bytes, index: LogIndex) -> Option<&Bytes> {
         let versions = self.values.get(key)?;
+        // Mostly it is asked for what was written last.
+        if let Some((_, value)) = versions.last().filter(|(from, _)| *from <= index) {
+            return value.as_ref();
+        }
         let place = versions.partition_point(|(from, _)| *from <= index);
         versions.get(place.checked_sub(1)?)?.1.as_ref()
     }

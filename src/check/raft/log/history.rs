@@ -91,6 +91,12 @@ impl History {
         (1..).zip(&self.committed)
     }
 
+    /// Those after an index.
+    pub(super) fn committed_after(&self, index: LogIndex) -> impl Iterator<Item = (LogIndex, &Committed)> {
+        let after = usize::try_from(index).ok().and_then(|place| self.committed.get(place..));
+        (index + 1..).zip(after.unwrap_or_default())
+    }
+
     /// R3: a node commits this.
     pub(super) fn commit(&mut self, index: LogIndex, id: EntryId, by: NodeId, in_term: Term, seen: Seen) -> Checked {
         let place = usize::try_from(index - 1).expect("few entries");
