@@ -3,10 +3,12 @@
 //! Five nodes, heartbeats every 50 ms, latencies of 1 to 5 ms, 1 % loss. The testbed checks all invariants and hashes every
 //! record; bare turmoil and madsim check and record nothing, and turmoil loses nothing, for its loss breaks links. On madsim
 //! each datagram is signed and verified, as on a wire; the project's driver knows a repeated one again. The last row is what
-//! remains when all is left out but the core and a queue.
+//! remains when all is left out but the core and a queue. A second table has a replicated log and its clients, in the testbed's
+//! lanes.
 
 mod alone;
 mod bare;
+mod clients;
 mod peer;
 
 use std::time::{Duration, Instant};
@@ -126,4 +128,6 @@ fn main() {
     flatness(rounds);
     println!();
     compare(rounds, seconds);
+    println!();
+    clients::compare(rounds, (seconds / 30).max(1));
 }
