@@ -32,6 +32,16 @@ fn the_right_core_passes_and_every_state_is_visited() {
 }
 
 #[test]
+fn the_right_core_keeps_its_log_whatever_is_lost_and_whoever_crashes() {
+    let bounds = crate::by_day("--nodes 2 --terms 1 --messages 1", "--nodes 2 --terms 2 --messages 2");
+    let (code, report) = json(&format!("{bounds} --entries 1 --crashes 1"));
+    println!("{report:#}");
+    assert_eq!((code, &report["exhausted"], &report["entries"]), (Some(0), &true.into(), &1.into()));
+    let shown = text(&stormglass("exhaust raft --nodes 2 --terms 1 --messages 1 --entries 1").stdout);
+    assert!(shown.contains("0 duplicates; a log with 1 entry of clients"), "{shown}");
+}
+
+#[test]
 fn a_search_that_is_cut_short_is_inconclusive() {
     let (code, report) = json("--states 100");
     assert_eq!((code, &report["exhausted"], &report["states"]), (Some(4), &false.into(), &100.into()));
@@ -50,6 +60,7 @@ fn mistakes_are_told() {
         ("raft --nodes 6", "6 nodes: expected 1 to 5"),
         ("raft --nodes 5", "3 messages: expected 4 to 100, for a candidate asks all others at once"),
         ("raft --terms 0", "0 terms: expected 1 to 100"),
+        ("raft --entries 101", "101 entries: expected 0 to 100"),
         ("raft --states 0", "invalid value '0' for '--states <N>'"),
         ("raft --check none", "no check `none` for this search: expected `one-leader-per-term`"),
         ("raft -o path.txt", "path.txt: the path of a script ends in `.toml`"),
@@ -86,10 +97,36 @@ mod planted {
         ("vote-not-persisted", "--check one-leader-per-term --crashes 1", "E1 election safety", 9),
     ];
 
+    /// The bugs of the log that take few states.
+    const FOUND_IN_LOGS: [(&str, &str, &str, usize); 5] = [
+        ("ack-unsynced", "--entries 1", "R11 truthful acknowledgement", 4),
+        ("apply-on-append", "--entries 1", "R9 own disk counts when written", 6),
+        ("truncate-after-prev", "--entries 1 --terms 1", "R15 cut off for a conflict", 10),
+        ("match-assigned", "--entries 1 --terms 1", "R10 truthful match index", 11),
+        ("next-under-match", "--entries 1 --terms 1", "R12 next above match", 11),
+    ];
+
+    /// Those that take many: for the night. No script can say the shortest path of the first.
+    const FOUND_IN_LOGS_AT_NIGHT: [(&str, &str, &str, usize); 3] = [
+        ("commit-old-term", "--entries 1 --scripted", "R7 own term by counting", 13),
+        ("ack-own-last", "--entries 1", "R11 truthful acknowledgement", 14),
+        ("commit-unmatched", "--entries 1", "R3 committed for ever", 16),
+    ];
+
     #[test]
     fn each_bug_is_found_and_its_script_breaks_the_same_in_a_run() {
+        are_found(&FOUND);
+    }
+
+    #[test]
+    fn each_bug_of_the_log_is_found_and_its_script_breaks_the_same_in_a_run() {
+        are_found(&FOUND_IN_LOGS);
+        are_found(crate::by_day::<&[_]>(&[], &FOUND_IN_LOGS_AT_NIGHT));
+    }
+
+    fn are_found(bugs: &[(&str, &str, &str, usize)]) {
         let folder = tempfile::tempdir().expect("a folder");
-        for (bug, bounds, invariant, depth) in FOUND {
+        for &(bug, bounds, invariant, depth) in bugs {
             let file = folder.path().join(format!("{bug}.toml"));
             let file = file.to_str().expect("a plain path");
             let (code, report) = json(&format!("{bounds} --bug {bug} -o {file}"));
@@ -114,6 +151,15 @@ mod planted {
     fn the_control_breaks_nothing_whenever_power_is_lost() {
         let (code, report) = json("--bug two-writes --terms 1 --messages 2 --crashes 2");
         assert_eq!((code, &report["exhausted"]), (Some(0), &true.into()), "{report:#}");
+    }
+
+    #[test]
+    fn the_control_of_the_log_breaks_nothing() {
+        let bounds = crate::by_day("--nodes 2 --terms 1 --messages 2", "--nodes 2 --terms 2 --messages 2");
+        for bug in ["window-one", "two-writes"] {
+            let (code, report) = json(&format!("--bug {bug} --entries 1 {bounds}"));
+            assert_eq!((code, &report["exhausted"]), (Some(0), &true.into()), "{bug}: {report:#}");
+        }
     }
 
     /// What these do wrong is when a timer runs out, and here it may at any time.

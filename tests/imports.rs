@@ -56,7 +56,7 @@ const RULES: &[Rule] = &[
     Rule { of: "consensus/", may: &["events"], says: "what any Raft tells knows no Raft" },
     Rule { of: "planted.rs", may: &[], says: "a list of bugs knows nobody" },
     Rule { of: "figure.rs", may: &[], says: "figures are plain data" },
-    Rule { of: "model.rs", may: &[], says: "the search knows models by their trait" },
+    Rule { of: "model/", may: &[], says: "the search knows models by their trait" },
     Rule { of: "script/", may: &[], says: "scripts are plain data" },
     Rule { of: "tcp/", may: &[], says: "TCP is a pure core: it knows neither turmoil nor the testbed" },
     Rule {

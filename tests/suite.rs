@@ -56,6 +56,6 @@ mod testing;
 
 /// How much a search is given: little by day, where everybody waits for it, and what it takes to be thorough every night,
 /// where `STORMGLASS_NIGHTLY` is set.
-fn by_day(little: u32, much: u32) -> u32 {
+fn by_day<T>(little: T, much: T) -> T {
     if std::env::var_os("STORMGLASS_NIGHTLY").is_some() { much } else { little }
 }

@@ -56,9 +56,22 @@ pub(super) fn exhaust(shell: &Shell, args: &ExhaustArgs, out: &mut Out) -> anyho
 }
 
 fn bounds(args: &ExhaustArgs) -> Bounds {
-    let ExhaustArgs { nodes, terms, messages, crashes, duplicates, .. } = *args;
-    let (symmetry, check, bug) = (!args.no_symmetry, args.check.clone(), args.bug.clone());
-    Bounds { nodes, terms, messages, crashes, duplicates, states: args.states.get(), symmetry, check, bug }
+    let ExhaustArgs { nodes, terms, messages, crashes, duplicates, entries, .. } = *args;
+    let (symmetry, scripted) = (!args.no_symmetry, args.scripted);
+    let (check, bug) = (args.check.clone(), args.bug.clone());
+    Bounds {
+        nodes,
+        terms,
+        messages,
+        crashes,
+        duplicates,
+        entries,
+        states: args.states.get(),
+        symmetry,
+        check,
+        scripted,
+        bug,
+    }
 }
 
 fn exit(end: &End) -> Exit {
@@ -80,6 +93,7 @@ fn report(args: &ExhaustArgs, found: &Search, wall_ms: f64) -> ExhaustReport {
         messages: args.messages as u64,
         crashes: args.crashes.into(),
         duplicates: args.duplicates.into(),
+        entries: args.entries.into(),
         symmetry: !args.no_symmetry,
         states: found.states as u64,
         transitions: found.transitions,
@@ -100,10 +114,11 @@ fn path(
     violation: &Violation,
     plant: Option<&Setting>,
 ) -> anyhow::Result<PathReport> {
-    let Violation { broken, steps, script } = violation;
+    let Violation { is_shortest, broken, steps, script } = violation;
     let mut report = PathReport {
         invariant: broken.invariant.clone(),
         message: broken.message.clone(),
+        shortest: *is_shortest,
         steps: steps.clone(),
         script: script.clone().ok(),
         no_script: script.clone().err(),

@@ -161,6 +161,7 @@ pub(crate) use self::clock::Face;
 pub use self::codec::{ClusterId, ClusterKey, Codec};
 pub use self::config::{Config, ConfigError};
 pub use self::core::Core;
+pub use self::core::untimed;
 pub use self::event::Event;
 pub use self::log::{Entry, Log};
 pub use self::message::Message;

@@ -27,6 +27,8 @@ pub struct ExhaustReport {
     pub crashes: u64,
     /// How many duplicates of messages may arrive in all.
     pub duplicates: u64,
+    /// How many clients' commands there may be in all; 0: there are elections and no logs.
+    pub entries: u64,
     /// Whether states that differ in the names of hosts only were one.
     pub symmetry: bool,
     /// Distinct states that were visited.
@@ -56,6 +58,8 @@ pub struct PathReport {
     pub invariant: String,
     /// One sentence.
     pub message: String,
+    /// No path at all is shorter; else none that a script can say is.
+    pub shortest: bool,
     /// The steps, in words.
     pub steps: Vec<String>,
     /// The steps as a script, if a script can say them.
@@ -81,7 +85,8 @@ pub struct ScriptRun {
 
 /// The bounds, for before the search.
 pub fn before(report: &ExhaustReport) -> String {
-    let ExhaustReport { system, bug, check, nodes, terms, messages, crashes, duplicates, symmetry, .. } = report;
+    let ExhaustReport { system, bug, check, nodes, terms, messages, crashes, duplicates, entries, symmetry, .. } =
+        report;
     let mut out = String::new();
     let bug = bug.as_ref().map_or(String::new(), |bug| format!(" with {bug}"));
     row(&mut out, "system", &format!("{system}{bug}"));
@@ -93,6 +98,9 @@ pub fn before(report: &ExhaustReport) -> String {
         counted(*crashes, "power loss", "power losses"),
         counted(*duplicates, "duplicate", "duplicates")
     );
+    if *entries > 0 {
+        let _ = write!(bounds, "; a log with {} of clients", counted(*entries, "entry", "entries"));
+    }
     if !symmetry {
         bounds += "; without symmetry";
     }
@@ -122,7 +130,8 @@ pub fn after(report: &ExhaustReport) -> String {
         let _ = writeln!(out, "\n{word} {system}: {said}");
         return out;
     };
-    let _ = writeln!(out, "\nno path is shorter than this one:");
+    let that = if path.shortest { "" } else { " that a script can say" };
+    let _ = writeln!(out, "\nno path{that} is shorter than this one:");
     for (number, step) in path.steps.iter().enumerate() {
         let _ = writeln!(out, "  {}. {step}", number + 1);
     }

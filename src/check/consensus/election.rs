@@ -1,5 +1,7 @@
 //! E1 to E8 and E10: what must hold of each fact of each node, given all that went before.
 
+use std::sync::Arc;
+
 use super::history::{Checked, History};
 use super::{Seen, Settings};
 use crate::consensus::by_node::ByNode;
@@ -21,7 +23,7 @@ pub(in crate::check) struct Election {
     tells_durable: bool,
     tells_votes: bool,
     /// Checks that are not made, by the beginning of their names.
-    exempt: Vec<String>,
+    exempt: Arc<[String]>,
     /// Whether anything durable has been told.
     any_durable: bool,
     history: History,

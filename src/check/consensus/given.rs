@@ -1,6 +1,7 @@
 //! What a system says of itself, what it lacks, and what is not checked for that.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::history::{E1, E2, E6, E10};
@@ -100,8 +101,8 @@ impl Settings {
 /// What has been told, of what was to be.
 #[derive(Clone)]
 pub(super) struct Given {
-    lacks: BTreeMap<Part, String>,
-    exempt: BTreeMap<String, String>,
+    lacks: Arc<BTreeMap<Part, String>>,
+    exempt: Arc<BTreeMap<String, String>>,
     /// A leader that has no majority is to step down.
     check_quorum: bool,
     /// A bit for each part.
@@ -111,7 +112,7 @@ pub(super) struct Given {
 impl Given {
     pub(super) fn new(settings: &Settings) -> Self {
         let Settings { lacks, exempt, check_quorum, .. } = settings.clone();
-        Self { lacks, exempt, check_quorum, told: 0 }
+        Self { lacks: Arc::new(lacks), exempt: Arc::new(exempt), check_quorum, told: 0 }
     }
 
     #[inline]

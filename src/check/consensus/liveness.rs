@@ -1,6 +1,7 @@
 //! L1 to L6: what must come about once nothing is in the way, and what the nodes agree on meanwhile.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::conditions::{Bounds, Conditions};
@@ -84,7 +85,7 @@ struct Tenure {
 pub(in crate::check) struct Liveness {
     members: usize,
     quorum: usize,
-    bounds: Bounds,
+    bounds: Arc<Bounds>,
     /// Whether nodes tell whom they follow; otherwise followers of a term follow its leader.
     tells_leader: bool,
     alive: ByNode<State>,
@@ -108,7 +109,7 @@ impl Liveness {
         Self {
             members: settings.members.len(),
             quorum: settings.members.len() / 2 + 1,
-            bounds: Bounds::new(settings, conditions),
+            bounds: Arc::new(Bounds::new(settings, conditions)),
             tells_leader: settings.tells(Part::Leader),
             alive: ByNode::default(),
             since: ByNode::default(),
@@ -150,7 +151,7 @@ impl Liveness {
 
     /// What is not checked under the conditions of the run, and why.
     pub(super) fn unchecked(&self) -> Vec<String> {
-        let Bounds { election, quiet, alone, to_elect, .. } = &self.bounds;
+        let Bounds { election, quiet, alone, to_elect, .. } = &*self.bounds;
         let alone = alone.as_ref().and_then(|alone| alone.as_ref().err());
         let all =
             [(L1, election.as_ref().err()), (L2, quiet.as_ref().err()), (L3, alone), (L6, to_elect.as_ref().err())];

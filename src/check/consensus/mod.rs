@@ -38,6 +38,7 @@ mod liveness;
 #[cfg(test)]
 mod tests;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::consensus::{Fact, NodeId, Role, Term};
@@ -74,7 +75,7 @@ pub struct Check {
     pub(in crate::check) election: Election,
     pub(in crate::check) liveness: Liveness,
     contents: applied::Contents,
-    exempt: Vec<String>,
+    exempt: Arc<[String]>,
     given: given::Given,
 }
 

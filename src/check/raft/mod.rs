@@ -85,7 +85,8 @@ pub struct RaftCheck {
     replicates: bool,
     anyone: Check,
     armed: armed::Armed,
-    steps: step::Steps,
+    /// Where each step is held to what is due of it.
+    steps: Option<step::Steps>,
 }
 
 impl RaftCheck {
@@ -96,7 +97,7 @@ impl RaftCheck {
             replicates: config.replication.is_some(),
             anyone: Check::new(&settings(config), conditions),
             armed: armed::Armed::new(config),
-            steps: step::Steps::new(config),
+            steps: matches!(scope, Scope::All | Scope::Safety).then(|| step::Steps::new(config)),
         }
     }
 
@@ -132,10 +133,11 @@ impl RaftCheck {
 
     fn safety(&mut self, id: NodeId, seen: Seen, event: &Event) -> Checked {
         self.history(id, seen, event)?;
+        let Some(steps) = &mut self.steps else { return Ok(()) };
         if let Event::Stepped { status, now, done, deadline } = event {
-            return self.steps.stepped(seen, status, (*now, *done), *deadline);
+            return steps.stepped(seen, status, (*now, *done), *deadline);
         }
-        self.steps.event(id, seen, event);
+        steps.event(id, seen, event);
         Ok(())
     }
 
@@ -160,15 +162,16 @@ impl RaftCheck {
     /// Each kind of event goes to those only who ask for it: there are several for each message.
     #[inline]
     fn all(&mut self, id: NodeId, seen: Seen, event: &Event) -> Option<Box<Breach>> {
+        let Self { steps: Some(steps), .. } = self else { return None };
         match event {
             Event::Core(CoreEvent::TimerArmed { .. }) => return None,
             Event::Stepped { status, now, done, deadline } => {
                 return self.stepped(seen, status, (*now, *done), *deadline);
             }
-            Event::Core(CoreEvent::SteppedDown { .. }) => self.steps.event(id, seen, event),
+            Event::Core(CoreEvent::SteppedDown { .. }) => steps.event(id, seen, event),
             Event::Core(_) => {}
-            Event::Sending { to, message } => self.steps.sending(id, *to, message),
-            _ => self.steps.event(id, seen, event),
+            Event::Sending { to, message } => steps.sending(id, *to, message),
+            _ => steps.event(id, seen, event),
         }
         self.anyone.tell(id, seen, &event.fact()?)
     }
@@ -185,7 +188,8 @@ impl RaftCheck {
         if let Err(breach) = self.stands(seen, status, done) {
             return Some(breach);
         }
-        if let Err(breach) = self.steps.stepped(seen, status, (now, done), deadline) {
+        let due = self.steps.as_mut().map_or(Ok(()), |steps| steps.stepped(seen, status, (now, done), deadline));
+        if let Err(breach) = due {
             return Some(breach);
         }
         self.anyone.is_given(status.leader);
@@ -200,7 +204,7 @@ impl RaftCheck {
     /// A node's election timeout may be this long, as a script has it.
     pub fn allow_timeout(&mut self, id: NodeId, timeout: Duration) {
         self.armed.allow_timeout(id, timeout);
-        self.steps.allow_timeout(id, timeout);
+        self.steps.iter_mut().for_each(|steps| steps.allow_timeout(id, timeout));
     }
 
     /// From now on nothing disturbs the nodes, and all are alive that ever will be.

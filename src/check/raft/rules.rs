@@ -4,6 +4,7 @@
 //! Written anew, and not asked of the core: what is checked must not do the checking. Only one thing is left open, the
 //! timeout that an election timer is armed with.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::raft::by_node::ByNode;
@@ -71,13 +72,13 @@ pub(super) struct Due {
 /// The rules of a cluster with these settings.
 #[derive(Clone, Debug)]
 pub(super) struct Rules {
-    pub(super) config: Config,
+    pub(super) config: Arc<Config>,
     quorum: usize,
 }
 
 impl Rules {
     pub(super) fn new(config: &Config) -> Self {
-        Self { config: config.clone(), quorum: config.members.len() / 2 + 1 }
+        Self { config: Arc::new(config.clone()), quorum: config.members.len() / 2 + 1 }
     }
 
     /// What is due of a node that was `before` and takes in `input` at `now`; `known` is brought up to then.

@@ -26,12 +26,18 @@ pub(in crate::cli) struct ExhaustArgs {
     /// How many duplicates of messages may arrive in all.
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub(in crate::cli) duplicates: u8,
+    /// How many clients' commands there may be in all, where logs are replicated; 0: there are elections and no logs.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(in crate::cli) entries: u8,
     /// Give up at this many distinct states.
     #[arg(long, value_name = "N", default_value = "1000000")]
     pub(in crate::cli) states: NonZero<usize>,
     /// Tell states apart that differ in the names of hosts only.
     #[arg(long)]
     pub(in crate::cli) no_symmetry: bool,
+    /// Look on for a path that a script can say, where it cannot say the shortest.
+    #[arg(long)]
+    pub(in crate::cli) scripted: bool,
     /// Make this weaker check alone, such as `one-leader-per-term`.
     #[arg(long, value_name = "NAME")]
     pub(in crate::cli) check: Option<String>,

@@ -9,8 +9,10 @@ mod replication;
 mod role;
 mod timer;
 mod transfer;
+pub mod untimed;
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 
 #[cfg(feature = "planted-bugs")]
@@ -32,7 +34,7 @@ use crate::rng::Rng;
 #[derive(Clone, Debug)]
 pub struct Core {
     pub(super) id: NodeId,
-    pub(super) config: Config,
+    pub(super) config: Arc<Config>,
     /// Every other member.
     peers: ByNode<()>,
     /// `currentTerm` and `votedFor` (figure 2) as they are in memory.
@@ -89,7 +91,7 @@ impl Core {
         let peers = config.members.iter().filter(|member| **member != id).map(|peer| (*peer, ())).collect();
         let mut core = Self {
             id,
-            config,
+            config: Arc::new(config),
             peers,
             hard_state,
             durable: hard_state,
@@ -272,21 +274,6 @@ impl Core {
             log: self.log.last(),
             commit: self.commit_index,
             durable: self.durable_index,
-        }
-    }
-
-    /// Writes all that decides how it goes on where time does not count and logs stay as they are: two nodes that write
-    /// the same do the same. `name` gives a node's name.
-    pub fn write_untimed(&self, name: &dyn Fn(NodeId) -> u8, bytes: &mut Vec<u8>) {
-        let mut write = |state: HardState| {
-            bytes.extend(state.term.to_le_bytes());
-            bytes.push(state.voted_for.map_or(0, name));
-        };
-        write(self.hard_state);
-        write(self.durable);
-        bytes.extend([self.role() as u8, u8::from(self.timer.due().is_some()), self.leader().map_or(0, name)]);
-        if let State::PreCandidate { ballot, .. } | State::Candidate { ballot, .. } = &self.state {
-            ballot.write(name, bytes);
         }
     }
 

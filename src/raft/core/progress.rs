@@ -9,6 +9,7 @@ use std::collections::VecDeque;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use super::untimed::{Rounds, put_number};
 use crate::raft::LogIndex;
 use crate::raft::message::AppendEntries;
 
@@ -142,7 +143,7 @@ impl Progress {
         next: LogIndex,
         window_min: u32,
     ) -> bool {
-        let is_old = round <= self.stepped_back_at || rejected <= self.match_index || rejected >= self.next_index;
+        let is_old = self.has_stepped_back(round) || rejected <= self.match_index || rejected >= self.next_index;
         let is_under_way = self.large().is_some_and(|flight| rejected >= flight.first_index);
         if is_old || is_under_way {
             return false;
@@ -153,6 +154,27 @@ impl Progress {
         self.flights.clear();
         self.window = (self.window / 2).max(window_min);
         true
+    }
+
+    /// Writes all that decides how it goes on where time does not count and nobody reads.
+    pub(super) fn write_untimed(&self, rounds: Rounds<'_>, bytes: &mut Vec<u8>) {
+        if matches!(rounds, Rounds::Kept) {
+            put_number(bytes, self.stepped_back_at);
+        }
+        let Self { match_index, next_index, is_probed, ref flights, window, .. } = *self;
+        [match_index, next_index, u64::from(is_probed), u64::from(window), flights.len() as u64]
+            .iter()
+            .for_each(|number| put_number(bytes, *number));
+        for Flight { first_index, last_index, large } in flights {
+            put_number(bytes, *first_index);
+            put_number(bytes, *last_index);
+            bytes.push(u8::from(large.is_some()));
+        }
+    }
+
+    /// Whether the leader has stepped back since it sent this round.
+    pub(super) fn has_stepped_back(&self, round: u64) -> bool {
+        round <= self.stepped_back_at
     }
 
     /// The logs part somewhere before: one message at a time, until it is known where.

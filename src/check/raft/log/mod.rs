@@ -27,6 +27,7 @@
 mod catching_up;
 mod effects;
 mod history;
+mod memory;
 mod messages;
 mod node;
 mod reads;

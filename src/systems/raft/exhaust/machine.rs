@@ -1,63 +1,75 @@
 //! The states and the steps.
 
+use std::cell::RefCell;
+use std::rc::Rc;
 use std::time::Duration;
 
-use xxhash_rust::xxh3::xxh3_128;
-
-use super::names::{Order, permutations, written};
+use super::names::{Order, Speller, permutations};
+use super::node::Node;
 use super::script;
+use super::sharing::Sharing;
+use crate::check::raft::log::LogCheck;
 use crate::check::raft::{Conditions, RaftCheck, Scope};
 use crate::model::{Bounds, Broken, Model};
-use crate::raft::server::Event;
-use crate::raft::{Config, Core, HardState, Input, LogPosition, Message, NodeId, Output, Role};
-use crate::rng::Seed;
+use crate::raft::config::Replication;
+use crate::raft::server::{Event, proposal};
+use crate::raft::{Config, HardState, Input, Log, Message, NodeId, Output, Role};
 use crate::systems::raft::detail;
 use crate::systems::raft::options::plant;
 
-/// The most nodes: each order of them is tried for each state.
-const NODES_MAX: u64 = 5;
+/// The most nodes: each order of them may be tried for each state.
+pub(super) const NODES_MAX: usize = 5;
 const TERMS_MAX: u64 = 100;
 const MESSAGES_MAX: usize = 100;
+const ENTRIES_MAX: u8 = 100;
 
 const ONE_LEADER_PER_TERM: &str = "one-leader-per-term";
 
 /// Beyond all that a path lasts, so that in its script no timer runs out by itself.
-pub(super) const ELECTION_TIMEOUT: Duration = Duration::from_mins(1);
-pub(super) const HEARTBEAT: Duration = Duration::from_secs(30);
+const ELECTION_TIMEOUT: Duration = Duration::from_mins(1);
+const HEARTBEAT: Duration = Duration::from_secs(30);
+/// The same where logs are replicated. Leaders yield whose disk has hung for an election timeout, and here none has: more
+/// heartbeats than a path has steps are within it.
+const ELECTION_TIMEOUT_WITH_LOG: Duration = Duration::from_hours(1);
+const HEARTBEAT_WITH_LOG: Duration = Duration::from_secs(1);
 
-/// The most writes that a step makes.
+/// How many messages with entries may be under way to a peer, always: a window that grows and shrinks would have the same
+/// come about in more states.
+pub(super) const WINDOW: u32 = 2;
+
+/// The most writes of term and vote that a step makes.
 const WRITES_MAX: usize = 2;
 
 pub(super) struct RaftModel {
     pub(super) bounds: Bounds,
-    config: Config,
+    pub(super) config: Config,
     scope: Scope,
     /// New places of the nodes, by old place: all that count as the same.
     pub(super) orders: Vec<Order>,
+    speller: RefCell<Speller>,
+    sharing: RefCell<Sharing>,
 }
 
+/// What is the same as in the state before is shared with it.
 #[derive(Clone)]
 pub(super) struct State {
-    pub(super) nodes: Vec<Node>,
+    pub(super) nodes: Vec<Rc<Node>>,
     /// Those sent later come later.
-    pub(super) flying: Vec<Envelope>,
-    pub(super) check: RaftCheck,
+    pub(super) flying: Vec<Rc<Envelope>>,
+    pub(super) check: Rc<RaftCheck>,
+    /// The check of the log, where one is replicated and all is checked.
+    pub(super) log_check: Option<Rc<LogCheck>>,
     pub(super) crashes: u8,
     pub(super) duplicates: u8,
+    /// How many commands were proposed.
+    pub(super) proposed: u8,
 }
 
-#[derive(Clone)]
-pub(super) struct Node {
-    pub(super) core: Core,
-    pub(super) disk: HardState,
-    pub(super) clock: Duration,
-}
-
-#[derive(Clone, PartialEq, Eq)]
+#[derive(PartialEq, Eq)]
 pub(super) struct Envelope {
     pub(super) from: usize,
     pub(super) to: usize,
-    pub(super) message: Message,
+    pub(super) message: Rc<Message>,
 }
 
 /// A step.
@@ -66,14 +78,18 @@ pub(super) enum Action {
     /// A deadline of a node is reached.
     Wake { node: usize, leads: bool, cut: Option<Cut> },
     /// A message arrives; `copied`: and stays in flight.
-    Deliver { envelope: Envelope, copied: bool, cut: Option<Cut> },
+    Deliver { envelope: Rc<Envelope>, copied: bool, cut: Option<Cut> },
     /// A message is lost.
-    Lose { envelope: Envelope },
-    /// A node loses power and starts again.
-    Crash { node: usize },
+    Lose { envelope: Rc<Envelope> },
+    /// A node loses power and starts again; of its log, so many of the writes that were under way are on disk.
+    Crash { node: usize, kept: usize },
+    /// So many of a node's writes to its log are durable.
+    Sync { node: usize, writes: usize },
+    /// A client's command comes to a node that leads, or believes to.
+    Propose { node: usize },
 }
 
-/// Where within a step power is lost, by the step's writes, from 1.
+/// Where within a step power is lost, by the step's writes of term and vote, from 1.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Cut {
     Before(usize),
@@ -82,12 +98,15 @@ pub(super) enum Cut {
 
 impl RaftModel {
     pub(super) fn new(bounds: &Bounds) -> Result<Self, String> {
-        let Bounds { nodes, terms, messages, .. } = *bounds;
-        if !(1..=NODES_MAX).contains(&nodes) {
+        let Bounds { nodes, terms, messages, entries, .. } = *bounds;
+        if !(1..=NODES_MAX as u64).contains(&nodes) {
             return Err(format!("{nodes} nodes: expected 1 to {NODES_MAX}"));
         }
         if !(1..=TERMS_MAX).contains(&terms) {
             return Err(format!("{terms} terms: expected 1 to {TERMS_MAX}"));
+        }
+        if entries > ENTRIES_MAX {
+            return Err(format!("{entries} entries: expected 0 to {ENTRIES_MAX}"));
         }
         let messages_min = usize::try_from(nodes).expect("few nodes") - 1;
         if !(messages_min..=MESSAGES_MAX).contains(&messages) {
@@ -95,70 +114,165 @@ impl RaftModel {
             return Err(format!("{messages} messages: expected {messages_min} to {MESSAGES_MAX}, for {why}"));
         }
         let mut config = Config::new((1..=nodes).map(NodeId));
-        (config.election_timeout_min, config.election_timeout_max) = (ELECTION_TIMEOUT, ELECTION_TIMEOUT);
-        config.heartbeat = HEARTBEAT;
+        let (timeout, heartbeat) = match entries {
+            0 => (ELECTION_TIMEOUT, HEARTBEAT),
+            _ => (ELECTION_TIMEOUT_WITH_LOG, HEARTBEAT_WITH_LOG),
+        };
+        (config.election_timeout_min, config.election_timeout_max) = (timeout, timeout);
+        config.heartbeat = heartbeat;
         (config.pre_vote, config.check_quorum) = (false, false);
         (config.leader_stickiness, config.resend) = (false, false);
+        config.replication = (entries > 0).then(|| Replication { window: WINDOW..=WINDOW, ..Replication::default() });
         plant(&mut config, bounds.bug.as_deref())?;
         let scope = scope(bounds.check.as_deref())?;
         let order: Order = (0..u8::try_from(nodes).expect("few nodes")).collect();
         let orders = if bounds.symmetry { permutations(&order) } else { vec![order] };
-        Ok(Self { bounds: bounds.clone(), config, scope, orders })
+        let speller = RefCell::new(Speller::new(bounds.symmetry && scope == Scope::History));
+        let sharing = RefCell::default();
+        Ok(Self { bounds: bounds.clone(), config, scope, orders, speller, sharing })
     }
 
-    fn boot(&self, index: usize, disk: HardState, clock: Duration) -> Node {
-        let rng = Seed(0).stream("exhaust");
-        let core = Core::new(id_of(index), self.config.clone(), disk, LogPosition::default(), rng, clock);
-        Node { core: core.expect("a valid configuration"), disk, clock }
+    /// The same, whatever is in flight.
+    pub(super) fn unbounded(&self) -> Self {
+        let bounds = Bounds { messages: usize::MAX, ..self.bounds.clone() };
+        let (config, orders) = (self.config.clone(), self.orders.clone());
+        Self {
+            bounds,
+            config,
+            scope: self.scope,
+            orders,
+            speller: RefCell::new(Speller::new(false)),
+            sharing: RefCell::default(),
+        }
+    }
+
+    pub(super) fn replicates(&self) -> bool {
+        self.config.replication.is_some()
     }
 
     /// Executes what follows from an input. Whether it is a step of its own: one that was over before the power was gone
     /// is that step, and then a crash.
     fn step(&self, state: &mut State, index: usize, input: Input, cut: Option<Cut>) -> Result<bool, Broken> {
         let id = id_of(index);
-        let clock = state.nodes[index].clock;
-        let outputs = state.nodes[index].core.step(clock, input);
+        let node = Rc::make_mut(&mut state.nodes[index]);
+        let clock = node.clock;
+        let outputs = node.core.step(clock, input);
         let mut writes = 0;
         for output in outputs {
             match output {
                 Output::Persist(written) => {
                     writes += 1;
                     if cut == Some(Cut::Before(writes)) {
-                        return self.crash(state, index).map(|()| true);
+                        return self.crash(state, index, 0);
                     }
-                    state.nodes[index].disk = written;
+                    node_mut(state, index).disk = written;
                     tell(state, id, &Event::Persisted(written))?;
                     if cut == Some(Cut::After(writes)) {
-                        return self.crash(state, index).map(|()| true);
+                        return self.crash(state, index, 0);
                     }
                 }
                 Output::Send { to, message } => {
-                    tell(state, id, &Event::Sending { to, message: message.clone() })?;
-                    state.flying.push(Envelope { from: index, to: index_of(to), message });
+                    let event = Event::Sending { to, message };
+                    tell(state, id, &event)?;
+                    let Event::Sending { message, .. } = event else { continue };
+                    let message = Rc::new(message);
+                    state.flying.push(Rc::new(Envelope { from: index, to: index_of(to), message }));
                 }
                 Output::Event(event) => tell(state, id, &Event::Core(event))?,
-                Output::Write(_) | Output::Apply { .. } | Output::Declined(_) | Output::Read { .. } => {
-                    unreachable!("logs stand still")
+                Output::Write(write) => {
+                    let write = Rc::new(write);
+                    node_mut(state, index).file.writes.push_back(write.clone());
+                    tell(state, id, &Event::Writing(write))?;
                 }
+                Output::Apply { through } => {
+                    while let Some((index_applied, term, digest)) = node_mut(state, index).apply(through) {
+                        tell(state, id, &Event::Applied { index: index_applied, term, digest })?;
+                    }
+                }
+                Output::Declined(_) | Output::Read { .. } => {}
             }
         }
         debug_assert!(writes <= WRITES_MAX, "{id} wrote {writes} times in a step");
-        let (status, deadline) = (state.nodes[index].core.status(), state.nodes[index].core.deadline());
+        let core = &state.nodes[index].core;
+        let (status, deadline) = (core.status(), core.deadline());
         tell(state, id, &Event::Stepped { status, now: clock, done: clock, deadline })?;
         Ok(cut.is_none())
     }
 
-    fn crash(&self, state: &mut State, index: usize) -> Result<(), Broken> {
+    /// Whether the node starts again: one that finds a log of a term that it does not know of refuses to.
+    fn crash(&self, state: &mut State, index: usize, kept: usize) -> Result<bool, Broken> {
         state.crashes += 1;
-        let Node { disk, clock, .. } = state.nodes[index];
-        state.nodes[index] = self.boot(index, disk, clock);
-        tell(state, id_of(index), &Event::Loaded(disk))
+        let node = node_mut(state, index);
+        let mut file = std::mem::take(&mut node.file);
+        (0..kept).for_each(|_| _ = file.sync());
+        let (disk, clock, id) = (node.disk, node.clock, id_of(index));
+        if file.log.last().last_term > disk.term {
+            return Ok(false);
+        }
+        let log = Rc::new(file.log);
+        *node = Node::boot(id, &self.config, disk, Log::clone(&log), clock);
+        tell(state, id, &Event::Loaded(disk))?;
+        if self.replicates() {
+            tell(state, id, &Event::LoadedLog { log, torn: None })?;
+        }
+        Ok(true)
     }
 
-    fn wake(&self, state: &mut State, node: usize, cut: Option<Cut>) -> Result<bool, Broken> {
-        let due = state.nodes[node].core.deadline().expect("only an armed timer fires");
-        state.nodes[node].clock = due.max(state.nodes[node].clock);
-        self.step(state, node, Input::Tick, cut)
+    fn wake(&self, state: &mut State, index: usize, cut: Option<Cut>) -> Result<bool, Broken> {
+        let node = node_mut(state, index);
+        if self.replicates() && node.core.role() != Role::Leader {
+            // So that no time passes by it.
+            node.core.pin_next_timeout(Duration::ZERO);
+        }
+        let due = node.core.deadline().expect("only an armed timer fires");
+        node.clock = due.max(node.clock);
+        self.step(state, index, Input::Tick, cut)
+    }
+
+    fn deliver(&self, state: &mut State, envelope: &Envelope, cut: Option<Cut>) -> Result<bool, Broken> {
+        let Envelope { from, to, ref message } = *envelope;
+        let from = id_of(from);
+        tell(state, id_of(to), &Event::Received { from, message: message.clone() })?;
+        let message = Message::clone(message);
+        self.step(state, to, Input::Message { from, message }, cut)
+    }
+
+    fn sync(&self, state: &mut State, index: usize, writes: usize) -> Result<bool, Broken> {
+        let file = &mut node_mut(state, index).file;
+        let number = (0..writes).filter_map(|_| file.sync()).last();
+        let number = number.expect("only what is under way becomes durable");
+        tell(state, id_of(index), &Event::Synced { number })?;
+        self.step(state, index, Input::Synced { number }, None)
+    }
+
+    fn propose(&self, state: &mut State, index: usize) -> Result<bool, Broken> {
+        state.proposed += 1;
+        let commands = vec![proposal(state.proposed.into())];
+        self.step(state, index, Input::Propose { commands }, None)
+    }
+
+    /// What nodes can do by themselves, and with their disks.
+    fn actions_of_nodes(&self, state: &State, actions: &mut Vec<Action>) {
+        for (node, Node { core, file, .. }) in state.nodes.iter().map(|node| &**node).enumerate() {
+            let leads = core.role() == Role::Leader;
+            if core.deadline().is_some() && (leads || core.term() < self.bounds.terms) {
+                actions.extend(self.cuts(state).map(|cut| Action::Wake { node, leads, cut }));
+            }
+            actions.extend((1..=file.writes.len()).map(|writes| Action::Sync { node, writes }));
+            if leads && state.proposed < self.bounds.entries {
+                actions.push(Action::Propose { node });
+            }
+        }
+    }
+
+    fn can_crash(&self, state: &State) -> bool {
+        state.crashes < self.bounds.crashes
+    }
+
+    fn cuts(&self, state: &State) -> impl Iterator<Item = Option<Cut>> + use<> {
+        let writes = 1..=if self.can_crash(state) { WRITES_MAX } else { 0 };
+        let cuts = writes.flat_map(|write| [Cut::Before(write), Cut::After(write)]);
+        [None].into_iter().chain(cuts.map(Some))
     }
 }
 
@@ -168,36 +282,32 @@ impl Model for RaftModel {
 
     fn start(&self) -> State {
         let count = usize::try_from(self.bounds.nodes).expect("few nodes");
+        let boot = |index| {
+            let id = id_of(index);
+            Rc::new(Node::boot(id, &self.config, HardState::default(), Log::default(), Duration::ZERO))
+        };
+        let checks_log = self.replicates() && self.scope == Scope::History;
         State {
-            nodes: (0..count).map(|index| self.boot(index, HardState::default(), Duration::ZERO)).collect(),
+            nodes: (0..count).map(boot).collect(),
             flying: Vec::new(),
-            check: RaftCheck::new(&self.config, &Conditions::default(), self.scope),
+            check: Rc::new(RaftCheck::new(&self.config, &Conditions::default(), self.scope)),
+            log_check: checks_log.then(|| Rc::new(LogCheck::new(&self.config, &Conditions::default()))),
             crashes: 0,
             duplicates: 0,
+            proposed: 0,
         }
     }
 
     fn actions(&self, state: &State) -> Vec<Action> {
-        let crashes = state.crashes < self.bounds.crashes;
-        let cuts = || {
-            let writes = 1..=if crashes { WRITES_MAX } else { 0 };
-            let cuts = writes.flat_map(|write| [Cut::Before(write), Cut::After(write)]);
-            [None].into_iter().chain(cuts.map(Some))
-        };
         let mut actions = Vec::new();
-        for (node, Node { core, .. }) in state.nodes.iter().enumerate() {
-            let leads = core.role() == Role::Leader;
-            if core.deadline().is_some() && (leads || core.term() < self.bounds.terms) {
-                actions.extend(cuts().map(|cut| Action::Wake { node, leads, cut }));
-            }
-        }
+        self.actions_of_nodes(state, &mut actions);
         for (index, envelope) in state.flying.iter().enumerate() {
             if state.flying[..index].contains(envelope) {
                 continue;
             }
             let deliver = |copied| {
-                let envelope = envelope.clone();
-                cuts().map(move |cut| Action::Deliver { envelope: envelope.clone(), copied, cut })
+                let cuts = self.cuts(state);
+                cuts.map(move |cut| Action::Deliver { envelope: envelope.clone(), copied, cut })
             };
             actions.extend(deliver(false));
             if state.duplicates < self.bounds.duplicates {
@@ -205,8 +315,10 @@ impl Model for RaftModel {
             }
             actions.push(Action::Lose { envelope: envelope.clone() });
         }
-        if crashes {
-            actions.extend((0..state.nodes.len()).map(|node| Action::Crash { node }));
+        if self.can_crash(state) {
+            for (node, Node { file, .. }) in state.nodes.iter().map(|node| &**node).enumerate() {
+                actions.extend((0..=file.writes.len()).map(|kept| Action::Crash { node, kept }));
+            }
         }
         actions
     }
@@ -221,21 +333,25 @@ impl Model for RaftModel {
                 } else {
                     take(&mut next, envelope);
                 }
-                let input = Input::Message { from: id_of(envelope.from), message: envelope.message.clone() };
-                self.step(&mut next, envelope.to, input, *cut)?
+                self.deliver(&mut next, envelope, *cut)?
             }
             Action::Lose { envelope } => {
                 take(&mut next, envelope);
                 true
             }
-            Action::Crash { node } => self.crash(&mut next, *node).map(|()| true)?,
+            Action::Crash { node, kept } => self.crash(&mut next, *node, *kept)?,
+            Action::Sync { node, writes } => self.sync(&mut next, *node, *writes)?,
+            Action::Propose { node } => self.propose(&mut next, *node)?,
         };
         Ok((is_step && next.flying.len() <= self.bounds.messages).then_some(next))
     }
 
     fn key(&self, state: &State) -> u128 {
-        let keys = self.orders.iter().map(|order| xxh3_128(&written(state, order)));
-        keys.min().expect("at least one order")
+        self.speller.borrow_mut().key(state, &self.orders)
+    }
+
+    fn settle(&self, state: State) -> State {
+        self.sharing.borrow_mut().settle(state, &mut self.speller.borrow_mut())
     }
 
     fn tell(&self, action: &Action) -> String {
@@ -249,7 +365,19 @@ impl Model for RaftModel {
                 format!("{} arrives{stays}{}", envelope.tell(), told(*cut))
             }
             Action::Lose { envelope } => format!("{} is lost", envelope.tell()),
-            Action::Crash { node } => format!("{} loses power and starts again", id_of(*node)),
+            Action::Crash { node, kept } => {
+                let node = id_of(*node);
+                let kept = match kept {
+                    0 => String::new(),
+                    kept => format!("; of what it was writing to its log, the first {kept} are on disk"),
+                };
+                format!("{node} loses power and starts again{kept}")
+            }
+            Action::Sync { node, writes } => {
+                let writes = if *writes == 1 { String::new() } else { format!(" {writes} times") };
+                format!("what {} was writing to its log is durable{writes}", id_of(*node))
+            }
+            Action::Propose { node } => format!("a client's command comes to {}", id_of(*node)),
         }
     }
 
@@ -284,14 +412,20 @@ impl Envelope {
 }
 
 fn take(state: &mut State, envelope: &Envelope) {
-    let place = state.flying.iter().position(|flying| flying == envelope).expect("it is in flight");
+    let place = state.flying.iter().position(|flying| **flying == *envelope).expect("it is in flight");
     state.flying.remove(place);
 }
 
 fn tell(state: &mut State, id: NodeId, event: &Event) -> Result<(), Broken> {
     let clock = state.nodes[index_of(id)].clock;
-    let breach = state.check.event(id, (clock, 0), event);
+    let seen = (clock, 0);
+    let of_log = state.log_check.as_mut().and_then(|check| Rc::make_mut(check).event(id, seen, event).err());
+    let breach = of_log.or_else(|| Rc::make_mut(&mut state.check).event(id, seen, event));
     breach.map_or(Ok(()), |breach| Err(Broken { invariant: breach.invariant, message: breach.message }))
+}
+
+fn node_mut(state: &mut State, index: usize) -> &mut Node {
+    Rc::make_mut(&mut state.nodes[index])
 }
 
 pub(super) fn id_of(index: usize) -> NodeId {

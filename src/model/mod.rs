@@ -3,12 +3,14 @@
 //! The search is a page, and own code: the crate `stateright`, made for this, reduces by symmetry in its depth-first search
 //! only, whose first violation is not on a shortest path, and judges states where the checks here judge the events of a step.
 //!
-//! Of a state that was left, a key of 128 bits is kept and the step that led there, not the state: a path is made again
+//! Of a state that was left, a key of 128 bits is kept and which step led there, not the state: a path is made again
 //! from its steps. One thread visits states in one order, so counts and paths are the same on every machine.
 //!
 //! **Invariant:** the search is breadth first, so the first violation is one that no shorter path leads to.
 
-use std::collections::BTreeSet;
+mod keys;
+
+use self::keys::Keys;
 
 /// How many states are left between two looks at whether to go on.
 const LOOK_EVERY: u64 = 512;
@@ -29,8 +31,13 @@ pub trait Model {
     /// Takes a step: none if it leads beyond the bounds, and an error if it breaks an invariant.
     fn next(&self, state: &Self::State, action: &Self::Action) -> Result<Option<Self::State>, Broken>;
 
-    /// The same for states that differ in nothing that counts, and for no others.
+    /// The same for states that differ in nothing that counts, and for no others; spread evenly, as a hash is.
     fn key(&self, state: &Self::State) -> u128;
+
+    /// Makes a state that is new, and that steps will be taken from, share what it has in common with others.
+    fn settle(&self, state: Self::State) -> Self::State {
+        state
+    }
 
     /// A step in words.
     fn tell(&self, action: &Self::Action) -> String;
@@ -61,12 +68,16 @@ pub struct Bounds {
     pub crashes: u8,
     /// Deliveries that leave the message in flight, in all.
     pub duplicates: u8,
+    /// What clients want to have in a log, in all; 0: there is no log, and nodes elect leaders and nothing else.
+    pub entries: u8,
     /// Distinct states, before the search gives up.
     pub states: usize,
     /// Whether states that differ in the names of hosts only are one.
     pub symmetry: bool,
     /// The one weaker check that is made, instead of all.
     pub check: Option<String>,
+    /// Look on for a path that a script can say, where it cannot say the shortest.
+    pub scripted: bool,
     /// The bug that every host has.
     pub bug: Option<String>,
 }
@@ -78,7 +89,7 @@ pub struct Search {
     pub states: usize,
     /// Steps taken, also those to states that were known.
     pub transitions: u64,
-    /// The most steps from the start to a state.
+    /// The most steps from the start to a state that was left, or that broke an invariant and ended the search.
     pub depth: usize,
     /// Why it ended.
     pub end: End,
@@ -97,9 +108,11 @@ pub enum End {
     Interrupted,
 }
 
-/// A shortest path to a violation.
+/// A shortest path to a violation, or the shortest that a script can say.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Violation {
+    /// No path at all is shorter.
+    pub is_shortest: bool,
     /// What the last step broke.
     pub broken: Broken,
     /// The steps, in words.
@@ -108,15 +121,25 @@ pub struct Violation {
     pub script: Result<String, String>,
 }
 
-/// Visits at most `states_max` states. `goes_on` hears, now and then, how many were visited and how deep, and says whether
+/// How far to look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reach {
+    /// The most distinct states.
+    pub states: usize,
+    /// Whether to look on for a path that a script can say, where it cannot say the shortest.
+    pub scripted: bool,
+}
+
+/// Visits states as far as the reach is. `goes_on` hears, now and then, how many were visited and how deep, and says whether
 /// to go on.
-pub fn search<M: Model>(model: &M, states_max: usize, goes_on: &mut dyn FnMut(usize, usize) -> bool) -> Search {
+pub fn search<M: Model>(model: &M, reach: Reach, goes_on: &mut dyn FnMut(usize, usize) -> bool) -> Search {
     let start = model.start();
-    let mut known = BTreeSet::from([model.key(&start)]);
-    // Of each state: the state before, and the step from there.
-    let mut steps: Vec<Option<(usize, M::Action)>> = vec![None];
+    let mut known = Keys::default();
+    known.insert(model.key(&start));
+    let mut steps = Steps::default();
     let mut level = vec![(0, start)];
     let (mut transitions, mut depth, mut left) = (0, 0, 0_u64);
+    let mut unscripted = None;
     let end = 'ended: {
         while !level.is_empty() {
             let mut deeper = Vec::new();
@@ -125,24 +148,32 @@ pub fn search<M: Model>(model: &M, states_max: usize, goes_on: &mut dyn FnMut(us
                 if left % LOOK_EVERY == 0 && !goes_on(steps.len(), depth) {
                     break 'ended End::Interrupted;
                 }
-                for action in model.actions(&state) {
+                for (which, action) in model.actions(&state).into_iter().enumerate() {
                     let next = match model.next(&state, &action) {
                         Ok(Some(next)) => next,
                         Ok(None) => continue,
                         Err(broken) => {
-                            (transitions, depth) = (transitions + 1, depth + 1);
-                            break 'ended End::Violated(violation(model, broken, &path(&steps, place, action)));
+                            transitions += 1;
+                            let found = violation(model, broken, &steps.path(model, place, action));
+                            if !reach.scripted || found.script.is_ok() {
+                                depth += 1;
+                                let is_as_short = |first: &Violation| first.steps.len() == found.steps.len();
+                                let is_shortest = unscripted.as_ref().is_none_or(is_as_short);
+                                break 'ended End::Violated(Violation { is_shortest, ..found });
+                            }
+                            unscripted.get_or_insert(found);
+                            continue;
                         }
                     };
                     transitions += 1;
                     if !known.insert(model.key(&next)) {
                         continue;
                     }
-                    if steps.len() == states_max {
+                    if steps.len() == reach.states {
                         break 'ended End::TooManyStates;
                     }
-                    deeper.push((steps.len(), next));
-                    steps.push(Some((place, action)));
+                    deeper.push((steps.len(), model.settle(next)));
+                    steps.push(place, which);
                 }
             }
             depth += usize::from(!deeper.is_empty());
@@ -150,24 +181,52 @@ pub fn search<M: Model>(model: &M, states_max: usize, goes_on: &mut dyn FnMut(us
         }
         End::Exhausted
     };
+    // What no script can say is found all the same.
+    let end = match (end, unscripted) {
+        (End::Violated(found), _) | (_, Some(found)) => End::Violated(found),
+        (end, None) => end,
+    };
     Search { states: steps.len(), transitions, depth, end }
 }
 
 fn violation<M: Model>(model: &M, broken: Broken, path: &[M::Action]) -> Violation {
     let steps = path.iter().map(|action| model.tell(action)).collect();
     let script = model.script(path, &broken);
-    Violation { broken, steps, script }
+    Violation { is_shortest: true, broken, steps, script }
 }
 
-/// The steps from the start to the state at `place`, and the one after.
-fn path<A: Clone>(steps: &[Option<(usize, A)>], mut place: usize, last: A) -> Vec<A> {
-    let mut path = vec![last];
-    while let Some((before, action)) = &steps[place] {
-        path.push(action.clone());
-        place = *before;
+/// Of each state but the first: the place of the state before, and which of its steps led here.
+#[derive(Default)]
+struct Steps(Vec<(u32, u16)>);
+
+impl Steps {
+    /// How many states there are.
+    fn len(&self) -> usize {
+        self.0.len() + 1
     }
-    path.reverse();
-    path
+
+    fn push(&mut self, before: usize, which: usize) {
+        let before = u32::try_from(before).expect("fewer states than there is memory for");
+        self.0.push((before, u16::try_from(which).expect("few steps from one state")));
+    }
+
+    /// The steps from the start to the state at `place`, and the one after.
+    fn path<M: Model>(&self, model: &M, mut place: usize, last: M::Action) -> Vec<M::Action> {
+        let mut whiches = Vec::new();
+        while let Some((before, which)) = place.checked_sub(1).and_then(|place| self.0.get(place)) {
+            whiches.push(usize::from(*which));
+            place = *before as usize;
+        }
+        let (mut state, mut path) = (model.start(), Vec::new());
+        for which in whiches.into_iter().rev() {
+            let action = model.actions(&state).swap_remove(which);
+            let next = model.next(&state, &action);
+            state = next.ok().flatten().expect("it was taken before");
+            path.push(action);
+        }
+        path.push(last);
+        path
+    }
 }
 
 #[cfg(test)]
@@ -219,12 +278,12 @@ mod tests {
         }
 
         fn script(&self, path: &[Self::Action], _: &Broken) -> Result<String, String> {
-            Err(format!("no script of {} steps", path.len()))
+            if path.len() > 6 { Ok("long".into()) } else { Err(format!("no script of {} steps", path.len())) }
         }
     }
 
     fn found(wanted: u8, states: usize) -> Search {
-        search(&Jugs { wanted }, states, &mut |_, _| true)
+        search(&Jugs { wanted }, Reach { states, scripted: false }, &mut |_, _| true)
     }
 
     #[test]
@@ -234,6 +293,16 @@ mod tests {
         assert_eq!(violation.steps, ["fill 1", "pour 1", "empty 0", "pour 1", "fill 1", "pour 1"]);
         assert_eq!((violation.broken.message.as_str(), found.depth), ("[3, 4]", 6));
         assert_eq!(violation.script, Err("no script of 6 steps".into()));
+    }
+
+    #[test]
+    fn where_no_script_can_say_the_shortest_path_the_search_goes_on_if_it_is_to() {
+        let scripted = |wanted| search(&Jugs { wanted }, Reach { states: 100, scripted: true }, &mut |_, _| true);
+        let found = scripted(4);
+        let End::Violated(violation) = found.end else { panic!("{found:?}") };
+        assert_eq!((violation.script, violation.steps.len(), found.depth), (Ok("long".into()), 8, 8));
+        assert!(!violation.is_shortest);
+        assert_eq!(scripted(9).end, End::Exhausted, "there is nothing to find");
     }
 
     #[test]
@@ -285,7 +354,7 @@ mod tests {
     #[test]
     fn it_ends_when_it_is_told_to() {
         let mut looks = 0;
-        let ended = search(&Endless, usize::MAX, &mut |states, depth| {
+        let ended = search(&Endless, Reach { states: usize::MAX, scripted: false }, &mut |states, depth| {
             looks += 1;
             (states, depth) != (3 * 512, 3 * 512 - 1)
         });
