@@ -26,6 +26,9 @@ pub struct Job {
     pub seed: u64,
     /// Whether the records are wanted.
     pub keep_records: bool,
+    /// Whether each of the system's times is wanted, and not only what they come to.
+    #[serde(default)]
+    pub keep_times: bool,
     /// From this simulated time on, every poll of a host is announced before it happens.
     pub careful_from: Option<Duration>,
     /// What is to be otherwise than usual, to find out what the run depends on.

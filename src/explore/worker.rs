@@ -101,6 +101,9 @@ fn work(systems: &[&'static dyn System], job: &Job, parsed: &mut Parsed) -> io::
         send(&Message::Threads { names: threads })?;
     }
     let trace = outcome.trace.take().unwrap_or_default();
+    if !job.keep_times {
+        outcome.samples.clear();
+    }
     let hosts = trace.hosts.iter().map(|(name, addr)| HostLine { name: name.clone(), addr: addr.to_string() });
     let finished = Message::Finished { outcome: Box::new(outcome), wall: clock.elapsed(), hosts: hosts.collect() };
     let mut out = BufWriter::with_capacity(1 << 16, io::stdout().lock());

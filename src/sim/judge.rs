@@ -8,7 +8,7 @@ use crate::script::Script;
 
 use super::calm::Calm;
 use super::outcome::{self, Finding, InertStep, Outcome, Verdict};
-use super::recorder::{Breach, Recorder};
+use super::recorder::{Breach, Recorder, quantiles};
 use super::setup::{EndCheck, Report};
 use super::shared::{Events, Shared};
 use super::trace::{HostId, Trace};
@@ -145,6 +145,7 @@ fn take_outcome(shared: &Rc<Shared>, world: &World, verdict: Verdict, inert_step
     count_packet_fates(&mut recorder, shared);
     let machines = &shared.wire.borrow().machines;
     let hosts = shared.names.iter().zip(machines).map(|(name, machine)| (name.clone(), machine.ip)).collect();
+    let samples = recorder.take_times();
     Outcome {
         verdict,
         hash: recorder.hash(),
@@ -157,7 +158,8 @@ fn take_outcome(shared: &Rc<Shared>, world: &World, verdict: Verdict, inert_step
         inert: recorder.inert.clone(),
         inert_steps,
         counters: recorder.counters.all(),
-        times: recorder.quantiles(),
+        times: quantiles(&samples),
+        samples,
         notes: recorder.notes.clone(),
         coverage: BTreeSet::new(),
         trace: recorder.take_records().map(|records| Trace { hosts, records }),

@@ -37,6 +37,9 @@ pub struct Outcome {
     pub counters: BTreeMap<String, u64>,
     /// The system's own times (of requests, say), by name.
     pub times: BTreeMap<String, Quantiles>,
+    /// Each of these times, in order, as long as it is to be had: a worker hands them on only where they are asked for.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub samples: BTreeMap<String, Vec<Duration>>,
     /// What is to be read beside the verdict: checks that were not made, say, and why.
     #[serde(default)]
     pub notes: Vec<String>,

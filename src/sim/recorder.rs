@@ -311,14 +311,24 @@ impl Recorder {
         self.kept.take()
     }
 
-    pub(crate) fn quantiles(&mut self) -> BTreeMap<String, Quantiles> {
+    /// The times that were told, in order, by name.
+    pub(crate) fn take_times(&mut self) -> BTreeMap<String, Vec<Duration>> {
         let times = std::mem::take(&mut self.times);
-        times.into_iter().map(|(name, values)| (name.to_owned(), quantiles(values))).collect()
+        let sorted = |(name, mut values): (&str, Vec<Duration>)| {
+            values.sort_unstable();
+            (name.to_owned(), values)
+        };
+        times.into_iter().map(sorted).collect()
     }
 }
 
-fn quantiles(mut values: Vec<Duration>) -> Quantiles {
-    values.sort_unstable();
+/// What times come to.
+pub(crate) fn quantiles(samples: &BTreeMap<String, Vec<Duration>>) -> BTreeMap<String, Quantiles> {
+    samples.iter().map(|(name, values)| (name.clone(), quantiles_of(values))).collect()
+}
+
+/// Of values that are sorted.
+fn quantiles_of(values: &[Duration]) -> Quantiles {
     // Nearest rank: the least value that at least this share of all values does not exceed.
     let rank = |percent: usize| values[(values.len() * percent).div_ceil(100).max(1) - 1];
     Quantiles { count: values.len() as u64, min: rank(0), p50: rank(50), p99: rank(99), max: rank(100) }
@@ -335,8 +345,9 @@ mod tests {
 
     #[test]
     fn quantiles_are_by_nearest_rank() {
-        let values = (1..=200).rev().map(Duration::from_millis).collect();
-        let got = quantiles(values);
+        let mut recorder = Recorder::new(false);
+        (1..=200).rev().for_each(|ms| recorder.time("it", Duration::from_millis(ms)));
+        let got = quantiles(&recorder.take_times())["it"];
         let ms = [got.min, got.p50, got.p99, got.max].map(|d| d.as_millis());
         assert_eq!((got.count, ms), (200, [1, 100, 198, 200]));
     }

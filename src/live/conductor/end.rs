@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::script::Lane;
+use crate::sim::recorder::quantiles;
 use crate::sim::trace::Trace;
 use crate::sim::{Breach, Ending, Judgement, Outcome, Quantiles};
 
@@ -84,7 +85,8 @@ impl Conductor<'_> {
             .map(|(place, plan)| (plan.name.clone(), plan::address(place).into()))
             .collect();
         let recorder = &mut self.recorder;
-        let mut times = recorder.quantiles();
+        let samples = recorder.take_times();
+        let mut times = quantiles(&samples);
         if summary.lateness.count() > 0 {
             times.insert("relay late".to_owned(), late(&summary));
         }
@@ -101,13 +103,14 @@ impl Conductor<'_> {
             inert_steps,
             counters: recorder.counters.all(),
             times,
+            samples,
             notes: recorder.notes.clone(),
             coverage: BTreeSet::new(),
             trace: recorder.take_records().map(|records| Trace { hosts, records }),
         };
         let Summary { lateness, .. } = summary;
         let (packets, last_lines) = (self.packets, self.last_lines.into());
-        Lived { outcome, lateness, packets, wall: self.clock.now(), last_lines }
+        Lived { outcome, lateness, sent_again: self.sent_again, packets, wall: self.clock.now(), last_lines }
     }
 
     fn notes(&mut self, summary: &Summary) {

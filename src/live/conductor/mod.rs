@@ -99,6 +99,7 @@ struct Conductor<'a> {
     sender: Sender<Event>,
     /// The record of each packet's sending.
     sent: BTreeMap<u64, u64>,
+    sent_again: u64,
     packets: BTreeMap<u64, Bytes>,
     last_lines: VecDeque<(String, String)>,
     place: Place,
@@ -150,6 +151,7 @@ impl<'a> Conductor<'a> {
             events,
             sender,
             sent: BTreeMap::new(),
+            sent_again: 0,
             packets: BTreeMap::new(),
             last_lines: VecDeque::new(),
             place,
@@ -329,6 +331,7 @@ impl<'a> Conductor<'a> {
         match told {
             relay::Told::Sent { at, packet, wire, is_again } => {
                 let (id, from) = (packet.id, packet.from);
+                self.sent_again += u64::from(is_again);
                 match (is_again, &self.witness) {
                     (true, None) => self.recorder.counters.add("tcp segments sent again", 1),
                     // As simulated runs of the same script count them.

@@ -35,6 +35,14 @@ impl Lateness {
         self.too_late += u64::from(late > latency.max(Self::GRACE));
     }
 
+    /// Takes in the packets of another relay.
+    pub fn add_all(&mut self, other: &Self) {
+        self.counts.iter_mut().zip(&other.counts).for_each(|(own, other)| *own += other);
+        self.count += other.count;
+        self.too_late += other.too_late;
+        self.most = self.most.max(other.most);
+    }
+
     /// How many packets there were.
     pub fn count(&self) -> u64 {
         self.count
