@@ -434,6 +434,8 @@ pub(super) enum Shape {
     Figure,
     /// The object of `exhaust --json`.
     Exhaust,
+    /// The object of `live --compare --json`.
+    Comparison,
     /// A line of `show --json`.
     Records,
 }

@@ -5,6 +5,7 @@ use super::args::{SchemaArgs, Shape};
 use super::list::ListedSim;
 use super::out::Out;
 use crate::explore::certify::CertifyReport;
+use crate::explore::comparison::ComparisonReport;
 use crate::explore::corpus::case_schema;
 use crate::explore::ledger::LedgerReport;
 use crate::explore::shrink::ShrinkReport;
@@ -34,6 +35,7 @@ pub(super) fn schema(shell: &Shell, args: &SchemaArgs, out: &mut Out) -> anyhow:
         Shape::Sweep => schemars::schema_for!(SweepReport).to_value(),
         Shape::Figure => schemars::schema_for!(FigureReport).to_value(),
         Shape::Exhaust => schemars::schema_for!(ExhaustReport).to_value(),
+        Shape::Comparison => schemars::schema_for!(ComparisonReport).to_value(),
         Shape::Records => schemars::schema_for!(ShowLine).to_value(),
     };
     out.line(&serde_json::to_string_pretty(&schema)?)?;

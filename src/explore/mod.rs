@@ -3,7 +3,7 @@
 //! A [`job::Job`] goes to a [`worker`] under a [`watcher`]; the [`pool`] keeps several of them busy. [`verify`] makes
 //! one run twice and a [`leak`] names what it depends on, [`sweep`] makes one for each seed, [`figure`] makes the trials of a published figure, the [`ledger`]
 //! hunts planted bugs, [`shrink`] makes a failure small with a [`crew`],
-//! [`certify`] makes a run again with each single fault, [`corpus`] holds the saved cases,
+//! [`certify`] makes a run again with each single fault, a [`comparison`] puts simulated and live runs side by side, [`corpus`] holds the saved cases,
 //! which [`casebook`] writes, and the [`library`] finds the
 //! script that a name stands for.
 //!
@@ -13,6 +13,8 @@
 pub mod casebook;
 #[cfg(feature = "cli")]
 pub mod certify;
+#[cfg(feature = "cli")]
+pub mod comparison;
 #[cfg(feature = "cli")]
 pub mod corpus;
 #[cfg(feature = "cli")]

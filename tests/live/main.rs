@@ -1,6 +1,7 @@
 //! `stormglass live`: real processes on this machine's kernel. Where it does not let us have namespaces and TUN devices,
 //! these tests say so and are skipped.
 
+mod compare;
 mod faults;
 mod ours;
 mod together;

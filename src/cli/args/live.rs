@@ -30,6 +30,10 @@ pub(in crate::cli) struct LiveArgs {
     /// several times.
     #[arg(long, short, value_name = "FILE")]
     pub(in crate::cli) output: Vec<PathBuf>,
+    /// Make the same run simulated too, and put both side by side: verdicts, counts, and times at p50, p90 and p99. With
+    /// `--seeds`, the figures of several seeds are pooled.
+    #[arg(long, conflicts_with_all = ["output", "lines", "junit", "shrink", "keep_going"])]
+    pub(in crate::cli) compare: bool,
     /// Make a run with each of these seeds, as `0..20` (without 20) or `0..=19`.
     #[arg(long, value_name = "A..B", allow_hyphen_values = true, conflicts_with_all = ["seed", "output", "shrink"], help_heading = "Many runs")]
     pub(in crate::cli) seeds: Option<SeedRange>,

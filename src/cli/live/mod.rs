@@ -1,7 +1,9 @@
 //! `live`: a script on real processes and a real kernel. What comes out is what a simulated run gives.
 
+mod compare;
 mod shrink;
 mod sweep;
+mod table;
 
 use std::fmt::Write as _;
 use std::fs;
@@ -39,6 +41,9 @@ pub(super) fn live(shell: &Shell, args: &LiveArgs, out: &mut Out) -> anyhow::Res
     let flag = interrupted.clone();
     wall::on_interrupt(move || flag.store(true, Ordering::Relaxed)).context("cannot listen for signals")?;
     tell_leftovers(args.json, out)?;
+    if args.compare {
+        return compare::compare(shell, &subject, args, &interrupted, out);
+    }
     if let Some(seeds) = args.seeds {
         return sweep::sweep(shell, &subject, args, seeds, &interrupted, out);
     }
@@ -48,7 +53,7 @@ pub(super) fn live(shell: &Shell, args: &LiveArgs, out: &mut Out) -> anyhow::Res
     let seed = super::seed(args.seed.seed)?;
     let forms = forms(args)?;
     if !args.json {
-        out.rows(&subject.before(seed)?)?;
+        out.rows(&subject.before(seed, &format!("seed {}", paint(STRONG, seed)), "live")?)?;
         out.line("")?;
         out.flush()?;
     }
@@ -102,9 +107,9 @@ impl Subject {
     }
 
     /// Which run it is, and its options.
-    fn before(&self, seed: u64) -> anyhow::Result<String> {
+    fn before(&self, seed: u64, seeds: &str, how: &str) -> anyhow::Result<String> {
         let Chosen { sim, script, .. } = &self.chosen;
-        let mut out = format!("{}  seed {}  {}\n", paint(STRONG, &sim.name), paint(STRONG, seed), paint(DIM, "live"));
+        let mut out = format!("{}  {seeds}  {}\n", paint(STRONG, &sim.name), paint(DIM, how));
         let _ = writeln!(out, "  {}", script.about);
         let mut last = String::new();
         for (name, text) in self.settings(seed)? {
