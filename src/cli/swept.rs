@@ -99,10 +99,9 @@ pub(super) fn sims(report: &SweepReport) -> String {
             if sim.live { "real time" } else { "simulated" },
             &style::long_seconds(from_milliseconds(sim.sim_ms)),
         );
-        if sim.live {
-            text::row(&mut out, "live", "not deterministic: no hash");
-        } else {
-            text::row(&mut out, "hash", &format!("{} over {}", sim.hash, counted(sim.seeds, "seed", "seeds")));
+        match sim.hash {
+            None => text::row(&mut out, "live", "not deterministic: no hash"),
+            Some(hash) => text::row(&mut out, "hash", &format!("{hash} over {}", counted(sim.seeds, "seed", "seeds"))),
         }
     }
     out

@@ -33,8 +33,9 @@ pub fn trace(run: &Recording, meaning: &Meanings<'_>) -> Json {
         events.record(record);
     }
     events.open_faults();
+    let hash = if run.header.live { Some("live: not deterministic") } else { run.header.hash.as_deref() };
     let about = json!({
-        "sim": run.header.sim, "seed": run.header.seed, "hash": run.header.hash, "verdict": run.end.verdict,
+        "sim": run.header.sim, "seed": run.header.seed, "hash": hash, "verdict": run.end.verdict,
         "reproduce": run.reproduce,
     });
     json!({ "displayTimeUnit": "ms", "otherData": about, "traceEvents": events.events })

@@ -55,10 +55,12 @@ fn a_run_has_a_page_a_capture_records_and_junit() {
             && has(b"hello\n")
             && has(b"Hello; arrived after 2")
             && has(b"the network made a copy of it")
+            && has(b"pass; live: not deterministic; made again by `stormglass live")
     );
     let junit = String::from_utf8(read("it.xml")).expect("text");
     assert!(junit.contains("live: not deterministic") && junit.contains("seeds that pass"), "{junit}");
-    assert!(read("it.perfetto.json").starts_with(b"{"));
+    let trace: Value = serde_json::from_slice(&read("it.perfetto.json")).expect("JSON");
+    assert_eq!(trace["otherData"]["hash"], "live: not deterministic");
     let shown = stage.call(&["show", "it.jsonl", "--only", "packets", "--no-pager"]);
     let shown = String::from_utf8_lossy(&shown.stdout).into_owned();
     assert!(shown.contains("Hello"), "{shown}");
@@ -77,6 +79,10 @@ fn a_sweep_makes_a_run_with_each_seed() {
         "{said}"
     );
     assert!(fs::read_to_string(stage.path("it.xml")).expect("it was written").contains("4 seeds"));
+    let output = stage.call(&["live", "it.toml", "--seeds", "3..5", "--json"]);
+    let report: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let sim = &report["sims"][0];
+    assert_eq!((&sim["hash"], &sim["live"], &sim["seeds"]), (&Value::Null, &Value::from(true), &Value::from(2)));
 }
 
 #[test]

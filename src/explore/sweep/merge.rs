@@ -68,6 +68,10 @@ fn fits(first: &str, like: &SweepReport, name: &str, part: &SweepReport) -> Resu
             let script = |sim: &SimReport| format!("the script of {} has the hash {}", sim.sim, sim.script_hash);
             return differ("scripts", &script(one), &script(other));
         }
+        if one.live != other.live {
+            let world = |sim: &SimReport| if sim.live { "real processes" } else { "simulated" };
+            return differ("hosts", world(one), world(other));
+        }
         let names = |sim: &SimReport| sim.sometimes.iter().map(|sometimes| sometimes.name.clone()).collect::<Vec<_>>();
         if names(one) != names(other) {
             return differ("things that must sometimes come about", &names(one).join(", "), &names(other).join(", "));
@@ -153,7 +157,7 @@ mod tests {
             failed: 0,
             inconclusive: 0,
             sim_ms: 0.0,
-            hash: TraceHash(0),
+            hash: Some(TraceHash(0)),
             live: false,
             faults: BTreeMap::new(),
             inert: BTreeMap::new(),
@@ -166,7 +170,7 @@ mod tests {
             let (hash, end, shows) = runs[usize::try_from(seed - first).expect("few")];
             report.seeds += 1;
             report.sim_ms += 20.0;
-            report.hash = TraceHash(report.hash.0.wrapping_add(hash));
+            report.hash = report.hash.map(|sum| TraceHash(sum.0.wrapping_add(hash)));
             match end {
                 0 => {
                     report.failed += 1;
@@ -234,6 +238,22 @@ mod tests {
                 prop_assert!(merge(parts).expect_err("one is there twice").contains("overlap"));
             }
         }
+    }
+
+    #[test]
+    fn simulated_and_live_runs_are_not_of_one_sweep() {
+        let part = |index: u64, is_live: bool| {
+            let count = std::num::NonZero::new(2).expect("not 0");
+            let range = SeedRange { first: 0, last: Some(1) };
+            let mut report = sweep(range, Some(Shard { index, count }), &[(7, 2, [true; 3]); 2]);
+            if is_live {
+                (report.sims[0].live, report.sims[0].hash) = (true, None);
+            }
+            read(&format!("{index}"), &serde_json::to_string(&report).expect("JSON")).expect("a result")
+        };
+        assert_eq!(merge(vec![part(0, true), part(1, true)]).expect("they fit").sims[0].hash, None);
+        let error = merge(vec![part(0, false), part(1, true)]).expect_err("they do not fit");
+        assert!(error.contains("they have other hosts\n  0: simulated\n  1: real processes"), "{error}");
     }
 
     #[test]

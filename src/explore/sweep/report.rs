@@ -81,10 +81,11 @@ pub struct SimReport {
     pub inconclusive: u64,
     /// The simulated time of all, in milliseconds.
     pub sim_ms: f64,
-    /// The sum of the hashes of all seeds, each with its run's hash, so that parts of a sweep can be added up.
-    #[schemars(with = "String")]
-    pub hash: TraceHash,
-    /// Whether its hosts were real processes: the hash then means nothing.
+    /// The sum of the hashes of all seeds, each with its run's hash, so that parts of a sweep can be added up; null of live
+    /// runs.
+    #[schemars(with = "Option<String>")]
+    pub hash: Option<TraceHash>,
+    /// Whether its hosts were real processes: such runs are not deterministic, and have no hash.
     #[serde(default, skip_serializing_if = "is_false")]
     pub live: bool,
     /// How many faults began, by name.
@@ -119,7 +120,7 @@ pub struct Sometimes {
 impl SimReport {
     /// The hash, or that there is none.
     pub fn hash_in_words(&self) -> String {
-        if self.live { "live: not deterministic".to_owned() } else { self.hash.to_string() }
+        self.hash.map_or_else(|| "live: not deterministic".to_owned(), |hash| hash.to_string())
     }
 
     /// What never came about.
@@ -157,7 +158,8 @@ impl SimReport {
         add(&mut self.failed, other.failed);
         add(&mut self.inconclusive, other.inconclusive);
         self.sim_ms += other.sim_ms;
-        self.hash = TraceHash(self.hash.0.wrapping_add(other.hash.0));
+        let sum = |(own, other): (TraceHash, TraceHash)| TraceHash(own.0.wrapping_add(other.0));
+        self.hash = self.hash.zip(other.hash).map(sum);
         for (name, count) in other.faults {
             add(self.faults.entry(name).or_default(), count);
         }

@@ -40,7 +40,7 @@ impl Tally {
             failed: 0,
             inconclusive: 0,
             sim_ms: 0.0,
-            hash: TraceHash(0),
+            hash: Some(TraceHash(0)),
             live: false,
             faults: BTreeMap::new(),
             inert: BTreeMap::new(),
@@ -60,7 +60,8 @@ impl Tally {
             Some(outcome) => outcome.hash.0,
             None => xxh3_64(run.verdict.as_bytes()),
         };
-        report.hash = TraceHash(report.hash.0.wrapping_add(of_seed(run.seed, came_to)));
+        let own = of_seed(run.seed, came_to);
+        report.hash = report.hash.map(|sum| TraceHash(sum.0.wrapping_add(own)));
         report.seeds += 1;
         match run.exit_code {
             0 => report.passed += 1,
@@ -100,9 +101,9 @@ impl Tally {
         self.report.not_deterministic.push(seed);
     }
 
-    /// They are runs of real processes, which are not deterministic.
+    /// They are runs of real processes, which are not deterministic: they have no hash.
     pub fn live(&mut self) {
-        self.report.live = true;
+        (self.report.live, self.report.hash) = (true, None);
     }
 
     /// What came of them.

@@ -29,7 +29,7 @@ use pcap_file::pcapng::blocks::section_header::{SectionHeaderBlock, SectionHeade
 use pcap_file::{DataLink, Endianness, PcapError};
 
 use super::recording::Recording;
-use super::records::{SentLine, WhatLine};
+use super::records::{Header, SentLine, WhatLine};
 use fates::Fates;
 use frame::{Body, Frame};
 use tcp::Connections;
@@ -87,7 +87,9 @@ fn io_error(error: PcapError) -> io::Error {
 
 fn section(run: &Recording) -> SectionHeaderBlock<'static> {
     let verdict = &run.end.verdict;
-    let comment = format!("{} seed {}: {verdict}; made again by `{}`", run.header.sim, run.header.seed, run.reproduce);
+    let live = if run.header.live { "; live: not deterministic" } else { "" };
+    let Header { sim, seed, .. } = &run.header;
+    let comment = format!("{sim} seed {seed}: {verdict}{live}; made again by `{}`", run.reproduce);
     let program = format!("stormglass {}", env!("CARGO_PKG_VERSION"));
     let options = vec![
         SectionHeaderOption::UserApplication(Cow::Owned(program)),
