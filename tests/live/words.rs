@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::Read as _;
-use std::process::Stdio;
+use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
 use super::{Stage, passes};
@@ -65,7 +65,7 @@ fn limits_are_kept() {
 #[test]
 fn a_probe_from_outside_sees_through_a_partition() {
     let server = "a = { run = 'cd {dir} && echo well >health && exec python3 -m http.server 80', ready = { url = 'http://localhost/health' } }\nb = 'sleep 9'";
-    if std::process::Command::new("python3").arg("--version").stdout(Stdio::null()).status().is_err() {
+    if Command::new("python3").arg("--version").stdout(Stdio::null()).status().is_err() {
         eprintln!("skipped: there is no python3");
         return;
     }
@@ -206,8 +206,12 @@ fn nothing_is_left_of_a_run_that_was_ended_and_the_next_one_says_so() {
 }
 
 fn signal(process: u32, signal: &str) {
-    let sent = std::process::Command::new("kill").args([&format!("-{signal}"), &process.to_string()]).status();
+    let sent = Command::new("kill").args([&format!("-{signal}"), &process.to_string()]).status();
     assert!(sent.expect("there is `kill`").success());
+}
+
+fn is_root() -> bool {
+    fs::metadata("/proc/self").is_ok_and(|own| std::os::unix::fs::MetadataExt::uid(&own) == 0)
 }
 
 #[test]
@@ -218,28 +222,72 @@ fn a_user_without_rights_has_live_runs_too_where_user_namespaces_are_allowed() {
     )) else {
         return;
     };
-    let is_root = fs::metadata("/proc/self").is_ok_and(|own| std::os::unix::fs::MetadataExt::uid(&own) == 0);
-    if !is_root {
+    if !is_root() {
         return passes(&stage.run(&[]));
     }
-    // What a person without rights has: another user, and a copy of the program where that user can read it.
-    let program = stage.path("stormglass");
-    fs::copy(super::STORMGLASS, &program).expect("it can be copied");
-    let open = |path: &std::path::Path| fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o755));
-    open(stage.folder.path()).and_then(|()| open(&program)).expect("it is ours");
-    let mut command = std::process::Command::new("setpriv");
-    command
-        .args(["--reuid=65534", "--regid=65534", "--clear-groups"])
-        .arg(&program)
-        .args(["live", "it.toml", "--seed", "1"]);
-    let Ok(output) = command.current_dir(stage.folder.path()).output() else {
-        eprintln!("skipped: there is no `setpriv`");
-        return;
-    };
+    let Some(output) = arranged(&stage, OPEN_TUN, AS_NOBODY) else { return };
     let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    if said.contains("needs root, or unprivileged user namespaces") {
+    if said.contains("or unprivileged user namespaces, and") {
         eprintln!("skipped: {said}");
         return;
     }
     assert!(output.status.success() && said.contains("PASS it.toml"), "{said}");
+}
+
+/// A TUN device that anybody may open, as most systems have it.
+const OPEN_TUN: &str = "mknod tun c 10 200 && chmod 666 tun && mount --bind tun /dev/net/tun";
+/// How a user without rights calls the command.
+const AS_NOBODY: &str = "exec setpriv --reuid=65534 --regid=65534 --clear-groups ./stormglass live it.toml --seed 1";
+/// How root of a user namespace does who may have no other, and has not what root may. The kernel's own limit is everybody's:
+/// it is not touched.
+const IN_THE_LAST_NAMESPACE: &str = "exec unshare -Ur sh -c 'echo 0 >/proc/sys/user/max_user_namespaces || exit 99; \
+                                     exec setpriv --bounding-set=-all ./stormglass live it.toml --seed 1'";
+
+/// The script's run by such a call, after root has arranged this in mounts of its own; `None`, with the reason printed, where
+/// root may not.
+fn arranged(stage: &Stage, arranged: &str, call: &str) -> Option<Output> {
+    // A copy of the program where that user can read it.
+    let program = stage.path("stormglass");
+    fs::copy(super::STORMGLASS, &program).expect("it can be copied");
+    let open = |path: &std::path::Path| fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o755));
+    open(stage.folder.path()).and_then(|()| open(&program)).expect("it is ours");
+    let script = format!("if {arranged}; then {call}; fi; exit 99");
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "sh", "-c", &script]).current_dir(stage.folder.path());
+    let Ok(output) = command.output() else {
+        eprintln!("skipped: there is no `unshare`");
+        return None;
+    };
+    if output.status.code() == Some(99) {
+        eprintln!("skipped: `{arranged}` fails: {}", String::from_utf8_lossy(&output.stderr));
+        return None;
+    }
+    Some(output)
+}
+
+#[test]
+fn a_refusal_says_what_is_missing_and_what_will_do() {
+    let Some(stage) = Stage::new(&script("a = { run = 'true', workload = true }", "")) else { return };
+    if !is_root() {
+        eprintln!("skipped: only root can take away what is there");
+        return;
+    }
+    let will_do = "root or unprivileged user namespaces will do";
+    let no_tun = ("mount -t tmpfs none /dev/net", AS_NOBODY);
+    let not_for_all = (&*format!("{OPEN_TUN} && chmod 600 tun"), AS_NOBODY);
+    let no_namespaces = (OPEN_TUN, IN_THE_LAST_NAMESPACE);
+    for ((arrange, call), missing) in [
+        (no_tun, ["/dev/net/tun cannot be opened: No such file", will_do]),
+        (not_for_all, ["/dev/net/tun cannot be opened: Permission denied", will_do]),
+        (
+            no_namespaces,
+            ["or unprivileged user namespaces, and these are refused", "user.max_user_namespaces forbids more"],
+        ),
+    ] {
+        let Some(output) = arranged(&stage, arrange, call) else { continue };
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(2), "{arrange}: {said}");
+        assert!(said.contains("no live run can be made here"), "{arrange}: {said}");
+        assert!(missing.iter().all(|words| said.contains(words)), "{arrange}: {said}");
+    }
 }

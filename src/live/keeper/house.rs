@@ -8,6 +8,7 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
 
+use rustix::io::Errno;
 use rustix::mount::{MountFlags, MountPropagationFlags, mount, mount_bind, mount_change};
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 use rustix::process::{Signal, getegid, geteuid, set_parent_process_death_signal};
@@ -63,11 +64,7 @@ fn tell(socket: &UnixStream, told: &Told, device: Option<BorrowedFd<'_>>) -> io:
 
 /// Leaves the namespaces of the run, and becomes the parent of the first process of new ones.
 fn go_inside() -> Result<ExitCode, String> {
-    if let Err(missing) = fs::metadata(TUN) {
-        return Err(format!(
-            "there is no {TUN} ({missing}): a live run needs TUN devices (`modprobe tun`, or in a container `--device {TUN}`)"
-        ));
-    }
+    check_tun()?;
     let own =
         UnshareFlags::NEWNS | UnshareFlags::NEWNET | UnshareFlags::NEWPID | UnshareFlags::NEWUTS | UnshareFlags::NEWIPC;
     // Root of a container may lack what root has; a user namespace of its own then does for both.
@@ -87,6 +84,19 @@ fn go_inside() -> Result<ExitCode, String> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// Whether TUN devices are to be had, before anything is made.
+fn check_tun() -> Result<(), String> {
+    let Err(error) = fs::OpenOptions::new().read(true).write(true).open(TUN) else { return Ok(()) };
+    let way = match error.kind() {
+        io::ErrorKind::PermissionDenied => format!(
+            "a live run reads and writes it: as root, or after `chmod 0666 {TUN}`, as most systems have it; in a container it takes `--device {TUN}`"
+        ),
+        _ => format!("a live run needs TUN devices: `modprobe tun`, or in a container `--device {TUN}`"),
+    };
+    let then = "beside that, root or unprivileged user namespaces will do";
+    Err(format!("{TUN} cannot be opened: {error}; {way}; {then}"))
+}
+
 #[allow(deprecated, reason = "unsafe only where descriptors are unshared, which they are not")]
 fn unshare(what: UnshareFlags) -> rustix::io::Result<()> {
     rustix::thread::unshare(what)
@@ -94,9 +104,11 @@ fn unshare(what: UnshareFlags) -> rustix::io::Result<()> {
 
 fn enter_user_namespace() -> Result<(), String> {
     let (user, group) = (geteuid().as_raw(), getegid().as_raw());
-    let needs = "a live run needs root, or unprivileged user namespaces";
+    let needs = "a live run needs root with all that it may, or unprivileged user namespaces";
     unshare(UnshareFlags::NEWUSER).map_err(|error| {
-        format!("{needs}, and these are refused here: {error} (see user.max_user_namespaces, kernel.unprivileged_userns_clone, and what the container allows)")
+        // So the kernel says that there may be no more of them.
+        let limit = if error == Errno::NOSPC { ": user.max_user_namespaces forbids more" } else { "" };
+        format!("{needs}, and these are refused here: {error}{limit} (see user.max_user_namespaces, kernel.unprivileged_userns_clone, and what the container allows)")
     })?;
     let write = |file: &str, text: String| {
         fs::write(format!("/proc/self/{file}"), text).map_err(|error| {
@@ -139,7 +151,7 @@ fn settle_and_serve(socket: UnixStream) -> ExitCode {
 fn furnish(home: &Home) -> Result<bool, String> {
     let cannot = |what: &str| {
         let what = what.to_owned();
-        move |error: rustix::io::Errno| {
+        move |error: Errno| {
             format!(
                 "{what} is refused: {error} (root, or a user namespace that is not restricted, may do it; see kernel.apparmor_restrict_unprivileged_userns)"
             )
