@@ -5,7 +5,7 @@ use stormglass::rng::Seed;
 use stormglass::script::Script;
 use stormglass::sim::Path;
 
-use super::{Stage, kinds, passes};
+use super::{Stage, kinds, lost, passes};
 
 const DATAGRAMS: &str = "
 about    = 'Datagrams, of which some are lost.'
@@ -20,13 +20,6 @@ loss    = 0.3
 server = { run = 'exec udp-echo serve --listen 0.0.0.0:8081', ready = { line = '8081' } }
 c1     = { run = 'udp-echo send --to server:8081 hello --count 40 --pipeline 40 --retries 0 --timeout 300ms; exit 0', workload = true }
 ";
-
-/// Which of the packets from one host to another were lost, by their places.
-fn lost(records: &[Value], from: &str, to: &str) -> Vec<bool> {
-    let is_sent = |record: &&Value| record["kind"] == "sent" && record["from"] == from && record["to"] == to;
-    let is_lost = |packet: &Value| records.iter().any(|record| record["kind"] == "lost" && record["packet"] == *packet);
-    records.iter().filter(is_sent).map(|record| is_lost(&record["packet"])).collect()
-}
 
 #[test]
 fn packets_meet_the_fates_that_a_simulated_run_has_for_them() {

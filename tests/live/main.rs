@@ -3,6 +3,7 @@
 
 mod compare;
 mod faults;
+mod network;
 mod ours;
 mod together;
 mod words;
@@ -90,6 +91,13 @@ fn kinds(records: &[Value]) -> BTreeMap<String, u64> {
         *kinds.entry(kind.to_owned()).or_default() += 1;
     }
     kinds
+}
+
+/// Which of the packets from one host to another were lost, by their places.
+fn lost(records: &[Value], from: &str, to: &str) -> Vec<bool> {
+    let is_sent = |record: &&Value| record["kind"] == "sent" && record["from"] == from && record["to"] == to;
+    let is_lost = |packet: &Value| records.iter().any(|record| record["kind"] == "lost" && record["packet"] == *packet);
+    records.iter().filter(is_sent).map(|record| is_lost(&record["packet"])).collect()
 }
 
 #[track_caller]
