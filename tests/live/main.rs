@@ -1,5 +1,5 @@
 //! `stormglass live`: real processes on this machine's kernel. Where it does not let us have namespaces and TUN devices,
-//! these tests say so and are skipped.
+//! these tests say so and are skipped; with `STORMGLASS_LIVE=required` in the environment, they fail.
 
 mod compare;
 mod faults;
@@ -8,9 +8,11 @@ mod ours;
 mod together;
 mod words;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::sync::{Mutex, PoisonError};
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -37,7 +39,8 @@ impl Stage {
         }
         let why = String::from_utf8_lossy(&tried.stderr).into_owned();
         assert!(why.contains("no live run can be made here"), "{why}{}", String::from_utf8_lossy(&tried.stdout));
-        eprintln!("skipped: {why}");
+        assert!(std::env::var_os("STORMGLASS_LIVE").is_none_or(|how| how != "required"), "they are required: {why}");
+        skip(&why);
         None
     }
 
@@ -76,6 +79,15 @@ impl Stage {
     fn records(&self) -> (Value, Vec<Value>) {
         let result = self.run(&["-o", "it.jsonl"]);
         (result, lines(&self.path("it.jsonl")))
+    }
+}
+
+/// Says why a test is skipped, once for all that are so for the same reason. The macros would say it to nobody: what a test
+/// prints is shown where it fails.
+fn skip(why: &str) {
+    static TOLD: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+    if TOLD.lock().unwrap_or_else(PoisonError::into_inner).insert(why.to_owned()) {
+        let _ = writeln!(std::io::stderr(), "live tests are skipped: {}", why.trim());
     }
 }
 

@@ -5,7 +5,7 @@ use std::io::Read as _;
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
-use super::{Stage, passes};
+use super::{Stage, passes, skip};
 
 fn script(hosts: &str, rest: &str) -> String {
     format!("about = 'x'\nsystem = 'live'\nduration = '2s'\n[live.hosts]\n{hosts}\n{rest}")
@@ -66,7 +66,7 @@ fn limits_are_kept() {
 fn a_probe_from_outside_sees_through_a_partition() {
     let server = "a = { run = 'cd {dir} && echo well >health && exec python3 -m http.server 80', ready = { url = 'http://localhost/health' } }\nb = 'sleep 9'";
     if Command::new("python3").arg("--version").stdout(Stdio::null()).status().is_err() {
-        eprintln!("skipped: there is no python3");
+        skip("there is no python3");
         return;
     }
     let cut = "[[step]]\nat = '0s'\npartition = [['a'], ['b']]\nmay_be_inert = true\n";
@@ -228,7 +228,7 @@ fn a_user_without_rights_has_live_runs_too_where_user_namespaces_are_allowed() {
     let Some(output) = arranged(&stage, OPEN_TUN, AS_NOBODY) else { return };
     let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     if said.contains("or unprivileged user namespaces, and") {
-        eprintln!("skipped: {said}");
+        skip(&said);
         return;
     }
     assert!(output.status.success() && said.contains("PASS it.toml"), "{said}");
@@ -255,11 +255,11 @@ fn arranged(stage: &Stage, arranged: &str, call: &str) -> Option<Output> {
     let mut command = Command::new("unshare");
     command.args(["--mount", "sh", "-c", &script]).current_dir(stage.folder.path());
     let Ok(output) = command.output() else {
-        eprintln!("skipped: there is no `unshare`");
+        skip("there is no `unshare`");
         return None;
     };
     if output.status.code() == Some(99) {
-        eprintln!("skipped: `{arranged}` fails: {}", String::from_utf8_lossy(&output.stderr));
+        skip(&format!("`{arranged}` fails: {}", String::from_utf8_lossy(&output.stderr)));
         return None;
     }
     Some(output)
@@ -269,7 +269,7 @@ fn arranged(stage: &Stage, arranged: &str, call: &str) -> Option<Output> {
 fn a_refusal_says_what_is_missing_and_what_will_do() {
     let Some(stage) = Stage::new(&script("a = { run = 'true', workload = true }", "")) else { return };
     if !is_root() {
-        eprintln!("skipped: only root can take away what is there");
+        skip("only root can take away what is there");
         return;
     }
     let will_do = "root or unprivileged user namespaces will do";
