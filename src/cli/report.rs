@@ -194,19 +194,32 @@ impl Form {
 
 /// Says what is wrong with the file's path before the run is made, and not after.
 pub(super) fn check_output(path: &Path) -> anyhow::Result<Form> {
+    let form = form(path, "")?;
+    check_place(path)?;
+    Ok(form)
+}
+
+/// What a file of this name is to be; `also` says what else there is.
+pub(super) fn form(path: &Path, also: &str) -> anyhow::Result<Form> {
     let shown = path.display();
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let form = Form::ENDINGS.into_iter().find(|(ending, _)| name.ends_with(ending));
     let (_, form) = form.with_context(|| {
-        format!("cannot write {shown}: its ending must say what it is to be: `.html` a page, `.pcapng` a capture for Wireshark, `.perfetto.json` a trace for Perfetto")
+        format!("cannot write {shown}: its ending must say what it is to be: `.html` a page, `.pcapng` a capture for Wireshark, `.perfetto.json` a trace for Perfetto{also}")
     })?;
     let is_made = cfg!(feature = "captures") || form != Form::Capture;
     anyhow::ensure!(is_made, "cannot write {shown}: this build has no feature `captures`");
+    Ok(form)
+}
+
+/// Says what is wrong with where a file is to be.
+pub(super) fn check_place(path: &Path) -> anyhow::Result<()> {
+    let shown = path.display();
     if let Some(folder) = out::missing_folder(path) {
         anyhow::bail!("cannot write {shown}: there is no directory {}", folder.display());
     }
     anyhow::ensure!(!path.is_dir(), "cannot write {shown}: it is a directory");
-    Ok(form)
+    Ok(())
 }
 
 pub(super) fn write_page(path: &Path, page: &str, out: &mut Out) -> anyhow::Result<()> {

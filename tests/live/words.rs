@@ -235,7 +235,7 @@ fn a_user_without_rights_has_live_runs_too_where_user_namespaces_are_allowed() {
 }
 
 /// A TUN device that anybody may open, as most systems have it.
-const OPEN_TUN: &str = "mknod tun c 10 200 && chmod 666 tun && mount --bind tun /dev/net/tun";
+const OPEN_TUN: &str = "rm -f tun && mknod tun c 10 200 && chmod 666 tun && mount --bind tun /dev/net/tun";
 /// How a user without rights calls the command.
 const AS_NOBODY: &str = "exec setpriv --reuid=65534 --regid=65534 --clear-groups ./stormglass live it.toml --seed 1";
 /// How root of a user namespace does who may have no other, and has not what root may. The kernel's own limit is everybody's:
@@ -289,5 +289,23 @@ fn a_refusal_says_what_is_missing_and_what_will_do() {
         assert_eq!(output.status.code(), Some(2), "{arrange}: {said}");
         assert!(said.contains("no live run can be made here"), "{arrange}: {said}");
         assert!(missing.iter().all(|words| said.contains(words)), "{arrange}: {said}");
+    }
+}
+
+#[test]
+fn what_does_not_fit_is_refused_before_anything_is_run() {
+    let stage = Stage::without_a_look(&script("a = { run = 'true', workload = true }", ""));
+    for (options, reason) in [
+        (&["-o", "no/it.jsonl"][..], "there is no directory no"),
+        (&["--junit", "no/it.xml"], "there is no directory no"),
+        (&["-o", "it.txt"], "`.jsonl` its records"),
+        (&["--shrink", "-o", "small.toml", "--json"], "cannot be used with"),
+        (&["--shrink"], "say where, with `--output FILE.toml`"),
+        (&["--lines", "--json"], "cannot be used with"),
+    ] {
+        let output = stage.call(&[&["live", "it.toml", "--seed", "1"], options].concat());
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!((output.status.code(), output.stdout.len()), (Some(2), 0), "{options:?}: {said}");
+        assert!(said.contains(reason), "{options:?}: {said}");
     }
 }

@@ -23,7 +23,7 @@ pub(in crate::cli) struct LiveArgs {
     #[arg(long)]
     pub(in crate::cli) json: bool,
     /// Show what the hosts print, each line with its host.
-    #[arg(long, conflicts_with = "json")]
+    #[arg(long, conflicts_with_all = ["json", "seeds"])]
     pub(in crate::cli) lines: bool,
     /// Files that are written; their endings say what: `.html` a page, `.pcapng` a capture of the packets as they were on the
     /// wire, `.perfetto.json` a trace for Perfetto's viewer, `.jsonl` the records, for `show` and `report`. May be given
@@ -51,7 +51,7 @@ pub(in crate::cli) struct LiveArgs {
     #[arg(long, short, value_name = "N", requires = "seeds", help_heading = "Many runs")]
     pub(in crate::cli) jobs: Option<NonZero<usize>>,
     /// Make a failure small: a script of a few lines that breaks the same. It is written into the file of `--output`.
-    #[arg(long, help_heading = "Many runs")]
+    #[arg(long, conflicts_with_all = ["json", "junit", "lines"], help_heading = "Many runs")]
     pub(in crate::cli) shrink: bool,
     /// With `--shrink`: how often a script is tried before it counts as one that does not break.
     #[arg(long, value_name = "N", default_value = "3", requires = "shrink", help_heading = "Many runs")]

@@ -186,11 +186,16 @@ fn last_lines(lived: &Lived) -> String {
 type File<'a> = (&'a Path, Option<Form>);
 
 fn forms(args: &LiveArgs) -> anyhow::Result<Vec<File<'_>>> {
-    let form = |path: &std::path::PathBuf| {
+    args.junit.as_deref().map_or(Ok(()), report::check_place)?;
+    let mut forms: Vec<File<'_>> = Vec::new();
+    for path in &args.output {
         let is_records = path.extension().is_some_and(|extension| extension == "jsonl");
-        if is_records { Ok(None) } else { report::check_output(path).map(Some) }
-    };
-    args.output.iter().map(|path| Ok((path.as_path(), form(path)?))).collect()
+        let also = ", `.jsonl` its records for `show` and `report`";
+        let form = if is_records { None } else { Some(report::form(path, also)?) };
+        report::check_place(path)?;
+        forms.push((path, form));
+    }
+    Ok(forms)
 }
 
 /// Writes what was asked for.

@@ -10,7 +10,7 @@ use anyhow::Context as _;
 
 use super::super::args::LiveArgs;
 use super::super::out::Out;
-use super::super::{Shell, swept};
+use super::super::{Shell, report, swept};
 use super::{NOTHING, Subject};
 use crate::explore::Ran;
 use crate::explore::sweep::report::VERSION;
@@ -34,6 +34,7 @@ pub(super) fn sweep(
     let Some(count) = seeds.count(Shard::WHOLE).filter(|count| *count > 0) else {
         anyhow::bail!("the seeds {seeds} have no end, or there are none: a live sweep is of seeds such as `0..20`");
     };
+    args.junit.as_deref().map_or(Ok(()), report::check_place)?;
     let all: Vec<u64> = seeds.iter(Shard::WHOLE).collect();
     let clock = Stopwatch::start();
     let jobs = args.jobs.map_or(1, NonZero::get).min(all.len());
