@@ -68,8 +68,6 @@ pub struct Lived {
     pub outcome: Outcome,
     /// How late its relay was.
     pub lateness: Lateness,
-    /// How many TCP segments were sent that had been sent before.
-    pub sent_again: u64,
     /// Each packet as it was on the wire, by its number, if they were wanted.
     pub packets: BTreeMap<u64, Bytes>,
     /// Real time from beginning to end.

@@ -118,5 +118,5 @@ fn passes(result: &Value) {
     assert_eq!((&result["hash"], &result["live"]), (&Value::Null, &Value::Bool(true)), "{result:#}");
     let packets = |name: &str| result["packets"][name].as_u64().expect("a count");
     let there = packets("delivered") + packets("lost") + packets("in_flight");
-    assert_eq!(packets("sent") + packets("duplicated"), there, "{result:#}");
+    assert_eq!(packets("sent") + packets("retransmitted") + packets("duplicated"), there, "{result:#}");
 }

@@ -170,8 +170,8 @@ fn lived(
 
 fn pair(shell: &Shell, subject: &Subject, seed: u64, ran: Ran, lived: Lived) -> Pair {
     let simulated = Half { report: run::report(&shell.program, &subject.chosen, seed, &ran), ran };
-    let (report, sent_again) = (subject.report(&shell.program, seed, &lived), lived.sent_again);
-    Pair { simulated, live: Half { report, ran: lived.into() }, sent_again }
+    let report = subject.report(&shell.program, seed, &lived);
+    Pair { simulated, live: Half { report, ran: lived.into() } }
 }
 
 fn relay_late(late: &Lateness) -> Option<Times> {

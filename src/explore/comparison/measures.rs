@@ -17,8 +17,6 @@ pub const BOUND: f64 = 0.10;
 pub const BOUND_OF_BULK: f64 = 0.15;
 /// The time of a transfer in bulk.
 const BULK: &str = "bulk";
-/// What the live counters call what a packet's counts say already.
-const IN_PACKETS: &str = "tcp segments sent again";
 /// The quantiles that are compared, in percent.
 const PERCENTS: [u64; 3] = [50, 90, 99];
 /// A quantile beyond which fewer samples lie is left out.
@@ -106,16 +104,11 @@ pub(super) fn measures(pairs: &[&Pair], tick: Duration) -> Vec<Measure> {
     let counted = |of: &dyn Fn(&Outcome) -> u64, outcomes: &[Option<&Outcome>]| -> Vec<u64> {
         outcomes.iter().map(|outcome| outcome.map_or(0, of)).collect()
     };
-    for name in names(|outcome| &outcome.counters).into_iter().filter(|name| name != IN_PACKETS) {
+    for name in names(|outcome| &outcome.counters) {
         let of = |outcome: &Outcome| outcome.counters.get(&name).copied().unwrap_or(0);
         count(Group::Work, &name, counted(&of, &simulated), counted(&of, &live));
     }
-    // In a live run a segment that is sent again is a packet of its own.
-    let sent = |outcome: &Outcome| outcome.packets.sent + outcome.packets.retransmitted;
-    count(Group::Packets, "sent, again too", counted(&sent, &simulated), counted(&sent, &live));
-    let again = counted(&|outcome| outcome.packets.retransmitted, &simulated);
-    count(Group::Packets, "sent again by TCP", again, pairs.iter().map(|pair| pair.sent_again).collect());
-    for name in ["delivered", "lost", "duplicated", "corrupted"] {
+    for name in ["sent", "retransmitted", "delivered", "lost", "duplicated", "corrupted"] {
         let of = |outcome: &Outcome| outcome.counter(&format!("packets.{name}"));
         count(Group::Packets, name, counted(&of, &simulated), counted(&of, &live));
     }

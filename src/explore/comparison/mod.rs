@@ -26,8 +26,6 @@ pub struct Pair {
     pub simulated: Half,
     /// Live.
     pub live: Half,
-    /// How many TCP segments were sent again in the live one.
-    pub sent_again: u64,
 }
 
 /// One of the two runs.

@@ -110,7 +110,7 @@ impl Conductor<'_> {
         };
         let Summary { lateness, .. } = summary;
         let (packets, last_lines) = (self.packets, self.last_lines.into());
-        Lived { outcome, lateness, sent_again: self.sent_again, packets, wall: self.clock.now(), last_lines }
+        Lived { outcome, lateness, packets, wall: self.clock.now(), last_lines }
     }
 
     fn notes(&mut self, summary: &Summary) {

@@ -99,7 +99,6 @@ struct Conductor<'a> {
     sender: Sender<Event>,
     /// The record of each packet's sending.
     sent: BTreeMap<u64, u64>,
-    sent_again: u64,
     packets: BTreeMap<u64, Bytes>,
     last_lines: VecDeque<(String, String)>,
     place: Place,
@@ -151,7 +150,6 @@ impl<'a> Conductor<'a> {
             events,
             sender,
             sent: BTreeMap::new(),
-            sent_again: 0,
             packets: BTreeMap::new(),
             last_lines: VecDeque::new(),
             place,
@@ -331,13 +329,6 @@ impl<'a> Conductor<'a> {
         match told {
             relay::Told::Sent { at, packet, wire, is_again } => {
                 let (id, from) = (packet.id, packet.from);
-                self.sent_again += u64::from(is_again);
-                match (is_again, &self.witness) {
-                    (true, None) => self.recorder.counters.add("tcp segments sent again", 1),
-                    // As simulated runs of the same script count them.
-                    (true, Some(_)) => self.recorder.packets.retransmitted += 1,
-                    (false, _) => {}
-                }
                 let does_something = !packet.payload.is_empty() && !is_again;
                 let at = self.since(at);
                 if does_something {
@@ -345,6 +336,15 @@ impl<'a> Conductor<'a> {
                 }
                 let record = self.recorder.sent(at, None, &packet);
                 self.sent.insert(id, record);
+                match (is_again, &self.witness) {
+                    (true, None) => self.recorder.counters.add("tcp segments sent again", 1),
+                    // As simulated runs of the same script count them: each transmission once.
+                    (true, Some(_)) => {
+                        self.recorder.packets.sent -= 1;
+                        self.recorder.packets.retransmitted += 1;
+                    }
+                    (false, _) => {}
+                }
                 if self.options.keep_packets {
                     self.packets.insert(id, wire);
                 }
