@@ -131,8 +131,11 @@ impl Keeper {
             .process_group(0)
             .spawn()?;
         let mut keeper = Self { child, socket: ours, listeners: Vec::new() };
-        keeper.say(home)?;
-        Ok(keeper)
+        match keeper.say(home) {
+            // It is gone already, and has left word why.
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(keeper),
+            said => said.map(|()| keeper),
+        }
     }
 
     /// Waits until its namespaces are there, and takes the device.
