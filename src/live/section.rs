@@ -264,6 +264,12 @@ impl Table {
             let message = "nothing waits for a workload to be ready";
             return Err(place.at("ready").error(message, "`ready` for the others, or no `workload`"));
         }
+        if program.memory.is_some_and(|memory| memory.0 == 0) {
+            return Err(place.at("memory").error("no program runs without memory", "a size above 0"));
+        }
+        if program.time.is_some_and(|time| time.0.is_zero()) {
+            return Err(place.at("time").error("no program runs in no time", "a time above 0"));
+        }
         let env = self.env.iter().chain(&program.env).map(|(name, value)| (name.clone(), value.clone()));
         Ok(HostPlan {
             name: name.to_owned(),

@@ -99,6 +99,8 @@ fn what_no_real_process_can_do_is_refused_with_its_place() {
     for (sim, place, reason) in [
         ("raft/kv-cut-off", "kv-cut-off.toml:", "there are no processes for clients yet"),
         ("raft/drifting-clocks", "drifting-clocks.toml:8:", "the clocks of real processes are this machine's"),
+        ("raft/availsim", "availsim.toml:", "a run ends when its time is over"),
+        ("raft/split-vote-livelock@redrawn", "split-vote-livelock.toml:", "in steps of a microsecond"),
         ("raft/hand-over", "hand-over.toml:", "nobody tells a `raft-node` that runs what to do"),
         ("raft/slow-disk-voter", "slow-disk-voter.toml:", "live"),
         ("balancer/smuggler", "smuggler.toml:", "smugglers are simulated only"),

@@ -120,6 +120,8 @@ fn mistakes_are_pointed_at() {
         "9:20",
         "no packet is called `Vote`",
     );
+    refused(&script("a = { run = 'x', memory = '0B' }", ""), "5:18", "no program runs without memory");
+    refused(&script("a = { run = 'x', time = '0s' }", ""), "5:18", "no program runs in no time");
     refused(&script("a = 'x'", "[network.tcp]\ntries = 3"), "6:10", "the TCP of real processes is the kernel's");
 }
 

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::check::consensus::{Check, Lead, Settings};
+use crate::check::raft::Scope;
 use crate::consensus::{Fact, NodeId, Part, Role};
 use crate::events::Line;
 use crate::raft::Config;
@@ -65,6 +66,15 @@ fn refuse(setup: &Setup<'_>, plan: &super::options::Cluster) -> Result<(), Scrip
     }
     if !plan.logs.is_empty() {
         return cannot("logs", "`raft-node` has no log of which some nodes are behind");
+    }
+    if plan.until_led {
+        return cannot("until_led", "live, a run ends when its time is over");
+    }
+    if plan.config.timeout_resolution != Config::new([]).timeout_resolution {
+        return cannot("timeout_resolution", "`raft-node` draws its timeouts in steps of a microsecond");
+    }
+    if plan.scope != Scope::All {
+        return cannot("check", "live, all is checked that can be");
     }
     if plan.clocks.values().any(|rate| *rate != crate::raft::ClockRate::default()) {
         return cannot("clock_drift", "the clocks of real processes are this machine's");
