@@ -71,6 +71,7 @@ impl System for Raft {
             "drifting-clocks",
             "dueling-candidates",
             "figure-16",
+            "figure-7",
             "figure-8",
             "flapping-link",
             "former-candidate-double-vote",
