@@ -128,7 +128,8 @@ pub fn keep(is_inside: bool) -> ExitCode {
     keeper::main(is_inside)
 }
 
-/// Plays a host of a live run in this process until it ends. What it does is told on stdout, as lines of JSON.
+/// Plays a host of a live run in this process until it ends: how often it was started before, and how long the run has gone
+/// on, are given. What it does is told on stdout, as lines of JSON.
 ///
 /// # Errors
 /// What is wrong with the script, that nobody plays this host, or why it ended.
@@ -137,7 +138,7 @@ pub fn play(
     script: &Script,
     seed: Seed,
     host: &str,
-    incarnation: u32,
+    (incarnation, since): (u32, Duration),
 ) -> Result<(), String> {
     let setup = Setup::built(system, script, seed).map_err(|error| error.to_string())?;
     let last_ns = Cell::new(0);
@@ -150,7 +151,7 @@ pub fn play(
         }
     };
     let rng = seed.stream(&format!("{host}.{incarnation}"));
-    let part = Part { host: host.to_owned(), incarnation, rng, tell: Rc::new(tell) };
+    let part = Part { host: host.to_owned(), incarnation, since, rng, tell: Rc::new(tell) };
     let played =
         system.play(&setup, part).ok_or_else(|| format!("nobody plays `{host}` of system `{}`", script.system))?;
     played.map_err(|error| format!("{host}: {error}"))

@@ -51,7 +51,7 @@ pub(super) struct Plan {
 #[derive(Clone, Debug)]
 pub(super) struct HostPlan {
     pub(super) name: String,
-    /// For the shell; `{dir}`, `{host}`, `{addr}` and `{incarnation}` stand for its own.
+    /// For the shell; `{dir}`, `{host}`, `{addr}`, `{incarnation}` and `{since}` stand for its own.
     pub(super) command: String,
     pub(super) env: Vec<(String, String)>,
     /// What is in its directory when it starts.
@@ -96,12 +96,19 @@ pub(super) enum Expectation {
 
 impl HostPlan {
     /// Its command, with what stands for its own put in.
-    pub(super) fn command_in(&self, directory: &str, address: Ipv4Addr, incarnation: u32) -> String {
+    pub(super) fn command_in(&self, directory: &str, address: Ipv4Addr, incarnation: u32, since: Duration) -> String {
         let with = |command: String, (what, by): &(&str, String)| command.replace(what, by);
         let (host, address, incarnation) = (self.name.clone(), address.to_string(), incarnation.to_string());
-        [("{dir}", directory.to_owned()), ("{host}", host), ("{addr}", address), ("{incarnation}", incarnation)]
-            .iter()
-            .fold(self.command.clone(), with)
+        let since = since.as_micros().to_string();
+        [
+            ("{dir}", directory.to_owned()),
+            ("{host}", host),
+            ("{addr}", address),
+            ("{incarnation}", incarnation),
+            ("{since}", since),
+        ]
+        .iter()
+        .fold(self.command.clone(), with)
     }
 }
 

@@ -41,7 +41,8 @@ pub struct Process {
     /// The program, which stands beside this one. `None`: this one, which plays the host ([`System::play`](super::System::play)).
     pub program: Option<&'static str>,
     /// Its arguments. `{dir}` stands for a directory of its own, `{addr}` for its address, `{incarnation}` for how
-    /// often it was started before.
+    /// often it was started before, `{since}` for how long the run has gone on when it is, in
+    /// microseconds.
     pub arguments: Vec<String>,
     /// What is in its directory when it starts: names of files, and their texts.
     pub files: Vec<(&'static str, String)>,
@@ -59,6 +60,8 @@ pub struct Part {
     pub host: String,
     /// How often it was started before.
     pub incarnation: u32,
+    /// How long the run had gone on when it was started.
+    pub since: Duration,
     /// Its randomness, its own in each incarnation.
     pub rng: Rng,
     /// Tells an event, with its fields and what checks go by.
@@ -117,6 +120,8 @@ pub struct Judgement {
     pub notes: Vec<String>,
     /// Times that could not be told before, and of what.
     pub times: Vec<(&'static str, Duration)>,
+    /// What simulated runs of the system count, and nobody tells of real processes: bounds on it are not checked.
+    pub untold: &'static [&'static str],
 }
 
 /// An event that a host has told.

@@ -94,10 +94,24 @@ fn the_balancer_serves_real_clients_by_way_of_real_backends() {
 }
 
 #[test]
+fn clients_write_to_a_real_cluster_whose_leader_dies() {
+    let Some(stage) = Stage::new("") else { return };
+    let (_, result, _) =
+        call(&stage, "raft/kv-leader-crash", &["--set", "duration=4s", "--set", "raft.clients.until=3s"]);
+    passes(&result);
+    let answered = result["counters"]["calls answered"].as_u64();
+    assert!(answered > Some(20) && result["faults"]["kill"] == 1, "{result:#}");
+    assert_eq!(result["times"]["calls"]["count"].as_u64(), answered, "{result:#}");
+    let notes = result["notes"].to_string();
+    assert!(notes.contains("S1, one content an index, and C1 are"), "{notes}");
+}
+
+#[test]
 fn what_no_real_process_can_do_is_refused_with_its_place() {
     let Some(stage) = Stage::new("") else { return };
     for (sim, place, reason) in [
-        ("raft/kv-cut-off", "kv-cut-off.toml:", "there are no processes for clients yet"),
+        ("raft/kv-http", "kv-http.toml:", "clients speak the cluster's own datagrams"),
+        ("raft/figure-8", "figure-8.toml:", "`raft-node` replicates in a way of its own"),
         ("raft/drifting-clocks", "drifting-clocks.toml:8:", "the clocks of real processes are this machine's"),
         ("raft/availsim", "availsim.toml:", "a run ends when its time is over"),
         ("raft/split-vote-livelock@redrawn", "split-vote-livelock.toml:", "in steps of a microsecond"),

@@ -82,4 +82,7 @@ pub(in crate::cli) struct PartArgs {
     /// How often it was started before.
     #[arg(long)]
     pub(in crate::cli) incarnation: u32,
+    /// How long the run has gone on, in microseconds.
+    #[arg(long, default_value_t = 0)]
+    pub(in crate::cli) since_us: u64,
 }

@@ -10,6 +10,7 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use anyhow::Context as _;
 
@@ -269,12 +270,13 @@ impl Files<'_> {
 
 /// Plays a host of a live run, in a process of its own.
 pub(super) fn part(shell: &Shell, args: &PartArgs) -> anyhow::Result<Exit> {
-    let PartArgs { host, script, seed, incarnation } = args;
+    let PartArgs { host, script, seed, incarnation, since_us } = args;
     let text = fs::read_to_string(script).with_context(|| format!("cannot read {}", script.display()))?;
     let script = Script::parse(&script.display().to_string(), &text)?;
     let system = shell.systems.iter().find(|system| system.name() == script.system);
     let system = system.with_context(|| format!("there is no system `{}`", script.system))?;
-    live::play(*system, &script, Seed(*seed), host, *incarnation).map_err(anyhow::Error::msg)?;
+    live::play(*system, &script, Seed(*seed), host, (*incarnation, Duration::from_micros(*since_us)))
+        .map_err(anyhow::Error::msg)?;
     Ok(Exit::Expected)
 }
 

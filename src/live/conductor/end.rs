@@ -48,6 +48,7 @@ impl Conductor<'_> {
         let began = self.zero != Duration::MAX;
         let exits: Vec<Option<Exit>> = self.hosts.iter().map(|host| host.exit).collect();
         let (mut broken, mut unfinished) = (Vec::new(), Vec::new());
+        let mut untold: &'static [&'static str] = &[];
         if began && self.recorder.found.is_none() && self.recorder.doubt.is_none() {
             let breach = |expected: &Expected| expected.breach(&self.plans, &exits);
             broken = self.expected.iter().filter_map(breach).collect::<Vec<Breach>>();
@@ -61,7 +62,8 @@ impl Conductor<'_> {
         if let Some(witness) = self.witness.as_mut().filter(|_| began) {
             let is_cut_off = unfinished.iter().any(|(_, works)| *works);
             let ending = Ending { at: over_at, is_cut_off, healed: self.healed };
-            let Judgement { breach, doubt, notes, times } = witness.judge(&ending);
+            let Judgement { breach, doubt, notes, times, untold: of_witness } = witness.judge(&ending);
+            untold = of_witness;
             times.into_iter().for_each(|(name, time)| self.recorder.time(name, time));
             self.recorder.notes.extend(notes);
             self.recorder.doubt = self.recorder.doubt.take().or(doubt);
@@ -75,6 +77,7 @@ impl Conductor<'_> {
             inert: &inert,
             unfinished,
             broken,
+            untold,
         };
         let (verdict, inert_steps) = case.judge(&mut self.recorder, over_at);
         self.notes(&summary);

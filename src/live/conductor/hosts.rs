@@ -173,7 +173,7 @@ impl Conductor<'_> {
         ];
         let own = own.into_iter().map(|(name, value)| (format!("STORMGLASS_{name}"), value));
         let program = Program {
-            command: plan.command_in(&directory, address, incarnation),
+            command: plan.command_in(&directory, address, incarnation, self.now()),
             env: own.chain(plan.env.iter().cloned()).collect(),
             memory_bytes_max: plan.memory_bytes_max,
         };

@@ -37,7 +37,7 @@ impl Teller {
 
 /// A packet's own record tells of most messages.
 fn is_told(fact: &Fact) -> bool {
-    !matches!(fact, Fact::Sending { says: Says::Other, .. } | Fact::Answered { .. } | Fact::Applied { .. })
+    !matches!(fact, Fact::Sending { says: Says::Other, .. } | Fact::Answered { .. })
 }
 
 fn named(event: &Event) -> Option<(&'static str, IndexMap<String, Value>)> {

@@ -39,6 +39,34 @@ impl Command {
     }
 }
 
+impl Operation {
+    /// The operation as it is in entries and requests.
+    pub fn bytes(&self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        put_operation(&mut bytes, self);
+        bytes
+    }
+
+    /// What [`bytes`](Self::bytes) made; `None`: it is no operation.
+    pub fn parse(mut bytes: &[u8]) -> Option<Self> {
+        take_operation(&mut bytes).filter(|_| bytes.is_empty())
+    }
+}
+
+impl Answer {
+    /// The answer as it is in responses.
+    pub fn bytes(&self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        put_answer(&mut bytes, self);
+        bytes
+    }
+
+    /// What [`bytes`](Self::bytes) made; `None`: it is no answer.
+    pub fn parse(mut bytes: &[u8]) -> Option<Self> {
+        take_answer(&mut bytes).filter(|_| bytes.is_empty())
+    }
+}
+
 fn put_numbers(bytes: &mut Vec<u8>, kind: u8, numbers: &[u64]) {
     bytes.put_u8(kind);
     numbers.iter().for_each(|number| bytes.put_u64_le(*number));

@@ -388,6 +388,6 @@ impl Witness for Fleet {
         // Latencies are also the machine's, which may have had less time for these processes after than before.
         let doubt = recovered()
             .map(|breach| format!("{}: {}; live, that may be this machine's doing", breach.invariant, breach.message));
-        Judgement { breach: found, doubt, times, notes: vec![NOTE.to_owned()] }
+        Judgement { breach: found, doubt, times, notes: vec![NOTE.to_owned()], untold: &[] }
     }
 }

@@ -10,8 +10,9 @@ use std::time::Duration;
 use crate::check::consensus::{Check, Lead, Settings};
 use crate::check::raft::Scope;
 use crate::consensus::{Fact, NodeId, Part, Role};
-use crate::events::Line;
+use crate::events::{Line, Value};
 use crate::raft::Config;
+use crate::raft::config::Replication;
 use crate::script::{Action, Script, ScriptError, SystemAction, Trigger, show_duration};
 use crate::sim::{Breach, Ending, Heard, Judgement, PacketBytes, Process, Processes, Setup, Witness};
 
@@ -20,6 +21,7 @@ use super::cluster::PORT;
 use super::names::role_name;
 use super::options::{Expect, Expected, Leader, Options};
 use super::orders::{Order, Step};
+use super::workload::{self, HTTP_PORT, Judged};
 
 /// The cluster of a script as processes.
 pub(super) fn processes(setup: &Setup<'_>) -> Result<Processes, ScriptError> {
@@ -31,6 +33,9 @@ pub(super) fn processes(setup: &Setup<'_>) -> Result<Processes, ScriptError> {
     let pins = pins(setup.script(), &plan.config)?;
     let members: Vec<NodeId> = plan.members().collect();
     let hosts = members.iter().map(|id| process(*id, &members, &plan.config, &pins));
+    let callers: Vec<String> =
+        plan.clients.iter().flat_map(workload::Clients::callers).map(workload::Caller::name).collect();
+    let hosts = hosts.chain(callers.iter().map(|name| client(setup, name))).collect();
     let settings = Settings {
         election_timeout: (plan.config.election_timeout_min, plan.config.election_timeout_max),
         heartbeat: plan.config.heartbeat,
@@ -49,8 +54,11 @@ pub(super) fn processes(setup: &Setup<'_>) -> Result<Processes, ScriptError> {
         states: BTreeMap::new(),
         first: None,
         term_max: 0,
+        commit_max: 0,
+        callers,
+        called: Vec::new(),
     };
-    Ok(Processes { hosts: hosts.collect(), packets: PacketBytes::Datagrams, witness: Box::new(witness) })
+    Ok(Processes { hosts, packets: PacketBytes::Datagrams, witness: Box::new(witness) })
 }
 
 /// What `raft-node` has not.
@@ -58,11 +66,14 @@ fn refuse(setup: &Setup<'_>, plan: &super::options::Cluster) -> Result<(), Scrip
     let table = setup.table();
     let cannot =
         |key: &str, message: &str| Err(table.error(key, format!("{message}, so that no live run can be made of it")));
-    if plan.clients.is_some() {
-        return cannot("clients", "there are no processes for clients yet: live, nodes elect leaders");
+    if plan.clients.as_ref().is_some_and(|clients| clients.over.is_http()) {
+        return cannot("clients.over", "live, clients speak the cluster's own datagrams");
     }
-    if plan.config.replication.is_some() {
-        return cannot("replication", "live, nodes elect leaders and replicate no log yet");
+    if plan.until_answered {
+        return cannot("until_answered", "live, a run ends when its time is over");
+    }
+    if plan.config.replication.as_ref().is_some_and(|own| *own != Replication::default()) {
+        return cannot("replication", "`raft-node` replicates in a way of its own");
     }
     if !plan.logs.is_empty() {
         return cannot("logs", "`raft-node` has no log of which some nodes are behind");
@@ -132,6 +143,9 @@ fn process(id: NodeId, members: &[NodeId], config: &Config, pins: &BTreeMap<Node
     if let Some((_, timeout)) = pins.get(&id) {
         arguments.extend(["--first-timeout".to_owned(), show_duration(*timeout)]);
     }
+    if config.replication.is_some() {
+        arguments.push(format!("--kv={{addr}}:{HTTP_PORT}"));
+    }
     arguments.push("--events".to_owned());
     Process {
         name: id.to_string(),
@@ -141,6 +155,28 @@ fn process(id: NodeId, members: &[NodeId], config: &Config, pins: &BTreeMap<Node
         last: false,
         workload: false,
         ready: None,
+    }
+}
+
+/// A client, which this program plays.
+fn client(setup: &Setup<'_>, name: &str) -> Process {
+    let arguments = [
+        "part".to_owned(),
+        name.to_owned(),
+        "--script={dir}/script.toml".to_owned(),
+        format!("--seed={}", setup.seed().0),
+        "--incarnation={incarnation}".to_owned(),
+        "--since-us={since}".to_owned(),
+    ];
+    Process {
+        name: name.to_owned(),
+        program: None,
+        arguments: arguments.into(),
+        files: vec![("script.toml", setup.table().source.text.clone())],
+        // It calls as soon as it is there.
+        last: true,
+        workload: false,
+        ready: Some("\"event\":\"listening\""),
     }
 }
 
@@ -164,6 +200,10 @@ struct Cluster {
     /// The first lead that a majority followed, and when.
     first: Option<(Lead, Duration)>,
     term_max: u64,
+    commit_max: u64,
+    callers: Vec<String>,
+    /// What clients told: when by their clocks, when and where it stands in the trace.
+    called: Vec<(u64, (Duration, u64), workload::Told)>,
 }
 
 enum Told {
@@ -216,8 +256,42 @@ impl Cluster {
     }
 }
 
+impl Cluster {
+    fn count_commits(&mut self, heard: &mut Heard) {
+        let index = heard.fields.iter().find(|(field, _)| *field == "index");
+        if let (Some("committed"), Some((_, Value::Int(index)))) = (heard.name, index) {
+            heard.counts.push(("commits", index.saturating_sub(self.commit_max)));
+            self.commit_max = self.commit_max.max(*index);
+        }
+    }
+
+    /// What a client tells.
+    fn told_by_client(&mut self, seen: (Duration, u64), line: &str) -> Option<Heard> {
+        let Line { t_ns, event, fields, fact } = Line::<Option<workload::Told>>::read(line)?;
+        let mut heard = Heard { name: event.map(interned), ..Heard::default() };
+        heard.fields = fields.into_iter().map(|(name, value)| (interned(name), value)).collect();
+        let Some(told) = fact.flatten() else { return Some(heard) };
+        match &told {
+            workload::Told::Calls { .. } => {}
+            workload::Told::Returns { took, outcome, .. } => {
+                heard.counts.push((outcome.counter(), 1));
+                if let workload::Came::Answered { .. } = outcome {
+                    heard.work = 1;
+                    heard.time = Some(("calls", *took));
+                }
+            }
+            workload::Told::Rejects => heard.counts.push(("rejected datagrams", 1)),
+        }
+        self.called.push((t_ns, seen, told));
+        Some(heard)
+    }
+}
+
 impl Witness for Cluster {
     fn line(&mut self, host: &str, seen: (Duration, u64), line: &str) -> Option<Heard> {
+        if self.callers.iter().any(|caller| caller == host) {
+            return self.told_by_client(seen, line);
+        }
         let id = self.id(host)?;
         let Line { t_ns, event, fields, fact } = Line::<Fact>::read(line)?;
         let mut heard = Heard::default();
@@ -237,6 +311,7 @@ impl Witness for Cluster {
             heard.name = Some(name);
             heard.fields = fields.into_iter().map(|(name, value)| (interned(name), value)).collect();
             count(&mut heard, name);
+            self.count_commits(&mut heard);
         }
         Some(heard)
     }
@@ -276,8 +351,18 @@ impl Witness for Cluster {
                 .to_owned(),
         ];
         notes.extend(self.expected.stable_from.map(|_| "`stable_from` is not checked live: it is L5".to_owned()));
-        if let Some(breach) = self.broken() {
-            return Judgement { breach: Some(breach), notes, ..Judgement::default() };
+        if !self.callers.is_empty() {
+            notes
+                .push("R1 to R17, C2, C4 and C5 are not checked live: S1, one content an index, and C1 are".to_owned());
+        }
+        let (calls, untold) = (workload::told(std::mem::take(&mut self.called)), UNTOLD);
+        let (breach, doubt) = match (self.broken(), calls.judge()) {
+            (Some(breach), _) | (None, Judged::Broken(breach)) => (Some(breach), None),
+            (None, Judged::Undecided(why)) => (None, Some(why)),
+            (None, Judged::Holds) => (None, None),
+        };
+        if breach.is_some() || doubt.is_some() {
+            return Judgement { breach, doubt, notes, untold, ..Judgement::default() };
         }
         let shown = |lead: Option<Lead>| match lead {
             Some(Lead { leader, term }) => format!("{leader} in term {term}"),
@@ -288,12 +373,16 @@ impl Witness for Cluster {
             let message =
                 format!("in the end a majority follows {}, and at first it followed {}", shown(lead), shown(first));
             let breach = Some(Breach::new("the leader that is expected", message));
-            return Judgement { breach, notes, ..Judgement::default() };
+            return Judgement { breach, notes, untold, ..Judgement::default() };
         }
         notes.extend(self.expected.by.map(|_| "`by` is not checked live: it goes by time".to_owned()));
-        Judgement { notes, ..Judgement::default() }
+        Judgement { notes, untold, ..Judgement::default() }
     }
 }
+
+/// What is counted of simulated runs, and what real nodes do not tell.
+const UNTOLD: &[&str] =
+    &["clock jumps", "leads handed over", "messages", "proposals", "split votes", "torn logs", "transfers"];
 
 /// What an event counts, as in a simulated run.
 fn count(heard: &mut Heard, name: &str) {
@@ -306,79 +395,9 @@ fn count(heard: &mut Heard, name: &str) {
         "vote-granted" if !is_pre => heard.counts.push(("votes granted", 1)),
         "vote-refused" if !is_pre => heard.counts.push(("votes refused", 1)),
         "rejected" => heard.counts.push(("rejected datagrams", 1)),
+        "truncated" => heard.counts.push(("truncations", 1)),
         "send-failed" => heard.counts.push(("send failures", 1)),
         _ => {}
     }
     heard.work = u64::from(["became-pre-candidate", "became-candidate"].contains(&name));
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::rng::Seed;
-
-    fn witness(script: &str) -> Result<Processes, ScriptError> {
-        let text = format!("about = 'x'\nsystem = 'raft'\nduration = '9s'\n{script}");
-        let script = Script::parse("x.toml", &text).expect("a script");
-        processes(&Setup::built(&super::super::Raft, &script, Seed(0))?)
-    }
-
-    fn tell(witness: &mut dyn Witness, host: &str, t_ns: u64, fact: Fact) {
-        let line = Line { t_ns, event: None, fields: indexmap::IndexMap::default(), fact: Some(fact) };
-        let line = serde_json::to_string(&line).expect("JSON");
-        assert!(witness.line(host, (Duration::from_nanos(t_ns), t_ns), &line).is_some());
-    }
-
-    #[test]
-    fn a_node_has_the_arguments_of_its_script() {
-        let script = "[raft]\nnodes = 2\npre_vote = false\nheartbeat = '40ms'\n[[step]]\nat = '0s'\nraft = { pin = 'n2', timeout = '99ms' }\n";
-        let hosts = witness(script).expect("it can be had").hosts;
-        let of = |place: usize| hosts[place].arguments.join(" ");
-        assert!(
-            of(0).starts_with("--id 1 --listen {addr}:7000 --peers 1=n1:7000,2=n2:7000 --data {dir}/raft"),
-            "{}",
-            of(0)
-        );
-        assert!(of(0).contains("--heartbeat 40ms --no-pre-vote --events") && of(1).contains("--first-timeout 99ms"));
-    }
-
-    #[test]
-    fn two_leaders_of_a_term_are_found_in_whatever_order_they_are_heard() {
-        for order in [[1, 2], [2, 1]] {
-            let mut witness = witness("").expect("it can be had").witness;
-            for id in order {
-                let host = format!("n{id}");
-                tell(&mut *witness, &host, id, Fact::Loaded(crate::consensus::HardState::default()));
-            }
-            for id in order {
-                let host = format!("n{id}");
-                let state = crate::consensus::HardState { term: 1, voted_for: Some(NodeId(id)) };
-                tell(&mut *witness, &host, 10 + id, Fact::Entered { term: 1 });
-                tell(&mut *witness, &host, 12 + id, Fact::Persisted(state));
-                tell(&mut *witness, &host, 14 + id, Fact::became(Role::Candidate, 1));
-                tell(&mut *witness, &host, 16 + id, Fact::became(Role::Leader, 1));
-            }
-            let Judgement { breach, notes, .. } = witness.judge(&Ending::default());
-            assert!(breach.is_some() && notes[0].contains("not checked live"), "{notes:?}");
-        }
-    }
-
-    #[test]
-    fn states_and_roles_follow_from_what_nodes_are() {
-        let mut witness = witness("").expect("it can be had").witness;
-        assert!(witness.holds("leaderless") && !witness.holds("leader"));
-        let is = |role, leader| Fact::Is { role, term: 4, leader: Some(NodeId(leader)) };
-        tell(&mut *witness, "n1", 1, is(Role::Leader, 1));
-        tell(&mut *witness, "n2", 2, is(Role::Follower, 1));
-        assert!(witness.holds("leader") && !witness.holds("agreed"));
-        tell(&mut *witness, "n3", 3, is(Role::Follower, 1));
-        assert!(witness.holds("agreed"));
-        assert_eq!(
-            (witness.who("leader"), witness.who("follower")),
-            (vec!["n1".to_owned()], vec!["n2".to_owned(), "n3".to_owned()])
-        );
-        witness.ended("n1", (Duration::from_nanos(4), 4));
-        assert_eq!((witness.holds("agreed"), witness.who("leader")), (false, Vec::new()));
-        assert!(witness.line("n1", (Duration::ZERO, 0), "listening on 10.88.0.1:7000").is_none());
-    }
 }

@@ -29,7 +29,7 @@ use crate::rng::Rng;
 use crate::script::{Action, HostPattern, Lane, MessageRule, Script, ScriptError, Setting, Sometimes, SystemAction};
 use crate::sim::meaning::Meaning;
 use crate::sim::trace::{Label, Packet, What};
-use crate::sim::{Calm, Processes, Setup};
+use crate::sim::{Calm, HostResult, Part, Processes, Setup};
 
 #[cfg(feature = "planted-bugs")]
 use crate::sim::{PlantedBug, WeakerCheck};
@@ -157,6 +157,10 @@ impl System for Raft {
 
     fn processes(&self, setup: &Setup<'_>) -> Option<Result<Processes, ScriptError>> {
         Some(live::processes(setup))
+    }
+
+    fn play(&self, setup: &Setup<'_>, part: Part) -> Option<HostResult> {
+        workload::play(setup, part)
     }
 
     fn section_schema(&self) -> Schema {

@@ -1,5 +1,7 @@
 //! Clients of a cluster: what they call, and what came of it.
 
+mod alone;
+mod book;
 mod calls;
 mod datagrams;
 mod http;
@@ -14,21 +16,23 @@ use bytes::Bytes;
 use rand::Rng as _;
 use tokio::time::Instant;
 
+pub(super) use self::alone::{Came, Told, play, told};
+use self::book::{Book, InRun};
 use self::calls::Call;
-pub(super) use self::calls::Calls;
+pub(super) use self::calls::{Calls, Judged};
 use self::datagrams::Datagrams;
 pub(super) use self::http::HTTP_PORT;
 use self::http::Http;
 pub(super) use self::options::Clients;
 use self::options::{Pace, Reads};
 use super::cluster::{Cluster, PORT};
-use crate::net::Net as _;
+use crate::net::Net;
 use crate::raft::NodeId;
-use crate::raft::client::{NotDone, Outcome};
+use crate::raft::client::Outcome;
 use crate::raft::kv::{Answer, Operation};
 use crate::raft::request::Consistency;
 use crate::rng::Rng;
-use crate::sim::{CoreHost, CoreTime, Events, Host, HostResult, sample};
+use crate::sim::{CoreHost, CoreTime, Host, HostResult, sample};
 
 /// Members have lower ids.
 const CLIENT_IDS_FROM: u64 = 1 << 32;
@@ -83,35 +87,41 @@ impl Clock for CoreClock {
     }
 }
 
+impl Clients {
+    /// All of them.
+    pub(super) fn callers(&self) -> Vec<Caller> {
+        (0..self.count).map(|place| Caller { place }).collect()
+    }
+}
+
 impl Cluster {
     /// The clients that there are.
     pub(super) fn callers(&self) -> Vec<Caller> {
-        let count = self.plan.clients.as_ref().map_or(0, |clients| clients.count);
-        (0..count).map(|place| Caller { place }).collect()
+        self.plan.clients.as_ref().map(Clients::callers).unwrap_or_default()
+    }
+
+    fn clients(&self) -> Clients {
+        self.plan.clients.clone().expect("there are clients")
     }
 
     pub(super) async fn call_in_turmoil(self: Rc<Self>, caller: Caller, host: Host) -> HostResult {
-        let (calling, clock) = (Calling::new(self, caller, host.incarnation, host.rng, host.events), TokioClock::new());
-        if calling.plan().over.is_http() {
-            let members = calling.cluster.members().into_iter().collect();
-            let http = Http::new(host.net, members, calling.plan().give_up.0, caller.place);
+        let members = self.members();
+        let book = InRun::new(self.clone(), host.events);
+        let (calling, clock) =
+            (Calling::new(self.clients(), caller, host.incarnation, host.rng, book), TokioClock::new());
+        if calling.plan.over.is_http() {
+            let http = Http::new(host.net, members.into_iter().collect(), calling.plan.give_up.0, caller.place);
             return calling.run(http, clock).await;
         }
-        let socket = host.net.bind(&format!("0.0.0.0:{PORT}")).await?;
-        let mut servers = Vec::new();
-        for id in calling.cluster.members() {
-            servers.push((id, host.net.resolve(&format!("{id}:{PORT}")).await?));
-        }
-        let mut calling = calling;
-        let transport = Datagrams::new(socket, clock, calling.id, servers, &mut calling);
-        calling.run(transport, clock).await
+        calling.run_over(&host.net, members, clock).await
     }
 
     pub(super) async fn call_in_core_lane(self: Rc<Self>, caller: Caller, host: CoreHost) -> HostResult {
         let socket = host.net.bind(PORT)?;
         let address = |id: NodeId| Ok((id, host.net.address(&id.to_string(), PORT)?));
         let servers = self.members().into_iter().map(address).collect::<io::Result<Vec<_>>>()?;
-        let mut calling = Calling::new(self, caller, host.incarnation, host.rng, host.events);
+        let book = InRun::new(self.clone(), host.events);
+        let mut calling = Calling::new(self.clients(), caller, host.incarnation, host.rng, book);
         let now = host.time.now();
         let clock = CoreClock(host.time, now);
         let transport = Datagrams::new(socket, clock.clone(), calling.id, servers, &mut calling);
@@ -126,53 +136,62 @@ trait Transport {
 }
 
 /// One process of a client.
-struct Calling {
-    cluster: Rc<Cluster>,
+struct Calling<B> {
+    plan: Clients,
     name: String,
     id: NodeId,
     rng: Rng,
-    events: Events,
+    book: B,
     /// How many values it has written, so that each is another.
     written: u64,
-    /// When the call that is under way was to begin.
-    was_due: Duration,
     /// The key and the value that it knows of last, for a `cas`.
     known: Option<(Bytes, Option<Bytes>)>,
 }
 
-impl Calling {
-    fn new(cluster: Rc<Cluster>, caller: Caller, incarnation: u32, rng: Rng, events: Events) -> Self {
+impl<B: Book> Calling<B> {
+    fn new(plan: Clients, caller: Caller, incarnation: u32, rng: Rng, book: B) -> Self {
         let id = NodeId(CLIENT_IDS_FROM + (caller.place << 16) + u64::from(incarnation));
-        let was_due = Duration::ZERO;
-        Self { cluster, name: caller.name(), id, rng, events, written: 0, was_due, known: None }
+        Self { plan, name: caller.name(), id, rng, book, written: 0, known: None }
     }
 
-    fn plan(&self) -> &Clients {
-        self.cluster.plan.clients.as_ref().expect("there are clients")
+    /// Calls over datagrams of a network with names.
+    async fn run_over<N: Net>(
+        mut self,
+        net: &N,
+        members: impl IntoIterator<Item = NodeId>,
+        clock: TokioClock,
+    ) -> HostResult {
+        let socket = net.bind(&format!("0.0.0.0:{PORT}")).await?;
+        let mut servers = Vec::new();
+        for id in members {
+            servers.push((id, net.resolve(&format!("{id}:{PORT}")).await?));
+        }
+        let transport = Datagrams::new(socket, clock, self.id, servers, &mut self);
+        self.run(transport, clock).await
     }
 
     async fn run(mut self, mut transport: impl Transport, clock: impl Clock) -> HostResult {
-        let from = self.plan().from.0.saturating_sub(self.events.now());
+        let from = self.plan.from.0.saturating_sub(self.book.now());
         clock.wait(from + self.drawn_time()).await;
-        let mut due = self.events.now();
+        let mut due = self.book.now();
         loop {
-            if self.plan().until.is_some_and(|until| until.0 <= self.events.now()) {
+            if self.plan.until.is_some_and(|until| until.0 <= self.book.now()) {
                 std::future::pending::<()>().await;
             }
-            self.was_due = due;
             let (operation, consistency) = self.draw();
-            let place = self.began(&operation, consistency);
-            let outcome = transport.call(operation, consistency).await?;
-            self.ended(place, outcome);
+            self.book.calls(self.id, &operation, consistency);
+            let outcome = transport.call(operation.clone(), consistency).await?;
+            self.book.returns(self.id, due, &outcome);
+            self.learn(&operation, &outcome);
             let next = self.drawn_time();
-            match self.plan().pace() {
+            match self.plan.pace() {
                 Pace::Closed(_) => {
                     clock.wait(next).await;
-                    due = self.events.now();
+                    due = self.book.now();
                 }
                 Pace::Open(_) => {
                     due += next;
-                    let wait = due.saturating_sub(self.events.now());
+                    let wait = due.saturating_sub(self.book.now());
                     // It may have passed.
                     if !wait.is_zero() {
                         clock.wait(wait).await;
@@ -183,13 +202,13 @@ impl Calling {
     }
 
     fn drawn_time(&mut self) -> Duration {
-        let (Pace::Closed(time) | Pace::Open(time)) = self.plan().pace();
+        let (Pace::Closed(time) | Pace::Open(time)) = self.plan.pace();
         sample(&time, self.rng.random())
     }
 
     /// The next call.
     fn draw(&mut self) -> (Operation, Consistency) {
-        let Clients { keys, hot, value_bytes, mix, reads, .. } = self.plan().clone();
+        let Clients { keys, hot, value_bytes, mix, reads, .. } = self.plan.clone();
         let is_hot = self.rng.random_bool(hot);
         let place = self.rng.random_range(0..keys);
         let key = Bytes::from(format!("k{}", if is_hot { 1 } else { place + 1 }));
@@ -227,45 +246,17 @@ impl Calling {
         (operation, consistency)
     }
 
-    fn began(&mut self, operation: &Operation, consistency: Consistency) -> usize {
-        let key = String::from_utf8_lossy(operation.key()).into_owned();
-        let fields = vec![("operation", operation.name().into()), ("key", key.into())];
-        let record = self.events.event("called", fields);
-        let mut calls = self.cluster.calls.borrow_mut();
-        let began = (calls.moment(), self.events.now(), record);
-        let (client, operation) = (self.id.0, operation.clone());
-        calls.all.push(Call { client, operation, consistency, began, ended: None });
-        calls.all.len() - 1
-    }
-
-    fn ended(&mut self, place: usize, outcome: Outcome) {
-        let (name, counter) = match &outcome {
-            Outcome::Answered { .. } => ("answered", "calls answered"),
-            Outcome::Unknown => ("unknown", "calls unknown"),
-            Outcome::NotDone(NotDone::NoAnswer | NotDone::Refused(_)) => ("not-done", "calls not done"),
+    /// Keeps what it knows of a value now, for a `cas`.
+    fn learn(&mut self, operation: &Operation, outcome: &Outcome) {
+        let Outcome::Answered { answer, .. } = outcome else { return };
+        let now = match (operation, answer) {
+            (Operation::Get { .. }, Answer::Value(value)) => Some(value.clone()),
+            (Operation::Put { value, .. }, _) | (Operation::Cas { value, .. }, Answer::Swapped(true)) => {
+                Some(Some(value.clone()))
+            }
+            (Operation::Delete { .. }, _) => Some(None),
+            _ => None,
         };
-        self.events.count(counter, 1);
-        if matches!(outcome, Outcome::Answered { .. }) {
-            self.events.work(1);
-        }
-        let record = self.events.event("returned", vec![("outcome", name.into())]);
-        let mut calls = self.cluster.calls.borrow_mut();
-        let ended = (calls.moment(), self.events.now(), record);
-        let call = &mut calls.all[place];
-        let key = call.operation.key().clone();
-        if let Outcome::Answered { answer, .. } = &outcome {
-            self.cluster.answered.set(self.cluster.answered.get() + 1);
-            self.events.time("calls", ended.1 - self.was_due.min(call.began.1));
-            let now = match (&call.operation, answer) {
-                (Operation::Get { .. }, Answer::Value(value)) => Some(value.clone()),
-                (Operation::Put { value, .. }, _) | (Operation::Cas { value, .. }, Answer::Swapped(true)) => {
-                    Some(Some(value.clone()))
-                }
-                (Operation::Delete { .. }, _) => Some(None),
-                _ => None,
-            };
-            self.known = now.map(|value| (key, value));
-        }
-        call.ended = Some((ended, outcome));
+        self.known = now.map(|value| (operation.key().clone(), value));
     }
 }

@@ -5,6 +5,7 @@ use crate::check::raft::log::LogCheck;
 use crate::check::raft::{Agreement, Lead, RaftCheck, unelectable};
 use crate::sim::{Breach, Calm, Report};
 use crate::systems::raft::options::Leader;
+use crate::systems::raft::workload::Judged;
 
 impl Cluster {
     /// The last checks.
@@ -18,8 +19,10 @@ impl Cluster {
         if let Some(breach) = check.at_end(at).or(of_log) {
             return report.breach(breach);
         }
-        if let Some(breach) = self.calls.borrow().judge(report) {
-            return report.breach(breach);
+        match self.calls.borrow().judge() {
+            Judged::Holds => {}
+            Judged::Broken(breach) => return report.breach(breach),
+            Judged::Undecided(why) => report.inconclusive(why),
         }
         let of_log = self.log_check.borrow().as_ref().map(LogCheck::unchecked).unwrap_or_default();
         check.unchecked().into_iter().chain(of_log).for_each(|note| report.note(note));

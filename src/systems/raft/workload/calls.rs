@@ -8,7 +8,7 @@ use crate::check::linear::{self, NotLinearizable, Trouble};
 use crate::raft::client::Outcome;
 use crate::raft::kv::{Answer, Operation};
 use crate::raft::request::Consistency;
-use crate::sim::{Breach, Report};
+use crate::sim::Breach;
 
 /// A call, as its client saw it.
 #[derive(Clone, Debug)]
@@ -21,6 +21,14 @@ pub(super) struct Call {
     pub(super) began: (u64, Duration, u64),
     /// When it ended, and how.
     pub(super) ended: Option<((u64, Duration, u64), Outcome)>,
+}
+
+/// What C1 comes to.
+pub(in crate::systems::raft) enum Judged {
+    Holds,
+    Broken(Breach),
+    /// The search was given up, and of what.
+    Undecided(String),
 }
 
 /// What clients called, in the order in which they did.
@@ -37,7 +45,7 @@ impl Calls {
     }
 
     /// C1: whether what clients saw is what one store would have shown them.
-    pub(in crate::systems::raft) fn judge(&self, report: &Report) -> Option<Breach> {
+    pub(in crate::systems::raft) fn judge(&self) -> Judged {
         // Reads that need not be fresh say nothing, and what was refused or never asked for took no effect.
         let counts = |call: &&Call| {
             call.consistency != Consistency::Stale && !matches!(call.ended, Some((_, Outcome::NotDone(_))))
@@ -53,13 +61,12 @@ impl Calls {
         };
         let history: Vec<linear::Call> = calls.iter().map(seen).collect();
         match linear::check(&history) {
-            Ok(()) => None,
+            Ok(()) => Judged::Holds,
             Err(Trouble::Undecided { key }) => {
                 let key = String::from_utf8_lossy(&key).into_owned();
-                report.inconclusive(format!("C1: an order of the calls at {key} was searched for too long"));
-                None
+                Judged::Undecided(format!("C1: an order of the calls at {key} was searched for too long"))
             }
-            Err(Trouble::NotLinearizable(trouble)) => Some(not_linearizable(&calls, &trouble)),
+            Err(Trouble::NotLinearizable(trouble)) => Judged::Broken(not_linearizable(&calls, &trouble)),
         }
     }
 }

@@ -4,11 +4,13 @@ use std::future::{Future, poll_fn};
 use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
+use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::book::Book;
 use super::{Calling, Clock, Transport};
 use crate::net::{DATAGRAM_BYTES_MAX, Socket};
 use crate::raft::NodeId;
@@ -17,7 +19,6 @@ use crate::raft::codec::Datagram;
 use crate::raft::kv::Operation;
 use crate::raft::post::{Arrival, DATAGRAM_BYTES, Post};
 use crate::raft::request::Consistency;
-use crate::sim::Events;
 use crate::systems::raft::codec;
 
 /// A client's socket, and what is sent and received by it.
@@ -28,7 +29,7 @@ pub(super) struct Datagrams<S, C> {
     servers: Vec<(NodeId, SocketAddr)>,
     client: Client,
     post: Post,
-    events: Events,
+    rejects: Rc<dyn Fn()>,
     buffer: Vec<u8>,
 }
 
@@ -39,18 +40,18 @@ enum Came {
 }
 
 impl<S: Socket, C: Clock> Datagrams<S, C> {
-    pub(super) fn new(
+    pub(super) fn new<B: Book>(
         socket: S,
         clock: C,
         id: NodeId,
         servers: Vec<(NodeId, SocketAddr)>,
-        calling: &mut Calling,
+        calling: &mut Calling<B>,
     ) -> Self {
-        let patience = calling.plan().patience();
+        let patience = calling.plan.patience();
         let client = Client::new(id, servers.iter().map(|(id, _)| *id), patience, &mut calling.rng);
         let post = Post::new(codec(), id, DATAGRAM_BYTES);
-        let (events, buffer) = (calling.events.clone(), vec![0; DATAGRAM_BYTES_MAX]);
-        Self { socket, clock, id, servers, client, post, events, buffer }
+        let (rejects, buffer) = (calling.book.rejects(), vec![0; DATAGRAM_BYTES_MAX]);
+        Self { socket, clock, id, servers, client, post, rejects, buffer }
     }
 
     /// Sends what there is to send. What came of the call, if it is over.
@@ -91,9 +92,9 @@ impl<S: Socket, C: Clock> Datagrams<S, C> {
         }
         Ok(match arrival {
             Arrival::Itself => {
-                take_in(&mut self.client, &self.events, self.clock.now(), self.id, &self.buffer[..length])
+                take_in(&mut self.client, &*self.rejects, self.clock.now(), self.id, &self.buffer[..length])
             }
-            Arrival::Whole(whole) => take_in(&mut self.client, &self.events, self.clock.now(), self.id, &whole),
+            Arrival::Whole(whole) => take_in(&mut self.client, &*self.rejects, self.clock.now(), self.id, &whole),
             Arrival::Nothing | Arrival::Rejected(_) => Vec::new(),
         })
     }
@@ -116,11 +117,11 @@ impl<S: Socket, C: Clock> Transport for Datagrams<S, C> {
     }
 }
 
-fn take_in(client: &mut Client, events: &Events, now: Duration, id: NodeId, datagram: &[u8]) -> Vec<Step> {
+fn take_in(client: &mut Client, rejects: &dyn Fn(), now: Duration, id: NodeId, datagram: &[u8]) -> Vec<Step> {
     match codec().decode_any(datagram) {
         Ok(Datagram::Response { from, to, response }) if to == id => client.respond(now, from, response),
         _ => {
-            events.count("rejected datagrams", 1);
+            rejects();
             Vec::new()
         }
     }
