@@ -4,6 +4,9 @@
 //! one and the same on one machine: once the run is over, so that no line is late. What goes by time is not: when a real
 //! process gets its turn is the machine's affair.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 

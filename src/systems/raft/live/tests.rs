@@ -120,8 +120,18 @@ fn a_read_of_what_was_overwritten_is_found_whatever_is_heard_first() {
         let Judgement { breach, notes, .. } = witness.judge(&Ending::default());
         let is_right = nothing != Answer::Value(None);
         // Nobody leads here, which is found where nothing else is.
-        let found = breach.map(|breach| breach.invariant.to_string()).unwrap_or_default();
+        let found = breach.as_ref().map(|breach| breach.invariant.clone()).unwrap_or_default();
         assert_eq!(found.starts_with("C1 "), !is_right, "{found}");
+        if !is_right {
+            let drawn: Vec<String> =
+                breach.iter().flat_map(|breach| &breach.facts).map(|fact| fact.text.clone()).collect();
+            // From 10 to 20 and from 30 to 40, in 31 steps of the 30.
+            let bar = |before: usize, long: usize, after: usize| {
+                format!("[{}├{}┤{}] ", " ".repeat(before), "─".repeat(long), " ".repeat(after))
+            };
+            assert!(drawn[0].starts_with(&bar(0, 9, 21)) && drawn[0].ends_with("put k1 c1.1 -> done"), "{drawn:#?}");
+            assert!(drawn[1].starts_with(&bar(20, 10, 0)) && drawn[1].ends_with("get k1 -> nothing"), "{drawn:#?}");
+        }
         assert!(notes.iter().any(|note| note.contains("not checked live: S1")), "{notes:?}");
     }
 }
@@ -146,7 +156,10 @@ fn commits_count_once_whoever_tells_of_them() {
         let line = serde_json::to_string(&line).expect("JSON");
         witness.line(host, (Duration::ZERO, 1), &line).expect("it tells an event").counts
     };
-    assert_eq!((say("n1", 3), say("n2", 2), say("n3", 5)), (vec![("commits", 3)], vec![("commits", 0)], vec![("commits", 2)]));
+    assert_eq!(
+        (say("n1", 3), say("n2", 2), say("n3", 5)),
+        (vec![("commits", 3)], vec![("commits", 0)], vec![("commits", 2)])
+    );
 }
 
 #[test]

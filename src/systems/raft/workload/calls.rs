@@ -89,14 +89,43 @@ fn not_linearizable(calls: &[&Call], trouble: &NotLinearizable) -> Breach {
         stuck.shown()
     );
     let from = trouble.prefix.len().saturating_sub(PREFIX_SHOWN);
-    let shown = trouble.prefix[from..].iter().chain([&trouble.stuck]).map(|place| calls[*place]);
-    shown.fold(Breach::new("C1 linearizable", text), |breach, call| {
+    let shown: Vec<&Call> = trouble.prefix[from..].iter().chain([&trouble.stuck]).map(|place| calls[*place]).collect();
+    let span = span(&shown);
+    shown.into_iter().fold(Breach::new("C1 linearizable", text), |breach, call| {
         let (_, at, record) = call.ended.as_ref().map_or(call.began, |(ended, _)| *ended);
-        breach.fact(at, record, call.shown())
+        breach.fact(at, record, format!("[{}] {}", call.bar(span), call.shown()))
     })
 }
 
+/// How wide the drawing of a history is, in characters.
+const DRAWN: usize = 32;
+
+/// From when to when calls are under way, as far as they ended.
+fn span(calls: &[&Call]) -> (Duration, Duration) {
+    let ends = calls.iter().map(|call| call.ended.as_ref().map_or(call.began.1, |((_, at, _), _)| *at));
+    (calls.iter().map(|call| call.began.1).min().unwrap_or_default(), ends.max().unwrap_or_default())
+}
+
 impl Call {
+    /// Where it lies in time among those that it is shown with; one that never ended goes on.
+    fn bar(&self, (from, to): (Duration, Duration)) -> String {
+        let place = |at: Duration| {
+            let whole = to.saturating_sub(from).as_nanos().max(1);
+            let at = at.saturating_sub(from).as_nanos() * (DRAWN as u128 - 1) / whole;
+            usize::try_from(at).unwrap_or(DRAWN).min(DRAWN - 1)
+        };
+        let ended = self.ended.as_ref().map(|((_, at, _), _)| place(*at));
+        let (first, last) = (place(self.began.1), ended.unwrap_or(DRAWN - 1));
+        let cell = |at: usize| match at {
+            _ if at < first || at > last => ' ',
+            _ if first == last => '│',
+            _ if at == first => '├',
+            _ if at == last && ended.is_some() => '┤',
+            _ => '─',
+        };
+        (0..DRAWN).map(cell).collect()
+    }
+
     fn shown(&self) -> String {
         let client = ((self.client >> 16) & 0xffff) + 1;
         let text = |bytes: &Bytes| bytes.escape_ascii().to_string();
