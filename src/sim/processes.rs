@@ -7,6 +7,7 @@ use crate::events::Value;
 use crate::rng::Rng;
 use crate::script::SystemAction;
 
+use super::Setup;
 use super::recorder::Breach;
 use super::trace::Record;
 
@@ -52,6 +53,30 @@ pub struct Process {
     pub workload: bool,
     /// A regular expression that is found in what it prints when it is ready.
     pub ready: Option<&'static str>,
+}
+
+impl Process {
+    /// A host that this program plays ([`System::play`](super::System::play)), by the script of `setup`. It tells the event
+    /// `listening` when it is ready, unless it is a workload.
+    pub fn played(setup: &Setup<'_>, name: String, workload: bool) -> Self {
+        let arguments = [
+            "part".to_owned(),
+            name.clone(),
+            "--script={dir}/script.toml".to_owned(),
+            format!("--seed={}", setup.seed().0),
+            "--incarnation={incarnation}".to_owned(),
+            "--since-us={since}".to_owned(),
+        ];
+        Self {
+            name,
+            program: None,
+            arguments: arguments.into(),
+            files: vec![("script.toml", setup.table().source.text.clone())],
+            last: false,
+            workload,
+            ready: (!workload).then_some("\"event\":\"listening\""),
+        }
+    }
 }
 
 /// A host that this program plays in a process of its own.

@@ -48,8 +48,8 @@ pub(super) fn processes(setup: &Setup<'_>) -> Result<Processes, ScriptError> {
     let script = &setup.table().source.text;
     let clients = options.clients().chain(options.slow_clients());
     let hosts = std::iter::once(balancer(script, &options))
-        .chain(options.backends().map(|name| played(setup, name, false)))
-        .chain(clients.map(|name| played(setup, name, true)))
+        .chain(options.backends().map(|name| Process::played(setup, name, false)))
+        .chain(clients.map(|name| Process::played(setup, name, true)))
         .collect();
     let witness = Fleet::new(BalancerCheck::new(&config, options.deadline.0), expect);
     Ok(Processes { hosts, packets: PacketBytes::Ethernet, witness: Box::new(witness) })
@@ -103,26 +103,6 @@ fn balancer(script: &str, options: &Options) -> Process {
         last: true,
         workload: false,
         ready: Some("^listening on "),
-    }
-}
-
-/// A backend or a client, which this program plays.
-fn played(setup: &Setup<'_>, name: String, workload: bool) -> Process {
-    let arguments = [
-        "part".to_owned(),
-        name.clone(),
-        "--script={dir}/script.toml".to_owned(),
-        format!("--seed={}", setup.seed().0),
-        "--incarnation={incarnation}".to_owned(),
-    ];
-    Process {
-        name,
-        program: None,
-        arguments: arguments.into(),
-        files: vec![("script.toml", setup.table().source.text.clone())],
-        last: false,
-        workload,
-        ready: (!workload).then_some("\"event\":\"listening\""),
     }
 }
 

@@ -38,7 +38,12 @@ pub(super) fn processes(setup: &Setup<'_>) -> Result<Processes, ScriptError> {
     let hosts = members.iter().map(|id| process(*id, &members, &plan.config, &pins));
     let callers: Vec<String> =
         plan.clients.iter().flat_map(workload::Clients::callers).map(workload::Caller::name).collect();
-    let hosts = hosts.chain(callers.iter().map(|name| client(setup, name))).collect();
+    let hosts = hosts
+        .chain(callers.iter().map(|name| {
+            // It calls as soon as it is there.
+            Process { last: true, ..Process::played(setup, name.clone(), false) }
+        }))
+        .collect();
     let settings = Settings {
         election_timeout: (plan.config.election_timeout_min, plan.config.election_timeout_max),
         heartbeat: plan.config.heartbeat,
@@ -158,28 +163,6 @@ fn process(id: NodeId, members: &[NodeId], config: &Config, pins: &BTreeMap<Node
         last: false,
         workload: false,
         ready: None,
-    }
-}
-
-/// A client, which this program plays.
-fn client(setup: &Setup<'_>, name: &str) -> Process {
-    let arguments = [
-        "part".to_owned(),
-        name.to_owned(),
-        "--script={dir}/script.toml".to_owned(),
-        format!("--seed={}", setup.seed().0),
-        "--incarnation={incarnation}".to_owned(),
-        "--since-us={since}".to_owned(),
-    ];
-    Process {
-        name: name.to_owned(),
-        program: None,
-        arguments: arguments.into(),
-        files: vec![("script.toml", setup.table().source.text.clone())],
-        // It calls as soon as it is there.
-        last: true,
-        workload: false,
-        ready: Some("\"event\":\"listening\""),
     }
 }
 

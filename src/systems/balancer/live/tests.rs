@@ -46,7 +46,7 @@ fn the_balancer_has_its_settings_and_its_backends_in_a_file_and_asks_when_they_a
     assert_eq!((config.checks.map(|checks| checks.path), file.listen), (Some("/healthz".to_owned()), None), "{text}");
     assert_eq!(
         hosts[1].arguments[1..],
-        ["b1", "--script={dir}/script.toml", "--seed=3", "--incarnation={incarnation}"]
+        ["b1", "--script={dir}/script.toml", "--seed=3", "--incarnation={incarnation}", "--since-us={since}"]
     );
 }
 
